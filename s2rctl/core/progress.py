@@ -1,0 +1,168 @@
+"""The one progress protocol that every long-running stage speaks."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+
+class Reporter(Protocol):
+    """Receives progress. Stages know only this; terminals, plain lines and event files implement it."""
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Begin a stage of ``total`` units (0: unknown)."""
+
+    def update(self, done: float, metrics: Mapping[str, float]) -> None:
+        """Say how many units are done, and the figures that matter now."""
+
+    def note(self, text: str) -> None:
+        """Say one line of plain text."""
+
+    def finish(self, summary: str) -> None:
+        """End the stage with one line."""
+
+
+class NullReporter:
+    """Reports nothing."""
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Ignore."""
+
+    def update(self, done: float, metrics: Mapping[str, float]) -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
+        """Ignore."""
+
+    def finish(self, summary: str) -> None:
+        """Ignore."""
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as ``42s``, ``6m05s`` or ``2h03m``."""
+    total = max(0, round(seconds))
+    if total < 60:
+        return f"{total}s"
+    return f"{total // 60}m{total % 60:02d}s" if total < 3600 else f"{total // 3600}h{total % 3600 // 60:02d}m"
+
+
+def quantity(value: float) -> str:
+    """Return a count as ``950``, ``1.2k`` or ``20M``; small numbers keep three significant digits."""
+    for limit, divisor, suffix in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / divisor:.3g}{suffix}"
+    return f"{value:.0f}" if value == round(value) else f"{value:.3g}"
+
+
+class LineReporter:
+    """One plain line per interval, for logs and pipes."""
+
+    def __init__(
+        self, stream: IO[str] | None = None, interval: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._interval = interval
+        self._clock = clock
+        self._stage, self._total, self._unit = "", 0.0, ""
+        self._begun = self._last = clock()
+        self._first_done = 0.0
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Print that the stage begins."""
+        self._stage, self._total, self._unit = stage, total, unit
+        self._begun, self._last, self._first_done = self._clock(), -1e9, -1.0
+        self._print("started")
+
+    def update(self, done: float, metrics: Mapping[str, float]) -> None:
+        """Print a line if the last one is older than the interval."""
+        now = self._clock()
+        if self._first_done < 0:
+            self._first_done = done
+        if now - self._last < self._interval:
+            return
+        self._last = now
+        self._print(describe(done, self._total, self._unit, now - self._begun, self._first_done, metrics))
+
+    def note(self, text: str) -> None:
+        """Print the text."""
+        self._print(text)
+
+    def finish(self, summary: str) -> None:
+        """Print the summary with the time the stage took."""
+        self._print(f"{summary} ({duration(self._clock() - self._begun)})")
+
+    def _print(self, text: str) -> None:
+        print(f"{self._stage}: {text}" if self._stage else text, file=self._stream, flush=True)  # noqa: T201
+
+
+def describe(
+    done: float, total: float, unit: str, elapsed: float, first_done: float, metrics: Mapping[str, float]
+) -> str:
+    """Return ``1.2M/20M steps 9.9k/s eta 6m reward=3.1`` for one progress line."""
+    rate = (done - first_done) / elapsed if elapsed > 0 else 0.0
+    parts = [f"{quantity(done)}/{quantity(total)} {unit}" if total else f"{quantity(done)} {unit}"]
+    if rate > 0:
+        parts.append(f"{quantity(float(f'{rate:.3g}'))}/s")
+        if total > done:
+            parts.append(f"eta {duration((total - done) / rate)}")
+    parts += [f"{name}={value:.3g}" for name, value in metrics.items()]
+    return "  ".join(parts)
+
+
+class EventReporter:
+    """Appends one JSON object per event to a file, for programs that watch a run."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+        self._stage = ""
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Write a start event."""
+        self._stage = stage
+        self._write({"event": "start", "total": total, "unit": unit})
+
+    def update(self, done: float, metrics: Mapping[str, float]) -> None:
+        """Write an update event."""
+        self._write({"event": "update", "done": done, "metrics": {k: float(v) for k, v in metrics.items()}})
+
+    def note(self, text: str) -> None:
+        """Write a note event."""
+        self._write({"event": "note", "text": text})
+
+    def finish(self, summary: str) -> None:
+        """Write a finish event."""
+        self._write({"event": "finish", "summary": summary})
+
+    def _write(self, event: dict[str, object]) -> None:
+        line = {"time": round(time.time(), 3), "stage": self._stage, **event}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+class MultiReporter:
+    """Passes everything on to several reporters."""
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self._reporters = tuple(reporters)
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Pass on."""
+        for reporter in self._reporters:
+            reporter.start(stage, total, unit)
+
+    def update(self, done: float, metrics: Mapping[str, float]) -> None:
+        """Pass on."""
+        for reporter in self._reporters:
+            reporter.update(done, metrics)
+
+    def note(self, text: str) -> None:
+        """Pass on."""
+        for reporter in self._reporters:
+            reporter.note(text)
+
+    def finish(self, summary: str) -> None:
+        """Pass on."""
+        for reporter in self._reporters:
+            reporter.finish(summary)
