@@ -1,0 +1,9 @@
+"""Physics backends behind one protocol."""
+
+from s2rctl.core.tables import Table
+
+# Each row is a factory (model, worlds, *, substeps, edits=None, poses=False, threads=0) -> Physics.
+PHYSICS = Table("physics backend", {
+    "native": "s2rctl.physics.native:NativePhysics",
+    "mjx": "s2rctl.physics.mjx:MjxPhysics",
+})
