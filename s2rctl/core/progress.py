@@ -94,7 +94,7 @@ class LineReporter:
         self._print(f"{summary} ({duration(self._clock() - self._begun)})")
 
     def _print(self, text: str) -> None:
-        print(f"{self._stage}: {text}" if self._stage else text, file=self._stream, flush=True)  # noqa: T201
+        print(f"{self._stage}: {text}" if self._stage else text, file=self._stream, flush=True)
 
 
 def describe(

@@ -3,7 +3,10 @@
 from s2rctl.core.tables import Table
 
 # Each row is a factory (model, worlds, *, substeps, edits=None, poses=False, threads=0) -> Physics.
-PHYSICS = Table("physics backend", {
-    "native": "s2rctl.physics.native:NativePhysics",
-    "mjx": "s2rctl.physics.mjx:MjxPhysics",
-})
+PHYSICS = Table(
+    "physics backend",
+    {
+        "native": "s2rctl.physics.native:NativePhysics",
+        "mjx": "s2rctl.physics.mjx:MjxPhysics",
+    },
+)

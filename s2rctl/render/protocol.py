@@ -8,7 +8,7 @@ from s2rctl.scene.poses import Poses
 
 
 class Appearance(NamedTuple):
-    """What may look different in each world. Leaves (B, ...); built by ``Renderer.appearance`` and randomised as data."""
+    """What may look different in each world. Leaves (B, ...); built by ``Renderer.appearance``, randomised as data."""
 
     geom_rgba: jax.Array  # (B, ngeom, 4) in [0, 1]; alpha 0 hides the geom
     geom_size: jax.Array  # (B, ngeom, 3) MuJoCo half sizes, m

@@ -3,8 +3,11 @@
 from s2rctl.core.tables import Table
 
 # Each row is a function (timestep: float) -> mujoco.MjModel.
-SCENES = Table("scene", {
-    "pick": "s2rctl.scene.aloha:build_pick",
-    "insertion": "s2rctl.scene.aloha:build_insertion",
-    "reach": "s2rctl.scene.xarm7:build_reach",
-})
+SCENES = Table(
+    "scene",
+    {
+        "pick": "s2rctl.scene.aloha:build_pick",
+        "insertion": "s2rctl.scene.aloha:build_insertion",
+        "reach": "s2rctl.scene.xarm7:build_reach",
+    },
+)

@@ -1,7 +1,7 @@
 """Typed view of MuJoCo's sensor vector.
 
-A task declares a frozen dataclass; each field is a named quantity in the model. The field ``box_pos`` reads the sensor
-``box_pos``; the field ``left_joint_pos`` reads the group of sensors ``left_joint_pos/waist``, ``left_joint_pos/shoulder``
+A task declares a frozen dataclass; each field is a named quantity in the model. Field ``box_pos`` reads the sensor
+``box_pos``; the field ``left_joint_pos`` reads the sensors ``left_joint_pos/waist``, ``left_joint_pos/shoulder``
 … in model order when there is no sensor of exactly that name. ``real`` says that the deployed robot can measure it.
 """
 

@@ -13,5 +13,9 @@ class Model(BaseModel):
 
 def quantity(default: Any, unit: str, description: str, **limits: Any) -> Any:
     """Declare a field with a unit; ``...`` as default makes it required."""
-    return Field(default, description=f"{description} [{unit}]" if unit else description,
-                 json_schema_extra={"unit": unit} if unit else None, **limits)
+    return Field(
+        default,
+        description=f"{description} [{unit}]" if unit else description,
+        json_schema_extra={"unit": unit} if unit else None,
+        **limits,
+    )

@@ -3,8 +3,11 @@
 from s2rctl.core.tables import Table
 
 # Each row is a function (settings: TaskSettings) -> Task.
-TASKS = Table("task", {
-    "pick": "s2rctl.tasks.pick:make",
-    "insertion": "s2rctl.tasks.peg_insertion:make",
-    "reach": "s2rctl.tasks.reach:make",
-})
+TASKS = Table(
+    "task",
+    {
+        "pick": "s2rctl.tasks.pick:make",
+        "insertion": "s2rctl.tasks.peg_insertion:make",
+        "reach": "s2rctl.tasks.reach:make",
+    },
+)

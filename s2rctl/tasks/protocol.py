@@ -4,10 +4,12 @@ Everything here is traced by JAX: no Python branches on values, no mutation, ran
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
+
+from s2rctl.schema.simulation import Noise
 
 Params = Mapping[str, jax.Array]
 """Randomised quantities of one world by name, e.g. ``box_half_width`` (scalar, m)."""
@@ -46,6 +48,14 @@ class Start(NamedTuple):
     state: Any  # initial task state
 
 
+class Observation(NamedTuple):
+    """What the networks see of one world (or, with a leading axis, of all worlds)."""
+
+    actor: jax.Array  # (n,) noisy; the environment delays it
+    critic: jax.Array  # (m,) noise-free and current; its first n entries are the actor's observation without faults
+    inputs: Mapping[str, jax.Array]  # raw tensors of the deployed policy by ONNX input name; only real signals
+
+
 class Outcome(NamedTuple):
     """What one control step meant."""
 
@@ -75,9 +85,9 @@ def combine(terms: Mapping[str, Term], world: World) -> tuple[jax.Array, dict[st
 class Task:
     """A task: all functions see one world.
 
-    ``reset(key, params, model_data) -> Start`` draws the start; ``advance(world, key, rewards) -> Outcome`` judges the
-    state after a step; ``target(world, action) -> ctrl`` turns the action in [-1, 1] into actuator targets;
-    ``observe(world, key, noise) -> {group: (n,)}`` makes the observation groups (noise 0 gives the clean ones).
+    ``reset(key, params) -> Start`` draws the start; ``target(world, action) -> (ctrl, task state)`` turns the action in
+    [-1, 1] into actuator targets; ``advance(world, action) -> Outcome`` judges the state after a step (``world.state``
+    is the one ``target`` returned); ``observe(world, key) -> Observation`` adds the task's noise.
     """
 
     name: str
@@ -88,7 +98,21 @@ class Task:
     rewards: Mapping[str, Term]
     randomised: tuple[Randomised, ...]
     failures: tuple[str, ...]  # taxonomy, index 0 is "none"
-    reset: Callable[..., Start]
-    advance: Callable[..., Outcome]
-    target: Callable[[World, jax.Array], jax.Array]
-    observe: Callable[..., dict[str, jax.Array]]
+    gripper_actions: tuple[int, ...]  # action entries that are delayed as gripper commands
+    reset: Callable[[jax.Array, Params], Start]
+    target: Callable[[World, jax.Array], tuple[jax.Array, Any]]
+    advance: Callable[[World, jax.Array], Outcome]
+    observe: Callable[[World, jax.Array], Observation]
+    acting: Callable[[Any], jax.Array] = lambda state: jax.numpy.bool_(True)
+    """Of a task state: whether the learner acts now (False while a pilot policy drives, e.g. before the switch)."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What a task is built from."""
+
+    model: Any  # mujoco.MjModel of the task's scene: read as data, never stepped
+    episode_steps: int
+    noise: Noise = field(default_factory=Noise)
+    rewards: Mapping[str, float] = field(default_factory=dict)  # weights that replace the task's own
+    action_scale: float | None = None  # None: the robot's own

@@ -1,0 +1,38 @@
+"""What the environment hands to learners and evaluators."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from s2rctl.physics.protocol import PhysicsState
+from s2rctl.render.protocol import Appearance
+from s2rctl.tasks.protocol import Observation
+
+
+class EnvState(NamedTuple):
+    """Everything about B worlds: a pytree that can be carried through scan and checkpointed."""
+
+    physics: PhysicsState
+    task: Any  # task state, leaves (B, ...)
+    step: jax.Array  # (B,) int32, steps since the episode began
+    observation: Observation  # leaves (B, ...): what the policy sees now
+    action_history: jax.Array  # (B, H, n) newest first
+    actor_history: jax.Array  # (B, H, n) newest first
+    appearance: Appearance | None  # this episode's look; None without a renderer
+    image: Any  # per-episode image settings (brightness, ...); None without a renderer
+    key: jax.Array  # typed key
+
+
+class Step(NamedTuple):
+    """What one control step of all worlds gave. Where ``done`` the state already belongs to the next episode."""
+
+    reward: jax.Array  # (B,)
+    terms: Mapping[str, jax.Array]  # (B,) weighted reward terms
+    done: jax.Array  # (B,) bool: episode ended (terminated or timed out)
+    truncated: jax.Array  # (B,) bool: ended by time only, so the value function must be bootstrapped
+    success: jax.Array  # (B,) bool: the goal was met at this step
+    failure: jax.Array  # (B,) int32 index into Task.failures
+    diverged: jax.Array  # (B,) bool: physics failed; the world was reset and the step must not be learned from
+    acting: jax.Array  # (B,) bool: the learner's action was in force (False while the pilot drove)
+    last: Observation  # observation at the end of the step, before any reset

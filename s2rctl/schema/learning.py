@@ -1,0 +1,124 @@
+"""Profile sections that describe training."""
+
+from typing import Literal
+
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.simulation import Delays, Noise
+
+
+class Network(Model):
+    """A multi-layer perceptron."""
+
+    policy: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the policy")
+    value: tuple[int, ...] = quantity((256, 256), "", "hidden layers of the value function")
+
+
+class WarmStart(Model):
+    """Imitation of the scripted expert (DAgger) before reinforcement learning."""
+
+    rounds: int = quantity(14, "", "rounds of acting and learning; 0 switches the warm start off", ge=0)
+    worlds: int = quantity(512, "", "parallel worlds per round", ge=1)
+    steps: int = quantity(2500, "", "optimiser steps per round", ge=1)
+    batch: int = quantity(1024, "", "samples per optimiser step", ge=1)
+    learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+
+
+class Ppo(Model):
+    """Proximal policy optimisation."""
+
+    steps: int = quantity(20_000_000, "step", "environment steps; 0 skips PPO", ge=0)
+    worlds: int = quantity(2048, "", "parallel worlds", ge=1)
+    unroll: int = quantity(10, "step", "steps per world between updates", ge=1)
+    minibatches: int = quantity(32, "", "minibatches per pass", ge=1)
+    updates: int = quantity(8, "", "passes over each batch of rollouts", ge=1)
+    discount: float = quantity(0.97, "", "discount per step", gt=0, lt=1)
+    gae_lambda: float = quantity(0.95, "", "generalised advantage estimation", ge=0, le=1)
+    clip: float = quantity(0.3, "", "clipping of the probability ratio", gt=0)
+    learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+    entropy: float = quantity(2e-2, "", "entropy bonus", ge=0)
+    imitation: float = quantity(0.0, "", "weight of staying close to the warm start, decays to 0 over training", ge=0)
+    max_grad_norm: float = quantity(1.0, "", "gradient clipping", gt=0)
+
+
+class Gate(Model):
+    """When a result is good enough."""
+
+    success_low: float = quantity(0.0, "", "the Wilson lower bound of the success rate must reach this", ge=0, le=1)
+    episodes: int = quantity(512, "", "episodes that decide it", ge=1)
+
+
+class TeacherPhase(Model):
+    """One teacher: task settings, warm start and PPO."""
+
+    episode_steps: int = quantity(160, "step", "episode length", ge=1)
+    network: Network = Network()
+    warm_start: WarmStart = WarmStart()
+    ppo: Ppo = Ppo()
+    delays: Delays = Delays()
+    noise: Noise = Noise()
+    rewards: dict[str, float] = quantity({}, "", "reward weights that replace the task's own")
+    bank_probability: float = quantity(0.0, "", "share of episodes that start from the state bank", ge=0, le=1)
+    stop_early: bool = quantity(True, "", "end when the gate is met with confidence")
+    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)
+
+
+class Teacher(Model):
+    """The two phases."""
+
+    pick: TeacherPhase = TeacherPhase()
+    insert: TeacherPhase = TeacherPhase()
+
+
+class Encoder(Model):
+    """Pretraining of the image encoder by regressing simulator state from randomised renders."""
+
+    images: int = quantity(100_000, "", "rendered training images; 0 keeps random weights", ge=0)
+    batch: int = quantity(256, "", "images per optimiser step", ge=1)
+    passes: int = quantity(2, "", "passes over the images", ge=1)
+    latent: int = quantity(64, "", "size of the latent", ge=1)
+    learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+
+
+class Distill(Model):
+    """DAgger from the teachers to the student that sees images."""
+
+    worlds: int = quantity(1024, "", "parallel worlds", ge=1)
+    iterations: int = quantity(400, "", "iterations of acting and learning", ge=1)
+    steps: int = quantity(6, "step", "control steps per iteration", ge=1)
+    epochs: int = quantity(4, "", "passes over each iteration's samples", ge=1)
+    batch: int = quantity(256, "", "samples per optimiser step", ge=1)
+    learning_rate: float = quantity(4e-4, "", "Adam learning rate", gt=0)
+    network: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the student")
+    freeze_encoder: bool = quantity(False, "", "keep the pretrained encoder fixed")
+    hide_object: float = quantity(
+        0.07, "", "share of episodes that hide the peg, and likewise the socket", ge=0, le=0.5
+    )
+    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)
+
+
+class Reach(Model):
+    """Asymmetric DDPG: image actor with a position bottleneck, state critic."""
+
+    variant: Literal["best", "plain"] = quantity(
+        "best", "", "best: bottleneck and initialised extractor; plain: neither"
+    )
+    worlds: int = quantity(64, "", "parallel worlds", ge=1)
+    episode_steps: int = quantity(50, "step", "episode length", ge=1)
+    steps: int = quantity(1_000_000, "step", "environment steps", ge=1)
+    replay: int = quantity(100_000, "", "transitions kept", ge=1)
+    warmup: int = quantity(2_000, "step", "random environment steps before learning", ge=0)
+    batch: int = quantity(256, "", "transitions per optimiser step", ge=1)
+    updates_per_step: float = quantity(0.25, "", "optimiser steps per vector step of all worlds", gt=0)
+    discount: float = quantity(0.98, "", "discount per step", gt=0, lt=1)
+    polyak: float = quantity(0.95, "", "share of the old target that each update keeps", ge=0, lt=1)
+    actor_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
+    critic_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
+    bottleneck: float = quantity(1.0, "", "weight of MSE(position, predicted position)", ge=0)
+    action_l2: float = quantity(0.3, "", "penalty on the squared action", ge=0)
+    exploration_noise: float = quantity(0.2, "", "standard deviation of the action noise, of the action range", ge=0)
+    random_action: float = quantity(0.3, "", "share of uniformly random actions while exploring", ge=0, le=1)
+    hidden: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of actor and critic")
+    action_scale_m: float = quantity(0.03, "m", "displacement of the target per step at |action| = 1", gt=0)
+    threshold_m: float = quantity(0.05, "m", "an episode that ends this close is a success", gt=0)
+    delays: Delays = Delays()
+    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)

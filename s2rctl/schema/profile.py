@@ -1,0 +1,62 @@
+"""The profile: one typed YAML file that decides everything a run does."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.deployment import Calibration, Deploy, Robot
+from s2rctl.schema.learning import Distill, Encoder, Gate, Reach, Teacher
+from s2rctl.schema.simulation import Simulation, Vision
+
+
+class Export(Model):
+    """ONNX export and its parity gate."""
+
+    observations: int = quantity(1000, "", "recorded observations to compare JAX and ONNX on", ge=1)
+    max_difference: float = quantity(1e-5, "", "largest allowed difference of any action", gt=0)
+    opset: int = quantity(21, "", "ONNX operator set", ge=17)
+
+
+class Evaluate(Model):
+    """Evaluation."""
+
+    gate: Gate = Gate()
+    worlds: int = quantity(128, "", "episodes run side by side", ge=1)
+    videos: int = quantity(2, "", "episodes to film, per outcome", ge=0)
+
+
+class BaseProfile(Model):
+    """What both systems share."""
+
+    name: str = quantity(..., "", "profile name", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str = ""
+    seed: int = quantity(0, "", "seed of everything random", ge=0)
+    robot: Robot
+    simulation: Simulation = Simulation()
+    vision: Vision = Vision()
+    export: Export = Export()
+    evaluate: Evaluate = Evaluate()
+    deploy: Deploy = Deploy()
+    calibration: Calibration
+
+
+class AlohaProfile(BaseProfile):
+    """Bi-arm peg insertion from two wrist cameras."""
+
+    system: Literal["aloha"]
+    teacher: Teacher = Teacher()
+    encoder: Encoder = Encoder()
+    distill: Distill = Distill()
+
+
+class ReachProfile(BaseProfile):
+    """Reaching from one side camera."""
+
+    system: Literal["xarm7-reach"]
+    extractor: Encoder = quantity(Encoder(latent=100), "", "initialisation of the feature extractor")
+    reach: Reach = Reach()
+
+
+Profile = AlohaProfile | ReachProfile
+PROFILE: TypeAdapter[Profile] = TypeAdapter(Annotated[Profile, Field(discriminator="system")])
