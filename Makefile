@@ -1,0 +1,53 @@
+# Seven verbs; `make demo` and `make test` need nothing but Python >= 3.11 and the package registries.
+PYTHON ?= python3
+BIN := .venv/bin
+STORE ?= .s2rctl
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test lint types law check bench wheel lock clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+# The stamp is newer than the lock when the environment is what the lock says.
+.venv/.stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python >= 3.11 is needed, this is " + sys.version.split()[0] + "\nhint: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: .venv/.stamp  ## create .venv from the lock file
+
+demo: setup  ## both systems, end to end, small budgets: two reports, two ONNX files, two rehearsals
+	$(BIN)/s2rctl pipeline run --profile aloha-smoke --store $(STORE)
+	$(BIN)/s2rctl pipeline run --profile xarm7-smoke --store $(STORE)
+	$(BIN)/s2rctl artifacts list --store $(STORE)
+
+test: setup  ## the tests (no network, no display, no GPU)
+	$(BIN)/python -m pytest
+
+lint: setup  ## style
+	$(BIN)/ruff check s2rctl tests benchmarks
+	$(BIN)/ruff format --check s2rctl tests benchmarks
+
+types: setup  ## static types
+	$(BIN)/mypy
+
+law: setup  ## import law of docs/architecture.md
+	$(BIN)/lint-imports
+
+check: lint types law test  ## everything that CI checks
+
+bench: setup  ## the figures of docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+wheel: setup  ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+lock:  ## renew requirements.lock from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --extra all --group dev --output-file requirements.lock pyproject.toml
+
+clean:  ## remove what was built (never the store)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
