@@ -1,0 +1,234 @@
+"""The store: content-addressed artifacts, names for them, and mutable folders for runs under way.
+
+Order of every publication: blobs, manifest, cache key, ref. Whenever the process dies, what is there is whole, and at
+most unreferenced files are left over.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from s2rctl.core.atomic import write_atomic
+from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
+from s2rctl.core.tables import suggestion
+from s2rctl.schema.contract import Contract
+from s2rctl.schema.manifest import Content, File, InputRef, Kind, Manifest, StageRef
+from s2rctl.store.artifact import Artifact, media_type
+from s2rctl.store.blobs import Blobs
+from s2rctl.store.canonical import canonical, digest, plain
+from s2rctl.store.faults import translated
+from s2rctl.store.lock import locked
+from s2rctl.store.provenance import make_origin
+from s2rctl.store.refs import Refs, split
+
+__all__ = ["Artifact", "Store", "find_store"]
+
+LAYOUT = 1
+_ID = re.compile(r"[0-9a-f]{64}")
+_PREFIX = re.compile(r"[0-9a-f]{4,64}")
+
+
+def find_store(option: Path | None = None) -> Path:
+    """Return the store's folder: the option, ``S2RCTL_STORE``, or ``.s2rctl`` found upwards (else here)."""
+    chosen = option or os.environ.get("S2RCTL_STORE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".s2rctl").is_dir():
+            return folder / ".s2rctl"
+    return here / ".s2rctl"
+
+
+class Store:
+    """A store in a folder; the folder is made by the first write, so that reading never changes anything."""
+
+    def __init__(self, path: Path, lock_timeout: float = 10.0) -> None:
+        self.root = path
+        self.blobs = Blobs(path)
+        self.refs = Refs(path)
+        self._lock_timeout = lock_timeout
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        version = path / "VERSION"
+        if version.is_file() and version.read_text(encoding="ascii").strip() != str(LAYOUT):
+            raise MissingEnvironmentError(
+                f"the store {path} has a layout that this version cannot read", "choose another with --store DIR"
+            )
+
+    def publish(
+        self,
+        kind: Kind,
+        name: str,
+        files: Mapping[str, Path],
+        *,
+        stage: StageRef,
+        profile: Mapping[str, Any],
+        seed: int,
+        inputs: Sequence[InputRef] = (),
+        contract: Contract | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        duration_s: float = 0.0,
+        key: str | None = None,
+    ) -> Artifact:
+        """Store the files and their manifest and bind the cache key; no ref is moved (see ``set_ref``).
+
+        Equal content has an equal id: publishing again keeps the first manifest. A full or read-only folder raises
+        MissingEnvironmentError and leaves the store as it was.
+        """
+        resolved = plain(profile)
+        with translated(self.root):
+            self._prepare()
+            stored = []
+            for path, source in sorted(files.items()):
+                sha256, size = self.blobs.add(source)
+                stored.append(File(path=path, sha256=sha256, size=size, media_type=media_type(path)))
+            content = Content(
+                kind=kind,
+                name=name,
+                files=tuple(stored),
+                inputs=tuple(sorted(inputs, key=lambda item: item.role)),
+                profile_sha256=digest(resolved),
+                profile=resolved,
+                seed=seed,
+                stage=stage,
+                contract=contract,
+            )
+            manifest = Manifest(content=content, origin=make_origin(metrics or {}, duration_s))
+            identity = self.add_manifest(manifest.model_dump(mode="json"))
+            if key is not None:
+                self.bind_key(key, identity)
+        return self.get(identity)
+
+    def add_manifest(self, raw: Mapping[str, Any]) -> str:
+        """Write a manifest whose blobs are already there and return its id; an intact equal one is kept."""
+        identity = digest(raw["content"])
+        path = self._manifest(identity)
+        if not (path.is_file() and _content_digest(path) == identity):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, canonical(raw), mode=0o444)
+        return identity
+
+    def get(self, identity: str) -> Artifact:
+        """Return the artifact with this full id; ArtifactError if it is missing or its manifest is damaged."""
+        try:
+            raw = json.loads(self._manifest(identity).read_bytes())
+            whole = digest(raw["content"]) == identity
+            manifest = Manifest.model_validate(raw)
+        except FileNotFoundError:
+            raise ArtifactError(f"there is no artifact {identity[:12]}", "s2rctl artifacts list") from None
+        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+            whole = False
+        if not whole:
+            raise ArtifactError(f"the manifest of artifact {identity[:12]} is corrupt", "s2rctl artifacts verify")
+        return Artifact(manifest, identity, self)
+
+    def resolve(self, ref: str) -> Artifact:
+        """Return the artifact behind an id prefix (at least 4 digits) or ``kind/name[:alias]``."""
+        parts = split(ref)
+        if parts:
+            identity = self.refs.get(*parts)
+            if identity is None:
+                raise self._unknown(ref)
+            return self.get(identity)
+        if not _PREFIX.fullmatch(ref):
+            raise UsageError(f"'{ref}' is not an artifact", "use kind/name, kind/name:alias or the start of an id")
+        matches = [identity for identity in self.ids() if identity.startswith(ref)]
+        if not matches:
+            raise self._unknown(ref)
+        if len(matches) > 1:
+            raise ArtifactError(f"'{ref}' is the start of {len(matches)} ids", "give more digits of the id")
+        return self.get(matches[0])
+
+    def list(self, kind: str | None = None) -> list[Artifact]:
+        """Return all artifacts, oldest first; damaged manifests are left to ``verify``."""
+        found = []
+        for identity in self.ids():
+            try:
+                artifact = self.get(identity)
+            except ArtifactError:
+                continue
+            if kind is None or artifact.manifest.content.kind == kind:
+                found.append(artifact)
+        return sorted(found, key=lambda artifact: (artifact.manifest.origin.created_at, artifact.id))
+
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of all manifests, sorted."""
+        for path in sorted((self.root / "manifests").glob("*.json")):
+            if _ID.fullmatch(path.stem):
+                yield path.stem
+
+    def set_ref(self, ref: str, identity: str, why: str) -> None:
+        """Point ``kind/name[:alias]`` at an artifact, under the store's lock, and log the move."""
+        parts = split(ref)
+        if parts is None:
+            raise UsageError(f"'{ref}' is not a ref", "write kind/name:alias, e.g. teacher/pick:candidate")
+        with translated(self.root), self.lock():
+            self.get(identity)
+            self.refs.set(*parts, identity, why)
+
+    def lookup_key(self, key: str) -> Artifact | None:
+        """Return the artifact that was made under this cache key if it is still readable."""
+        try:
+            return self.get((self.root / "keys" / key).read_text(encoding="ascii").strip())
+        except (OSError, ArtifactError):
+            return None
+
+    def bind_key(self, key: str, identity: str) -> None:
+        """Remember which artifact the work with this cache key gave."""
+        folder = self.root / "keys"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / key, f"{identity}\n".encode("ascii"))
+
+    def keys(self) -> dict[str, str]:
+        """Return all cache keys and the ids they stand for."""
+        paths = sorted((self.root / "keys").glob("[0-9a-f]*"))
+        return {path.name: path.read_text(encoding="ascii").strip() for path in paths}
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Return the lock that writers of refs and garbage collection take."""
+        return locked(self.root / "lock", f"the store {self.root}", self._lock_timeout)
+
+    def run_folder(self, key: str) -> Path:
+        """Return the mutable folder of the work with this cache key, made if it is not there."""
+        folder = self.root / "runs" / key[:16]
+        with translated(self.root):
+            self._prepare()
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def scratch(self) -> Path:
+        """Return a folder outside the store that lives as long as this object."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="s2rctl-")
+        return Path(self._scratch.name)
+
+    def _prepare(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        version = self.root / "VERSION"
+        if not version.is_file():
+            write_atomic(version, f"{LAYOUT}\n".encode("ascii"))
+
+    def _manifest(self, identity: str) -> Path:
+        return self.root / "manifests" / f"{identity}.json"
+
+    def _unknown(self, ref: str) -> ArtifactError:
+        names = [*self.refs.all(), *(identity[:12] for identity in self.ids())]
+        hint = suggestion(ref if ":" in ref or "/" not in ref else f"{ref}:latest", names) if names else ""
+        return ArtifactError(
+            f"there is no artifact '{ref}' in the store {self.root}",
+            hint if names and len(names) <= 20 or hint.startswith("did") else "s2rctl artifacts list",
+        )
+
+
+def _content_digest(path: Path) -> str | None:
+    try:
+        return digest(json.loads(path.read_bytes())["content"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
