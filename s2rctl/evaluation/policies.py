@@ -1,0 +1,43 @@
+"""A policy as evaluation calls it, from an ONNX file and its contract."""
+
+from pathlib import Path
+
+import numpy as np
+
+from s2rctl.core.errors import ArtifactError
+from s2rctl.evaluation.episodes import Act
+from s2rctl.schema.contract import Contract
+from s2rctl.tasks.protocol import Observation
+
+
+def onnx_policy(path: Path, contract: Contract) -> Act:
+    """Return the ONNX graph as a function from observations to actions in [-1, 1].
+
+    Inputs are taken by name from ``Observation.inputs``; a graph over the teacher's observation has one input named
+    ``observation``. An action in physical units is divided by the contract's scale.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [tensor.name for tensor in session.get_inputs()]
+    physical = any(t.name == "action" and t.unit not in ("", "1") for t in contract.outputs)
+    scale = np.asarray(contract.action_scale, np.float32) if physical else np.float32(1)
+
+    def act(observation: Observation) -> np.ndarray:
+        feeds = {name: _feed(observation, name) for name in names}
+        (action,) = session.run(["action"], feeds)
+        return np.clip(np.asarray(action) / scale, -1, 1)
+
+    return act
+
+
+def _feed(observation: Observation, name: str) -> np.ndarray:
+    if name == "observation":
+        return np.asarray(observation.actor)
+    if name not in observation.inputs:
+        known = ", ".join(sorted(observation.inputs))
+        raise ArtifactError(
+            f"the policy wants the input '{name}', the environment offers {known}",
+            "evaluate the policy with the profile it was trained with",
+        )
+    return np.asarray(observation.inputs[name])
