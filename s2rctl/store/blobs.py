@@ -99,6 +99,11 @@ class Blobs:
         self._checked[sha256] = state
         return True
 
+    def fresh(self, sha256: str) -> bool:
+        """Return whether the blob is whole, reading it even if this process has read it before."""
+        self._checked.pop(sha256, None)
+        return self.whole(sha256)
+
     def all(self) -> Iterator[str]:
         """Yield the digests of all blobs, sorted."""
         for folder in sorted(self._folder.glob("[0-9a-f][0-9a-f]")):

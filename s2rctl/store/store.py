@@ -84,7 +84,7 @@ class Store:
         """
         resolved = plain(profile)
         with translated(self.root):
-            self._prepare()
+            self.prepare()
             stored = []
             for path, source in sorted(files.items()):
                 sha256, size = self.blobs.add(source)
@@ -199,7 +199,7 @@ class Store:
         """Return the mutable folder of the work with this cache key, made if it is not there."""
         folder = self.root / "runs" / key[:16]
         with translated(self.root):
-            self._prepare()
+            self.prepare()
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -209,7 +209,8 @@ class Store:
             self._scratch = tempfile.TemporaryDirectory(prefix="s2rctl-")
         return Path(self._scratch.name)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Make the store's folder and its layout mark."""
         self.root.mkdir(parents=True, exist_ok=True)
         version = self.root / "VERSION"
         if not version.is_file():
@@ -223,7 +224,7 @@ class Store:
         hint = suggestion(ref if ":" in ref or "/" not in ref else f"{ref}:latest", names) if names else ""
         return ArtifactError(
             f"there is no artifact '{ref}' in the store {self.root}",
-            hint if names and len(names) <= 20 or hint.startswith("did") else "s2rctl artifacts list",
+            hint if (names and len(names) <= 20) or hint.startswith("did") else "s2rctl artifacts list",
         )
 
 
