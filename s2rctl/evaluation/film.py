@@ -11,7 +11,7 @@ _MARGIN = 8  # px between insets and the border
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Return the image (H, W, 3) with each pixel repeated ``factor`` times on both axes: what the policy really sees."""
+    """Return the image (H, W, 3) with each pixel repeated ``factor`` times on both axes, without smoothing."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
