@@ -1,0 +1,154 @@
+"""Forward and inverse kinematics of a tree of links in numpy, fast enough for the control loop.
+
+A joint's rotation is written as ``fixed @ (I + sin(q) K + (1 - cos(q)) K²)`` (Rodrigues), and the three constant
+matrices of every link are made once, so that one evaluation is one vector operation and two small products per link.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2rctl.core.spatial import rotation_vector, to_matrix
+
+
+@dataclass(frozen=True)
+class Link:
+    """A body that hangs on another one; MuJoCo's conventions."""
+
+    name: str
+    parent: str  # name of an earlier link; "" is the world
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, in the parent
+    quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)  # w x y z of any length
+    joint: str = ""  # "" is welded
+    axis: tuple[float, float, float] = (0.0, 0.0, 1.0)  # in the link
+    slide: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point fixed to a link."""
+
+    link: str
+    position: tuple[float, float, float]  # m, in the link
+
+
+class Kinematics:
+    """Poses of the links and named points for joint positions in the order of ``joints``."""
+
+    def __init__(self, links: Sequence[Link], joints: Sequence[str], points: Mapping[str, Point]) -> None:
+        self.joints = tuple(joints)
+        self._index = {link.name: number for number, link in enumerate(links)}
+        self._parents = [self._index[link.parent] if link.parent else -1 for link in links]
+        driven = [self.joints.index(link.joint) if link.joint else -1 for link in links]
+        self._driven = np.array(driven)
+        self._joint = np.maximum(self._driven, 0)
+        self._slide = np.array([link.slide for link in links])
+        self._hinge = np.array([bool(link.joint) and not link.slide for link in links], float)
+        fixed = np.stack([to_matrix(link.quaternion) for link in links])
+        self._axes = np.array([link.axis for link in links], float)
+        self._axes /= np.linalg.norm(self._axes, axis=1, keepdims=True)
+        cross = np.stack([_cross_matrix(axis) for axis in self._axes])
+        self._fixed, self._sine, self._versine = fixed, fixed @ cross, fixed @ cross @ cross
+        self._positions = np.array([link.position for link in links], float)
+        self._travel = np.einsum("lij,lj->li", fixed, self._axes) * self._slide[:, None]
+        self._points = {name: (self._index[p.link], np.array(p.position, float)) for name, p in points.items()}
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Names of the points."""
+        return tuple(self._points)
+
+    def poses(self, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return positions (links, 3) m and rotations (links, 3, 3) in the world for joint positions (n,)."""
+        value = np.asarray(joint_pos, float)[self._joint]
+        angle = value * self._hinge
+        local = (
+            self._fixed
+            + np.sin(angle)[:, None, None] * self._sine
+            + (1.0 - np.cos(angle))[:, None, None] * self._versine
+        )
+        offset = self._positions + value[:, None] * self._travel
+        rotations, positions = np.empty_like(local), np.empty_like(offset)
+        for number, parent in enumerate(self._parents):
+            if parent < 0:
+                rotations[number], positions[number] = local[number], offset[number]
+            else:
+                rotations[number] = rotations[parent] @ local[number]
+                positions[number] = positions[parent] + rotations[parent] @ offset[number]
+        return positions, rotations
+
+    def point(self, name: str, joint_pos: np.ndarray) -> np.ndarray:
+        """Return the world position (3,) m of a named point."""
+        positions, rotations = self.poses(joint_pos)
+        link, offset = self._points[name]
+        return positions[link] + rotations[link] @ offset
+
+    def points_of(self, names: Sequence[str], joint_pos: np.ndarray) -> np.ndarray:
+        """Return the world positions (len(names), 3) m of several points from one evaluation."""
+        positions, rotations = self.poses(joint_pos)
+        found = [self._points[name] for name in names]
+        return np.stack([positions[link] + rotations[link] @ offset for link, offset in found])
+
+    def pose(self, name: str, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return position (3,) m and rotation (3, 3) of a named point; its axes are its link's."""
+        positions, rotations = self.poses(joint_pos)
+        link, offset = self._points[name]
+        return positions[link] + rotations[link] @ offset, rotations[link]
+
+    def jacobian(self, name: str, joint_pos: np.ndarray) -> np.ndarray:
+        """Return d(position m, rotation rad)/d(joints) (6, n) of a named point, in world axes."""
+        positions, rotations = self.poses(joint_pos)
+        link, offset = self._points[name]
+        tip = positions[link] + rotations[link] @ offset
+        result = np.zeros((6, len(self.joints)))
+        while link >= 0:
+            if self._driven[link] >= 0:
+                axis = rotations[link] @ self._axes[link]
+                column = result[:, self._driven[link]]
+                if self._slide[link]:
+                    column[:3] += axis
+                else:
+                    column[:3] += _cross(axis, tip - positions[link])
+                    column[3:] += axis
+            link = self._parents[link]
+        return result
+
+    def solve(
+        self,
+        name: str,
+        position: np.ndarray,
+        rotation: np.ndarray,
+        start: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        iterations: int = 50,
+        tolerance: float = 1e-6,
+    ) -> tuple[np.ndarray, bool]:
+        """Return joint positions (n,) that bring the point to the pose, and whether it was reached.
+
+        Damped least squares from ``start`` (Nakamura and Hanafusa 1986), each iterate clipped to [low, high].
+        """
+        q = np.clip(np.asarray(start, float), low, high)
+        for _ in range(iterations):
+            at, axes = self.pose(name, q)
+            error = np.concatenate([position - at, rotation_vector(rotation @ axes.T)])
+            size = float(np.linalg.norm(error))
+            if size < tolerance:
+                return q, True
+            jacobian = self.jacobian(name, q)
+            damping = min(1e-2, size) ** 2 + 1e-9
+            step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping * np.eye(6), error)
+            q = np.clip(q + step * min(1.0, 0.3 / max(float(np.max(np.abs(step))), 1e-12)), low, high)
+        at, axes = self.pose(name, q)
+        error = np.concatenate([position - at, rotation_vector(rotation @ axes.T)])
+        return q, bool(np.linalg.norm(error) < 1e3 * tolerance)
+
+
+def _cross_matrix(v: np.ndarray) -> np.ndarray:
+    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross product (3,); ``numpy.cross`` takes ten times as long for one pair."""
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
