@@ -1,0 +1,16 @@
+"""Run all benchmarks and print their tables: ``python -m benchmarks [name ...]``."""
+
+import importlib
+import sys
+
+NAMES = ("physics", "render", "training")
+
+
+def main() -> None:
+    """Run the named benchmarks, or all of them."""
+    for name in sys.argv[1:] or NAMES:
+        importlib.import_module(f"benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main()
