@@ -1,0 +1,93 @@
+"""Validation errors as ``file:line: path: message``, with suggestions for unknown keys."""
+
+import difflib
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from s2rctl.schema.source import Fault, KeyPath, Source, dotted
+
+
+def faults_of(error: ValidationError, model: type[BaseModel], source: Source) -> list[Fault]:
+    """Return one fault per validation error, in the order of the profile's lines."""
+    found = []
+    for item in error.errors(include_url=False):
+        path: KeyPath = tuple(item["loc"])
+        if item["type"] == "extra_forbidden":
+            message = f"unknown key; {_suggest(path, model)}"
+        elif item["type"] == "missing":
+            message = "required, but not given"
+        elif item["type"] == "model_type":
+            message = f"needs keys of its own, not a single value (got {item['input']!r})"
+        else:
+            message = item["msg"][:1].lower() + item["msg"][1:]
+            if not isinstance(item["input"], dict | list) and item["type"] != "value_error":
+                message += f" (got {item['input']!r})"
+        found.append(Fault(origin_of(path, source), dotted(path), message))
+    return found
+
+
+def origin_of(path: KeyPath, source: Source) -> str:
+    """Return where the value, or else the closest value around it, was written."""
+    for length in range(len(path), -1, -1):
+        if path[:length] in source.origins:
+            return source.origins[path[:length]]
+    return "profile"
+
+
+def _suggest(path: KeyPath, model: type[BaseModel]) -> str:
+    word = str(path[-1])
+    around = _model_at(model, path[:-1])
+    known = list(around.model_fields) if around else []
+    close = difflib.get_close_matches(word, known, n=2)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    everywhere = list(known_paths(model))
+    same = [dotted(other) for other in everywhere if other[-1] == word]
+    if same:
+        return f"did you mean {' or '.join(same[:3])}?"
+    if len(path) > 1 or not known:
+        return f"known: {', '.join(sorted(known))}"
+    close = difflib.get_close_matches(word, [str(other[-1]) for other in everywhere], n=1)
+    nested = [dotted(other) for other in everywhere if close and other[-1] == close[0]]
+    return f"did you mean {nested[0]}?" if nested else f"known: {', '.join(sorted(known))}"
+
+
+def known_paths(model: type[BaseModel], path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the path of every field of a model, at every depth."""
+    for name, field in model.model_fields.items():
+        yield (*path, name)
+        inner = _inner(field.annotation)
+        if inner is not None and not _is_sequence(field.annotation):
+            yield from known_paths(inner, (*path, name))
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    current: type[BaseModel] | None = model
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if current is None or part not in current.model_fields:
+            return None
+        current = _inner(current.model_fields[part].annotation)
+    return current
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """Return the model inside ``Model``, ``Model | None`` or ``tuple[Model, ...]``, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _inner(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _is_sequence(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType, Annotated):
+        return any(_is_sequence(argument) for argument in get_args(annotation))
+    return origin in (tuple, list, dict)
