@@ -1,0 +1,41 @@
+"""Cache keys: what a stage's work depends on, as one digest."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from s2rctl.core.errors import UsageError
+from s2rctl.schema.profile import Profile
+from s2rctl.stages.protocol import Stage
+from s2rctl.store.canonical import digest
+
+EVERYTHING = "*"
+"""In ``Stage.reads``: the whole profile."""
+
+
+def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile values that the stage declares to read, by dotted path."""
+    fields: dict[str, Any] = {}
+    for path in stage.reads:
+        if path == EVERYTHING:
+            return dict(resolved)
+        value: Any = resolved
+        for part in path.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                raise UsageError(f"stage {stage.name} reads '{path}', which this profile does not have")
+            value = value[part]
+        fields[path] = value
+    return fields
+
+
+def cache_key(stage: Stage, profile: Profile, seed: int, inputs: Mapping[str, str]) -> str:
+    """Return the key of the work: stage and version, profile fields read, input ids by role, seed (64 hex digits)."""
+    return digest(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "output": f"{stage.kind}/{stage.output}",
+            "fields": read_fields(stage, profile.model_dump(mode="json")),
+            "inputs": dict(inputs),
+            "seed": seed,
+        }
+    )

@@ -1,0 +1,209 @@
+"""Runs stages: cached where nothing changed, resumed where a run was cut off, published when done."""
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from s2rctl.core.atomic import write_atomic
+from s2rctl.core.errors import ArtifactError, GateError, Interrupted, UsageError
+from s2rctl.core.interrupt import Interrupt, interruptible
+from s2rctl.core.progress import Reporter, duration
+from s2rctl.pipeline.graph import downstream
+from s2rctl.pipeline.key import cache_key
+from s2rctl.schema.manifest import InputRef, Kind, StageRef
+from s2rctl.schema.profile import Profile
+from s2rctl.stages.protocol import Context, Input, Stage
+from s2rctl.store.faults import translated
+from s2rctl.store.lock import locked
+from s2rctl.store.store import Artifact, Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every stage of one command shares."""
+
+    profile: Profile
+    seed: int
+    store: Store
+    reporter: Reporter
+    resume: str  # the command that carries on after an interruption
+    force: bool = False  # run although a result is there
+    fresh: bool = False  # forget half-finished runs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one stage ended."""
+
+    stage: Stage
+    artifact: Artifact
+    cached: bool
+    seconds: float
+
+
+def run_stage(stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt: Interrupt) -> Outcome:
+    """Return the stage's artifact, from the cache or by running it, and point its refs at it.
+
+    The refs ``kind/output:latest`` and ``kind/output:<profile name>`` move even when the artifact was cached, so that
+    they always name what the last command made. Ctrl-C raises Interrupted whose hint is the command that resumes.
+    """
+    key = cache_key(stage, job.profile, job.seed, {role: artifact.id for role, artifact in inputs.items()})
+    begun = time.monotonic()
+    artifact = None if job.force else _cached(job.store, key)
+    cached = artifact is not None
+    if artifact is None:
+        folder = job.store.run_folder(key)
+        with locked(folder.parent / f".{folder.name}.lock", f"the run of {stage.name}", timeout=1.0):
+            artifact = None if job.force else _cached(job.store, key)  # another process may have just made it
+            cached = artifact is not None
+            if artifact is None:
+                artifact = _execute(stage, job, inputs, interrupt, key, folder)
+    for alias in ("latest", job.profile.name):
+        job.store.set_ref(f"{artifact.ref}:{alias}", artifact.id, f"{stage.name} of profile {job.profile.name}")
+    return Outcome(stage, artifact, cached, time.monotonic() - begun)
+
+
+def _cached(store: Store, key: str) -> Artifact | None:
+    artifact = store.lookup_key(key)
+    return artifact if artifact is not None and artifact.intact() else None
+
+
+def _execute(
+    stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt: Interrupt, key: str, folder: Path
+) -> Artifact:
+    state = folder / "state.json"
+    if job.fresh:
+        for item in list(folder.iterdir()):
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+    if state.is_file():
+        job.reporter.note(f"{stage.name}: resuming the run that was cut off ({folder.name})")
+    before = _spent(state)
+    begun = time.monotonic()
+
+    def save_state() -> None:
+        record = {
+            "stage": stage.name,
+            "key": key,
+            "profile": job.profile.name,
+            "inputs": {role: artifact.id for role, artifact in inputs.items()},
+            "seconds": round(before + time.monotonic() - begun, 3),
+        }
+        with translated(job.store.root):
+            write_atomic(state, json.dumps(record).encode())
+
+    save_state()
+    context = Context(job.profile, job.seed, inputs, job.store, folder, job.reporter, interrupt)
+    try:
+        with translated(job.store.root):
+            result = stage.load()(context)
+    except (Interrupted, KeyboardInterrupt):
+        save_state()
+        raise Interrupted(f"{stage.name} was interrupted; its progress is kept", f"to carry on: {job.resume}") from None
+    artifact = job.store.publish(
+        cast(Kind, stage.kind),
+        stage.output,
+        result.files,
+        stage=StageRef(name=stage.name, version=stage.version),
+        profile=job.profile.model_dump(mode="json"),
+        seed=job.seed,
+        inputs=[InputRef(role=role, id=artifact.id) for role, artifact in inputs.items()],
+        contract=result.contract,
+        metrics=result.metrics,
+        duration_s=before + time.monotonic() - begun,
+        key=key,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    return artifact
+
+
+def _spent(state: Path) -> float:
+    """Return the seconds that earlier, interrupted attempts took (unknown after kill -9: the last saved figure)."""
+    try:
+        return float(json.loads(state.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def find_inputs(stage: Stage, profile: Profile, store: Store) -> dict[str, Artifact]:
+    """Return the inputs of a stage that runs alone: this profile's own artifact if there is one, else the latest."""
+    found = {}
+    for wanted in stage.inputs:
+        try:
+            found[wanted.role] = store.resolve(f"{wanted.kind}/{wanted.name}:{profile.name}")
+        except ArtifactError:
+            found[wanted.role] = _latest(stage, wanted, profile, store)
+    return found
+
+
+def _latest(stage: Stage, wanted: Input, profile: Profile, store: Store) -> Artifact:
+    try:
+        return store.resolve(f"{wanted.kind}/{wanted.name}")
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{stage.name} needs {wanted.kind}/{wanted.name}, which is not in the store {store.root}",
+            f"s2rctl pipeline run -p {profile.name}   (makes everything that is missing)",
+        ) from error
+
+
+def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None) -> list[Outcome]:
+    """Run all stages in order and return how each ended.
+
+    ``from_stage`` runs that stage and everything made from it again; ``job.force`` runs all of them again. A gate that
+    is not met does not stop the stages behind it: the caller decides with ``check_gates``.
+    """
+    again = downstream(graph, from_stage) if from_stage else set()
+    made: dict[tuple[str, str], Artifact] = {}
+    outcomes: list[Outcome] = []
+    with interruptible() as interrupt:
+        for number, stage in enumerate(graph, 1):
+            if interrupt.requested:
+                raise Interrupted(
+                    "the pipeline was interrupted; finished stages are kept", f"to carry on: {job.resume}"
+                )
+            inputs = {wanted.role: _made(made, wanted, stage) for wanted in stage.inputs}
+            this = job if stage.name not in again or job.force else _forced(job)
+            outcome = run_stage(stage, this, inputs, interrupt)
+            made[(stage.kind, stage.output)] = outcome.artifact
+            outcomes.append(outcome)
+            state = "cached" if outcome.cached else f"done in {duration(outcome.seconds)}"
+            job.reporter.note(
+                f"[{number}/{len(graph)}] {stage.name}: {state}, {outcome.artifact.ref} {outcome.artifact.id[:12]}"
+            )
+    return outcomes
+
+
+def run_alone(stage: Stage, job: Job, inputs: Mapping[str, Artifact] | None = None) -> Outcome:
+    """Run one stage outside a pipeline; inputs that are not given come from the store."""
+    with interruptible() as interrupt:
+        chosen = inputs if inputs is not None else find_inputs(stage, job.profile, job.store)
+        return run_stage(stage, job, chosen, interrupt)
+
+
+def check_gates(outcomes: Sequence[Outcome]) -> None:
+    """Raise GateError if the result of any stage says that its gate is not met."""
+    missed = [outcome for outcome in outcomes if outcome.artifact.manifest.origin.metrics.get("gate_passed") is False]
+    if missed:
+        names = ", ".join(f"{outcome.stage.name} ({outcome.artifact.id[:12]})" for outcome in missed)
+        raise GateError(
+            f"the gate is not met: {names}", f"s2rctl artifacts show {missed[0].artifact.id[:12]}   (its figures)"
+        )
+
+
+def command(*words: str) -> str:
+    """Return a shell command line that can be copied."""
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _forced(job: Job) -> Job:
+    return Job(job.profile, job.seed, job.store, job.reporter, job.resume, force=True, fresh=job.fresh)
+
+
+def _made(made: Mapping[tuple[str, str], Artifact], wanted: Input, stage: Stage) -> Artifact:
+    if (wanted.kind, wanted.name) not in made:
+        raise UsageError(f"stage {stage.name} needs {wanted.kind}/{wanted.name}, which no earlier stage makes")
+    return made[(wanted.kind, wanted.name)]
