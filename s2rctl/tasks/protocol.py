@@ -116,3 +116,4 @@ class TaskSettings:
     noise: Noise = field(default_factory=Noise)
     rewards: Mapping[str, float] = field(default_factory=dict)  # weights that replace the task's own
     action_scale: float | None = None  # None: the robot's own
+    threshold: float | None = None  # m, how close is a success where the profile decides it; None: the task's own

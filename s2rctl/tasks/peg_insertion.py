@@ -1,0 +1,259 @@
+"""Insertion: two arms lift a peg and a socket and push the one into the other.
+
+Until both grippers are high enough a pilot (the pick policy, once per arm) drives; then this task's policy takes over
+for good. Figures: the reference Aloha set-up.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.scene.signals import real, sim_only
+from s2rctl.tasks import arm as arms
+from s2rctl.tasks import rotation
+from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
+from s2rctl.tasks.rewards import closeness, finite, reciprocal, within
+from s2rctl.tasks.weights import replace_weights
+
+FAN = arms.Fan(near=0.27, far=0.42, angle_deg=14.5, yaw_deg=5.0)
+WAIST = 0.1  # rad, ± at the start
+TARGETS = {"socket": (-0.1, 0.0, 0.25), "peg": (0.1, 0.0, 0.25)}  # m, world: where the pilot brings the objects
+REST_HEIGHT = {"socket": 0.022, "peg": 0.01}  # m, centre above the table
+SWITCH_HEIGHT = 0.17  # m, world z that both fingertip midpoints must pass
+STEPS_AFTER_SWITCH = 60  # 3 s
+DEPTH = 0.048  # m, from the socket's middle to its end
+ON_AXIS = 0.01  # m
+SUCCESS = 0.01  # m, peg end to socket end; the back wall stops it at 0.008
+DROPPED = 0.07  # m, world z
+TILT = float(np.radians(80.0))
+BOUNDS = 1.0  # m, |world coordinate|
+HELD = 0.03  # m, grip error of an object that is still in the hand
+# Joints at which both arms hold their objects face to face (the reference's pre-insertion key frame).
+READY = {
+    "left": (0.0172277, -0.332444, 0.957626, -0.0207785, 0.00992025, 0.0131805),
+    "right": (-0.026578, -0.384497, 1.04661, -0.0646032, 0.0385963, 0.0453648),
+}
+FAILURES = ("none", "timeout", "not_lifted", "dropped", "misaligned", "tilted", "out_of_bounds")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the insertion scene measures; each arm and its object in that arm's base frame."""
+
+    left_joint_pos: jax.Array = real(8, unit="rad, fingers m", meaning="joint positions")
+    left_joint_vel: jax.Array = real(8, unit="rad/s, fingers m/s", meaning="joint velocities")
+    left_fingertip_pos: jax.Array = real(6, unit="m", meaning="fingertips, by kinematics")
+    left_gripper_quat: jax.Array = real(4, unit="", meaning="gripper orientation, by kinematics")
+    right_joint_pos: jax.Array = real(8, unit="rad, fingers m", meaning="joint positions")
+    right_joint_vel: jax.Array = real(8, unit="rad/s, fingers m/s", meaning="joint velocities")
+    right_fingertip_pos: jax.Array = real(6, unit="m", meaning="fingertips, by kinematics")
+    right_gripper_quat: jax.Array = real(4, unit="", meaning="gripper orientation, by kinematics")
+    socket_pos: jax.Array = sim_only(3, unit="m", meaning="socket centre")
+    socket_quat: jax.Array = sim_only(4, unit="", meaning="socket orientation")
+    socket_linvel: jax.Array = sim_only(3, unit="m/s", meaning="socket velocity")
+    socket_angvel: jax.Array = sim_only(3, unit="rad/s", meaning="socket angular velocity")
+    socket_grip_pos: jax.Array = sim_only(3, unit="m", meaning="where to grip the socket")
+    peg_pos: jax.Array = sim_only(3, unit="m", meaning="peg centre")
+    peg_quat: jax.Array = sim_only(4, unit="", meaning="peg orientation")
+    peg_linvel: jax.Array = sim_only(3, unit="m/s", meaning="peg velocity")
+    peg_angvel: jax.Array = sim_only(3, unit="rad/s", meaning="peg angular velocity")
+    peg_grip_pos: jax.Array = sim_only(3, unit="m", meaning="where to grip the peg")
+    peg_end_in_socket: jax.Array = sim_only(3, unit="m", meaning="peg end from the socket's end, socket's axes")
+    left_socket_contact: jax.Array = sim_only(28, unit="", meaning="finger contacts: found, force, normal")
+    right_peg_contact: jax.Array = sim_only(28, unit="", meaning="finger contacts: found, force, normal")
+    left_table_contact: jax.Array = sim_only(5, unit="", meaning="gripper on table")
+    right_table_contact: jax.Array = sim_only(5, unit="", meaning="gripper on table")
+
+
+class State(NamedTuple):
+    """Task state."""
+
+    switched: jax.Array  # bool, latched: the learner acts
+    steps: jax.Array  # int32, control steps since the switch
+
+
+def make(settings: TaskSettings) -> Task:
+    """Build the task for the scene's model."""
+    insertion = _Insertion(settings)
+    return Task(
+        name="insertion",
+        scene="insertion",
+        signals=Signals,
+        episode_steps=settings.episode_steps,
+        action_size=2 * arms.ACTIONS,
+        rewards=insertion.rewards,
+        randomised=(),
+        failures=FAILURES,
+        gripper_actions=(6, 13),
+        reset=insertion.reset,
+        target=insertion.target,
+        advance=insertion.advance,
+        observe=insertion.observe,
+        acting=lambda state: state.switched,
+    )
+
+
+def start_from(qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> Start:
+    """Return the start of an episode at a recorded state of the moment of the switch: a state-bank entry.
+
+    Arrays (nq,), (nv,), (nu,) of one world; ``vmap`` makes a bank of many.
+    """
+    return Start(qpos, qvel, ctrl, State(jnp.bool_(True), jnp.int32(0)))
+
+
+class Hands(NamedTuple):
+    """Both arms' views."""
+
+    left: arms.ArmView
+    right: arms.ArmView
+
+
+class _Insertion:
+    """The task's functions, closed over constants of the model."""
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self.left = arms.read_arm(settings.model, "left")
+        self.right = arms.read_arm(settings.model, "right")
+        self.noise = settings.noise
+        self.scale = arms.ACTION_SCALE if settings.action_scale is None else settings.action_scale
+        self.rewards = replace_weights(self._terms(), settings.rewards)
+
+    def _terms(self) -> Mapping[str, Term]:
+        """Return the reward table; every term counts only after the switch."""
+        return {
+            "insert": _after(lambda w: within(_norm(w.signals.peg_end_in_socket), 0.001, 0.2) * _on_axis(w), 8.0),
+            "socket_upright": _after(lambda w: closeness(_turned(self.hands(w).left), 5.0), 0.5),
+            "peg_upright": _after(lambda w: closeness(_turned(self.hands(w).right), 5.0), 0.5),
+            "left_grip": _after(lambda w: closeness(self.hands(w).left.grip_error, 5.0), 0.25),
+            "right_grip": _after(lambda w: closeness(self.hands(w).right.grip_error, 5.0), 0.25),
+            "left_slow": _after(lambda w: reciprocal(_norm(w.signals.left_joint_vel[:6]), 0.5, 2.0), 0.5),
+            "right_slow": _after(lambda w: reciprocal(_norm(w.signals.right_joint_vel[:6]), 0.5, 2.0), 0.5),
+            "home": _after(self._home, 1.0),
+            "held_to_the_end": _after(self._held_to_the_end, 10.0),
+            "dropped": _after(lambda w: self.dropped(w).astype(float), -10.0),
+        }
+
+    def reset(self, key: jax.Array, params: Params) -> Start:
+        """Lay socket and peg on the table, each in the fan before its arm."""
+        keys = jax.random.split(key, 4)
+        left, left_ctrl = arms.home_pose(keys[0], WAIST)
+        right, right_ctrl = arms.home_pose(keys[1], WAIST)
+        socket = arms.fan_pose(self.left, keys[2], FAN, REST_HEIGHT["socket"])
+        peg = arms.fan_pose(self.right, keys[3], FAN, REST_HEIGHT["peg"])
+        qpos = jnp.concatenate([left, right, socket, peg])
+        return Start(
+            qpos, jnp.zeros(28), jnp.concatenate([left_ctrl, right_ctrl]), State(jnp.bool_(False), jnp.int32(0))
+        )
+
+    def target(self, world: World, action: jax.Array) -> tuple[jax.Array, State]:
+        """Move the joint targets of both arms by the action: left 7, right 7."""
+        left = arms.move(self.left, world.ctrl[:7], action[:7], self.scale)
+        right = arms.move(self.right, world.ctrl[7:], action[7:], self.scale)
+        return jnp.concatenate([left, right]), world.state
+
+    def advance(self, world: World, action: jax.Array) -> Outcome:
+        """Judge the state after a step; the switch is latched here."""
+        hands = self.hands(world)
+        high = (self._height(self.left, hands.left.tool) > SWITCH_HEIGHT) & (
+            self._height(self.right, hands.right.tool) > SWITCH_HEIGHT
+        )
+        acted = world.state.switched
+        state = State(acted | high, jnp.where(acted, world.state.steps + 1, 0))
+        world = world._replace(state=state)
+        reward, terms = combine(self.rewards, world)
+        outside = ~jnp.all(jnp.abs(jnp.concatenate(self._places(hands))) < BOUNDS)
+        dropped = acted & self.dropped(world)
+        tilted = acted & ((_tilt(hands.left) > TILT) | (_tilt(hands.right) > TILT))
+        success = inserted(world.signals) & ~(outside | dropped | tilted)
+        # What an episode that ended now would be called; NaN positions count as out of bounds.
+        failure = jnp.where(state.switched, jnp.where(_on_axis(world) > 0, 1, 4), 2)
+        failure = jnp.where(tilted, 5, jnp.where(dropped, 3, jnp.where(success, 0, failure)))
+        failure = jnp.where(outside, 6, failure).astype(jnp.int32)
+        done = outside | dropped | tilted | (state.steps >= STEPS_AFTER_SWITCH)
+        return Outcome(state, reward, terms, done, success, failure)
+
+    def observe(self, world: World, key: jax.Array) -> Observation:
+        """Return 53 numbers per arm and the way of the peg end to the socket's middle (3)."""
+        left_key, right_key, peg_key = jax.random.split(key, 3)
+        hands = self.hands(world)
+        noisy = Hands(arms.disturb(hands.left, self.noise, left_key), arms.disturb(hands.right, self.noise, right_key))
+        half = self.noise.object_pos
+        shift = jax.random.uniform(peg_key, (3,), minval=-half, maxval=half)
+        clean = self._numbers(hands, world.signals.peg_end_in_socket)
+        time = world.state.steps / STEPS_AFTER_SWITCH
+        inputs = {
+            "joint_pos": finite(jnp.concatenate([noisy.left.joint_pos, noisy.right.joint_pos])),
+            "joint_target": world.ctrl,
+            "switched": world.state.switched.astype(float)[None],
+        }
+        return Observation(
+            self._numbers(noisy, world.signals.peg_end_in_socket + shift),
+            jnp.concatenate([clean, time[None], world.state.switched.astype(float)[None]]),
+            inputs,
+        )
+
+    def hands(self, world: World) -> Hands:
+        """Return what each arm knows of itself and its object."""
+        return Hands(
+            arms.view(self.left, world.signals, "socket", world.ctrl[:7]),
+            arms.view(self.right, world.signals, "peg", world.ctrl[7:]),
+        )
+
+    def dropped(self, world: World) -> jax.Array:
+        """Return whether an object lies too low."""
+        places = self._places(self.hands(world))
+        return (places[0][2] < DROPPED) | (places[1][2] < DROPPED)
+
+    def _numbers(self, hands: Hands, peg_end: jax.Array) -> jax.Array:
+        rear = jnp.array([DEPTH, 0.0, 0.0])
+        left = arms.observe_arm(hands.left, arms.in_base(self.left, jnp.array(TARGETS["socket"])))
+        right = arms.observe_arm(hands.right, arms.in_base(self.right, jnp.array(TARGETS["peg"])))
+        return jnp.concatenate([left, right, finite(rear - peg_end)])
+
+    def _places(self, hands: Hands) -> tuple[jax.Array, jax.Array]:
+        """Return the world positions (3,) of socket and peg."""
+        return arms.in_world(self.left, hands.left.position), arms.in_world(self.right, hands.right.position)
+
+    def _height(self, arm: arms.Arm, point: jax.Array) -> jax.Array:
+        return arms.in_world(arm, point)[2]
+
+    def _home(self, world: World) -> jax.Array:
+        left = world.signals.left_joint_pos[:6] - jnp.array(READY["left"])
+        right = world.signals.right_joint_pos[:6] - jnp.array(READY["right"])
+        return closeness(_norm(jnp.concatenate([left, right])), 1.0)
+
+    def _held_to_the_end(self, world: World) -> jax.Array:
+        hands = self.hands(world)
+        held = (hands.left.grip_error < HELD) & (hands.right.grip_error < HELD)
+        return (held & (world.state.steps >= STEPS_AFTER_SWITCH)).astype(float)
+
+
+def _after(fn: Callable[[World], jax.Array], weight: float) -> Term:
+    """Return a term that counts only after the switch."""
+    return Term(lambda world: jnp.where(world.state.switched, fn(world), 0.0), weight)
+
+
+def inserted(signals: Signals) -> jax.Array:
+    """Return whether the peg's end is at the socket's end."""
+    return _norm(signals.peg_end_in_socket) < SUCCESS
+
+
+def _on_axis(world: World) -> jax.Array:
+    return (_norm(world.signals.peg_end_in_socket[1:]) < ON_AXIS).astype(float)
+
+
+def _turned(view: arms.ArmView) -> jax.Array:
+    return rotation.row_distance(jnp.eye(3), view.rotation)
+
+
+def _tilt(view: arms.ArmView) -> jax.Array:
+    """Return the angle (rad) between the object's z and the vertical."""
+    return jnp.arccos(jnp.clip(view.rotation[2, 2], -1.0, 1.0))
+
+
+def _norm(vector: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.sum(vector**2) + 1e-12)

@@ -1,0 +1,130 @@
+"""Reach: the xArm7 brings its tool to a goal by displacements of the commanded tool position, orientation held.
+
+The policy moves the last *commanded* position, as the robot's servo mode does, so that its own lag cannot build up.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from s2rctl.scene.signals import real
+from s2rctl.tasks import kinematics, rotation
+from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
+from s2rctl.tasks.rewards import closeness, finite
+from s2rctl.tasks.weights import replace_weights
+
+JOINTS = tuple(f"joint{i}" for i in range(1, 8))
+HOME = (0.0, -0.247, 0.0, 0.909, 0.0, 1.15644, 0.0)  # rad, the published home position
+GOAL_RANGE = 0.15  # m, ± on each axis about the tool's home
+WORKSPACE_MARGIN = 0.03  # m: commands may leave the goals' box by this
+START_RANGE = 0.1  # m, ± of the tool at the start
+ACTION_SCALE = 0.03  # m per control step at |action| = 1
+THRESHOLD = 0.05  # m, success
+BOUNDS = 2.0  # m, |tool coordinate|
+DAMPING = 1e-4
+SOLVER_STEPS = 3
+FAILURES = ("none", "timeout", "out_of_bounds")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the reach scene measures; positions in the robot's base frame."""
+
+    joint_pos: jax.Array = real(7, unit="rad", meaning="joint positions")
+    tcp_pos: jax.Array = real(3, unit="m", meaning="tool position, by kinematics")
+    tcp_quat: jax.Array = real(4, unit="", meaning="tool orientation, by kinematics")
+
+
+class State(NamedTuple):
+    """Task state."""
+
+    goal: jax.Array  # (3,) m
+    command: jax.Array  # (3,) m, commanded tool position
+
+
+def make(settings: TaskSettings) -> Task:
+    """Build the task for the scene's model."""
+    reach = _Reach(settings)
+    return Task(
+        name="reach",
+        scene="reach",
+        signals=Signals,
+        episode_steps=settings.episode_steps,
+        action_size=3,
+        rewards=reach.rewards,
+        randomised=(),
+        failures=FAILURES,
+        gripper_actions=(),
+        reset=reach.reset,
+        target=reach.target,
+        advance=reach.advance,
+        observe=reach.observe,
+    )
+
+
+def distance(world: World) -> jax.Array:
+    """Return the distance (m) of the tool from the goal."""
+    return jnp.sqrt(jnp.sum((world.signals.tcp_pos - world.state.goal) ** 2) + 1e-12)
+
+
+class _Reach:
+    """The task's functions, closed over constants of the model."""
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self.chain = kinematics.read_chain(settings.model, "link_base", "tcp")
+        self.scale = ACTION_SCALE if settings.action_scale is None else settings.action_scale
+        self.threshold = THRESHOLD if settings.threshold is None else settings.threshold
+        pose = kinematics.forward(self.chain, jnp.array(HOME))
+        self.home = pose.position
+        self.held = pose.rotation
+        self.rewards = replace_weights(
+            {
+                # In units of 0.2 m, so that a value of about 1 per step meets the usual penalty on the action.
+                "distance": Term(lambda w: jnp.minimum(distance(w), BOUNDS) / 0.2, -1.0),
+                "near": Term(lambda w: closeness(distance(w), 1 / 0.03), 0.5),
+            },
+            settings.rewards,
+        )
+
+    def reset(self, key: jax.Array, params: Params) -> Start:
+        """Draw the tool's start and the goal in boxes about home."""
+        start_key, goal_key = jax.random.split(key)
+        start = self.home + jax.random.uniform(start_key, (3,), minval=-START_RANGE, maxval=START_RANGE)
+        goal = self.home + jax.random.uniform(goal_key, (3,), minval=-GOAL_RANGE, maxval=GOAL_RANGE)
+        joints = jnp.array(HOME)
+        for _ in range(2):  # one solve is meant for the few centimetres of a control step
+            joints = self.solve(joints, start)
+        return Start(joints, jnp.zeros(7), joints, State(goal, start))
+
+    def target(self, world: World, action: jax.Array) -> tuple[jax.Array, State]:
+        """Displace the commanded tool position, kept in the workspace, and solve for the joints."""
+        limit = GOAL_RANGE + WORKSPACE_MARGIN
+        moved = world.state.command + self.scale * jnp.clip(action, -1.0, 1.0)
+        command = jnp.clip(moved, self.home - limit, self.home + limit)
+        return self.solve(world.ctrl, command), world.state._replace(command=command)
+
+    def solve(self, joints: jax.Array, position: jax.Array) -> jax.Array:
+        """Return joint angles (7,) near ``joints`` with the tool at ``position`` (3,) m in its home orientation."""
+        for _ in range(SOLVER_STEPS):
+            frames = kinematics.forward(self.chain, joints)
+            turn = rotation.rotation_vector(self.held @ frames.rotation.T)
+            error = jnp.concatenate([position - frames.position, turn])
+            step = kinematics.damped_least_squares(kinematics.jacobian(frames, frames.position), error, DAMPING)
+            joints = jnp.clip(joints + step, self.chain.low, self.chain.high)
+        return joints
+
+    def advance(self, world: World, action: jax.Array) -> Outcome:
+        """Judge the state after a step."""
+        reward, terms = combine(self.rewards, world)
+        outside = ~jnp.all(jnp.abs(world.signals.tcp_pos) < BOUNDS)
+        success = (distance(world) < self.threshold) & ~outside
+        failure = jnp.where(outside, 2, jnp.where(success, 0, 1)).astype(jnp.int32)
+        return Outcome(world.state, reward, terms, outside, success, failure)
+
+    def observe(self, world: World, key: jax.Array) -> Observation:
+        """Return tool position and goal (the critic sees the lag behind the command too); the input is the goal."""
+        tool, goal = finite(world.signals.tcp_pos), world.state.goal
+        actor = jnp.concatenate([tool, goal])
+        return Observation(actor, jnp.concatenate([actor, world.state.command - tool]), {"goal": goal})

@@ -1,0 +1,78 @@
+"""Rotations in JAX: quaternions (w x y z, MuJoCo's order), matrices, rotation vectors, random directions.
+
+Formulas are the standard ones (e.g. Siciliano et al., Robotics, ch. 2); all functions take one rotation, and ``vmap``
+makes them work on many.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def multiply(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return the Hamilton product of the quaternions ``a`` (4,) and ``b`` (4,): first b, then a."""
+    scalar = a[0] * b[0] - jnp.dot(a[1:], b[1:])
+    vector = a[0] * b[1:] + b[0] * a[1:] + jnp.cross(a[1:], b[1:])
+    return jnp.concatenate([scalar[None], vector])
+
+
+def from_axis_angle(axis: jax.Array, angle: jax.Array) -> jax.Array:
+    """Return the quaternion of a turn by ``angle`` (rad) about the unit vector ``axis`` (3,)."""
+    return jnp.concatenate([jnp.cos(angle / 2)[None], jnp.sin(angle / 2) * axis])
+
+
+def about_z(angle: jax.Array) -> jax.Array:
+    """Return the quaternion of a turn by ``angle`` (rad) about z."""
+    zero = jnp.zeros_like(angle)
+    return jnp.stack([jnp.cos(angle / 2), zero, zero, jnp.sin(angle / 2)])
+
+
+def to_matrix(quat: jax.Array) -> jax.Array:
+    """Return the rotation matrix (3, 3) of a quaternion (4,) of any length; a null quaternion gives the identity."""
+    w, x, y, z = quat
+    squared = jnp.dot(quat, quat)
+    scale = jnp.where(squared > 1e-12, 2.0 / jnp.where(squared > 1e-12, squared, 1.0), 0.0)
+    return jnp.stack(
+        [
+            jnp.stack([1 - scale * (y * y + z * z), scale * (x * y - w * z), scale * (x * z + w * y)]),
+            jnp.stack([scale * (x * y + w * z), 1 - scale * (x * x + z * z), scale * (y * z - w * x)]),
+            jnp.stack([scale * (x * z - w * y), scale * (y * z + w * x), 1 - scale * (x * x + y * y)]),
+        ]
+    )
+
+
+def matrix_about(axis: jax.Array, angle: jax.Array) -> jax.Array:
+    """Return the rotation matrix (3, 3) of a turn by ``angle`` (rad) about the unit vector ``axis`` (Rodrigues)."""
+    x, y, z = axis
+    cross = jnp.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return jnp.eye(3) + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * (cross @ cross)
+
+
+def rotation_vector(matrix: jax.Array) -> jax.Array:
+    """Return axis times angle (3,) in rad of a rotation matrix; finite everywhere, also at 0 and near half turns."""
+    vector = 0.5 * jnp.stack([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
+    sine = jnp.sqrt(jnp.sum(vector**2) + 1e-14)
+    return vector * (jnp.arctan2(sine, 0.5 * (jnp.trace(matrix) - 1)) / sine)
+
+
+def angle_between(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return the angle (rad) of the turn from rotation matrix ``a`` to ``b``."""
+    cosine = jnp.clip(0.5 * (jnp.sum(a * b) - 1), -1.0, 1.0)
+    return jnp.arccos(cosine)
+
+
+def row_distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return the norm of the difference of the first two rows of two rotation matrices (the reference's measure)."""
+    return jnp.sqrt(jnp.sum((a[:2] - b[:2]) ** 2) + 1e-12)
+
+
+def random_direction(key: jax.Array) -> jax.Array:
+    """Draw a unit vector (3,) uniformly on the sphere (a normalised standard normal vector)."""
+    vector = jax.random.normal(key, (3,))
+    return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-6)
+
+
+def disturb(key: jax.Array, matrix: jax.Array, largest: float) -> jax.Array:
+    """Turn a rotation matrix by an angle uniform in [0, ``largest``] rad about a uniformly random axis."""
+    axis_key, angle_key = jax.random.split(key)
+    angle = jax.random.uniform(angle_key, maxval=largest)
+    return matrix_about(random_direction(axis_key), angle) @ matrix
