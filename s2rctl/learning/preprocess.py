@@ -1,0 +1,94 @@
+"""Raw sensor tensors -> network features: the one definition that training and the exported graph share.
+
+Only operations that jax2onnx turns into plain ONNX nodes; the batch axis is always the first and always free.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.simulation import CameraSettings
+
+Inputs = Mapping[str, jax.Array]
+"""Raw tensors by ONNX input name, each with a leading batch axis."""
+
+_ARM_JOINTS = 6
+_FINGER_SCALE = 1.0 / 0.041  # m: opening range of a ViperX finger, so that an open finger reads 1
+_JOINT_ERROR_SCALE = 5.0  # 1/rad: a target runs ahead of a moving joint by up to about 0.2 rad
+_FINGER_ERROR_SCALE = 1.0 / 0.041
+
+
+class Camera(Model):
+    """How one policy camera's raw images are read; stored in policy.json."""
+
+    name: str = quantity(..., "", "camera name; the inputs are rgb_<name> and depth_<name>")
+    width: int = quantity(..., "px", "image width")
+    height: int = quantity(..., "px", "image height")
+    depth: bool = quantity(False, "", "whether there is a depth image")
+    depth_unit_m: float = quantity(1e-4, "m", "metres per count of the uint16 depth image", gt=0)
+    depth_range_m: tuple[float, float] = quantity((0.0, 0.4), "m", "depth outside is read as nothing")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's image: RGB, or RGB and depth."""
+        return 4 if self.depth else 3
+
+
+def camera_from(settings: CameraSettings) -> Camera:
+    """Return the part of the profile's camera that the network depends on."""
+    fields = ("name", "width", "height", "depth", "depth_unit_m", "depth_range_m")
+    return Camera(**{name: getattr(settings, name) for name in fields})
+
+
+def rgb(counts: jax.Array) -> jax.Array:
+    """Return uint8 (N, H, W, 3) as float32 in [-0.5, 0.5]."""
+    return counts.astype(jnp.float32) * (1.0 / 255.0) - 0.5
+
+
+def depth(counts: jax.Array, unit_m: float, range_m: tuple[float, float]) -> jax.Array:
+    """Return uint16 (N, H, W) as float32 in [0, 1]: metres over the far limit, 0 outside the range or unmeasured."""
+    low, high = range_m
+    metres = counts.astype(jnp.float32) * unit_m
+    seen = (metres > low) & (metres <= high)
+    return jnp.where(seen, metres, 0.0) * (1.0 / high)
+
+
+def image(inputs: Inputs, camera: Camera) -> jax.Array:
+    """Return the camera's image (N, H, W, 3 or 4) float32, depth last."""
+    colour = rgb(inputs[f"rgb_{camera.name}"])
+    if not camera.depth:
+        return colour
+    far = depth(inputs[f"depth_{camera.name}"], camera.depth_unit_m, camera.depth_range_m)
+    return jnp.concatenate([colour, far[..., None]], axis=-1)
+
+
+def proprio(inputs: Inputs) -> jax.Array:
+    """Return the 33 numbers (N, 33) of a bi-arm student: 16 joint positions, 16 position errors, the switch.
+
+    ``joint_pos`` (N, 16) is per arm six joints (rad) and two fingers (m); ``joint_target`` (N, 14) is per arm six joints
+    and one gripper, which both fingers follow; ``switched`` (N, 1) is 1 once the insertion policy acts.
+    """
+    position, target = inputs["joint_pos"], inputs["joint_target"]
+    joints, errors = [], []
+    for arm in range(2):
+        measured = position[:, 8 * arm : 8 * arm + 8]
+        wanted = target[:, 7 * arm : 7 * arm + 7]
+        angles, fingers = measured[:, :_ARM_JOINTS], measured[:, _ARM_JOINTS:]
+        joints += [angles, fingers * _FINGER_SCALE]
+        errors += [
+            (angles - wanted[:, :_ARM_JOINTS]) * _JOINT_ERROR_SCALE,
+            (fingers - wanted[:, _ARM_JOINTS:]) * _FINGER_ERROR_SCALE,
+        ]
+    return jnp.concatenate([*joints, *errors, inputs["switched"]], axis=-1)
+
+
+def raw_shapes(cameras: tuple[Camera, ...]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return shape without batch and dtype of the image inputs, by ONNX input name, in graph order."""
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    for camera in cameras:
+        shapes[f"rgb_{camera.name}"] = ((camera.height, camera.width, 3), "uint8")
+        if camera.depth:
+            shapes[f"depth_{camera.name}"] = ((camera.height, camera.width), "uint16")
+    return shapes

@@ -1,0 +1,127 @@
+"""Networks of the reach policy: image -> position -> displacement, and a critic that sees the state."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from s2rctl.learning import preprocess
+from s2rctl.learning.encoder import Encoder, EncoderSettings, Head, Size, settings_for
+from s2rctl.learning.preprocess import Camera, Inputs, camera_from
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.learning import Encoder as EncoderProfile
+from s2rctl.schema.learning import Reach
+from s2rctl.schema.simulation import CameraSettings
+
+Params = Any
+"""Nested dictionary of arrays."""
+
+
+class ReachSettings(Model):
+    """What the reach policy is made of; the ``config`` of its policy.json."""
+
+    camera: Camera
+    encoder: EncoderSettings
+    hidden: tuple[int, ...] = quantity(..., "", "hidden layers of actor and critic")
+    action_scale_m: float = quantity(..., "m", "displacement per step at |action| = 1", gt=0)
+    centre_m: tuple[float, float, float] = quantity(..., "m", "middle of the workspace: positions are read from here")
+    spread_m: float = quantity(..., "m", "standard deviation of positions in the workspace", gt=0)
+
+
+class Decision(NamedTuple):
+    """What the actor says."""
+
+    action: jax.Array  # (N, 3) in [-1, 1]
+    position: jax.Array  # (N, 3) predicted tool position, m, robot base frame
+
+
+def reach_settings(
+    camera: CameraSettings,
+    extractor: EncoderProfile,
+    reach: Reach,
+    centre_m: tuple[float, float, float],
+    spread_m: float,
+) -> ReachSettings:
+    """Return the policy that a profile describes, for a workspace around ``centre_m``."""
+    read = camera_from(camera)
+    shape = settings_for(Size(read.height, read.width), read.channels, extractor.latent)
+    return ReachSettings(
+        camera=read,
+        encoder=shape,
+        hidden=reach.hidden,
+        action_scale_m=reach.action_scale_m,
+        centre_m=centre_m,
+        spread_m=spread_m,
+    )
+
+
+class Layers(nn.Module):
+    """Features (N, n) -> (N, outputs): ReLU layers and a linear output."""
+
+    hidden: tuple[int, ...]
+    outputs: int
+    output_scale: float
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """Apply the layers."""
+        for index, size in enumerate(self.hidden):
+            features = nn.relu(nn.Dense(size, name=f"hidden_{index}")(features))
+        last = nn.initializers.normal(self.output_scale)
+        return nn.Dense(self.outputs, kernel_init=last, name="output")(features)
+
+
+def init_actor(key: jax.Array, settings: ReachSettings) -> Params:
+    """Return random actor parameters: ``extractor``, ``position`` and ``policy``."""
+    first, second, third = jax.random.split(key, 3)
+    shape = settings.encoder
+    images = jnp.zeros((1, shape.height, shape.width, shape.channels))
+    latent = jnp.zeros((1, shape.latent))
+    return {
+        "extractor": Encoder(shape).init(first, images)["params"],
+        "position": Head(3).init(second, latent)["params"],
+        "policy": Layers(settings.hidden, 3, 1e-2).init(third, jnp.zeros((1, 6)))["params"],
+    }
+
+
+def init_critic(key: jax.Array, settings: ReachSettings) -> Params:
+    """Return random critic parameters."""
+    return Layers(settings.hidden, 1, 1e-2).init(key, jnp.zeros((1, 9)))["params"]
+
+
+def normalise(position: jax.Array, settings: ReachSettings) -> jax.Array:
+    """Return positions (N, 3) in m as numbers of order one."""
+    return (position - jnp.asarray(settings.centre_m, jnp.float32)) * (1.0 / settings.spread_m)
+
+
+def locate(actor: Params, settings: ReachSettings, inputs: Inputs) -> jax.Array:
+    """Return the tool position (N, 3) seen in the image, normalised."""
+    latent = Encoder(settings.encoder).apply({"params": actor["extractor"]}, preprocess.image(inputs, settings.camera))
+    return Head(3).apply({"params": actor["position"]}, latent)
+
+
+def steer(policy: Params, settings: ReachSettings, seen: jax.Array, goal: jax.Array) -> jax.Array:
+    """Return the action (N, 3) in [-1, 1] for normalised positions (N, 3) and goals (N, 3)."""
+    features = jnp.concatenate([seen, goal], axis=-1)
+    return jnp.tanh(Layers(settings.hidden, 3, 1e-2).apply({"params": policy}, features))
+
+
+def decide(actor: Params, settings: ReachSettings, inputs: Inputs) -> Decision:
+    """Return action and predicted position for raw tensors ``rgb_<camera>`` (N, H, W, 3) and ``goal`` (N, 3) m."""
+    seen = locate(actor, settings, inputs)
+    action = steer(actor["policy"], settings, seen, normalise(inputs["goal"], settings))
+    return Decision(action, seen * settings.spread_m + jnp.asarray(settings.centre_m, jnp.float32))
+
+
+def value(
+    critic: Params, settings: ReachSettings, position: jax.Array, goal: jax.Array, action: jax.Array
+) -> jax.Array:
+    """Return Q (N,) of the action (N, 3) at the true position (N, 3) for the goal (N, 3), both in m."""
+    features = jnp.concatenate([normalise(position, settings), normalise(goal, settings), action], axis=-1)
+    return Layers(settings.hidden, 1, 1e-2).apply({"params": critic}, features)[:, 0]
+
+
+def raw_shapes(settings: ReachSettings) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return shape without batch and dtype of every input, by ONNX input name, in graph order."""
+    return preprocess.raw_shapes((settings.camera,)) | {"goal": ((3,), "float32")}

@@ -1,0 +1,90 @@
+"""The student: camera images and joint readings -> joint-target changes, as a pure function of raw tensors."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from s2rctl.learning import preprocess
+from s2rctl.learning.encoder import Encoder, EncoderSettings, Size, settings_for
+from s2rctl.learning.preprocess import Camera, Inputs, camera_from
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.learning import Distill
+from s2rctl.schema.learning import Encoder as EncoderProfile
+from s2rctl.schema.simulation import CameraSettings
+
+Params = Any
+"""Nested dictionary of arrays: ``encoder/...`` (flax parameters of Encoder) and ``head/...`` (of Policy)."""
+
+_PROPRIO = {"joint_pos": 16, "joint_target": 14, "switched": 1}
+
+
+class StudentSettings(Model):
+    """What the student is made of; the ``config`` of its policy.json."""
+
+    cameras: tuple[Camera, ...] = quantity(..., "", "policy cameras in the order of the latents")
+    encoder: EncoderSettings
+    hidden: tuple[int, ...] = quantity(..., "", "hidden layers after the encoder")
+    action_size: int = quantity(14, "", "joint-target changes", ge=1)
+
+
+def student_settings(cameras: tuple[CameraSettings, ...], encoder: EncoderProfile, distill: Distill) -> StudentSettings:
+    """Return the student that a profile describes; all cameras share one encoder and so one image size."""
+    read = tuple(camera_from(camera) for camera in cameras)
+    shape = settings_for(Size(read[0].height, read[0].width), read[0].channels, encoder.latent)
+    return StudentSettings(cameras=read, encoder=shape, hidden=distill.network)
+
+
+class Policy(nn.Module):
+    """Features (N, n) -> mean of the action before tanh (N, actions)."""
+
+    hidden: tuple[int, ...]
+    actions: int
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """Apply SiLU layers and a linear output that starts near zero, so that an untrained student stands still."""
+        for index, size in enumerate(self.hidden):
+            features = nn.silu(nn.Dense(size, name=f"hidden_{index}")(features))
+        return nn.Dense(self.actions, kernel_init=nn.initializers.normal(1e-2), name="output")(features)
+
+
+def feature_size(settings: StudentSettings) -> int:
+    """Return the number of features: one latent per camera and 33 joint numbers."""
+    return len(settings.cameras) * settings.encoder.latent + 33
+
+
+def init(key: jax.Array, settings: StudentSettings) -> Params:
+    """Return random parameters."""
+    first, second = jax.random.split(key)
+    shape = settings.encoder
+    images = jnp.zeros((1, shape.height, shape.width, shape.channels))
+    encoder = Encoder(shape).init(first, images)["params"]
+    head = Policy(settings.hidden, settings.action_size).init(second, jnp.zeros((1, feature_size(settings))))["params"]
+    return {"encoder": encoder, "head": head}
+
+
+def latents(encoder: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array:
+    """Return the latents of all cameras side by side (N, cameras * latent); the cameras share the encoder."""
+    encode = Encoder(settings.encoder)
+    parts = [encode.apply({"params": encoder}, preprocess.image(inputs, camera)) for camera in settings.cameras]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def mean(params: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array:
+    """Return the action (N, actions) in [-1, 1]: tanh of the network's mean."""
+    seen = latents(params["encoder"], settings, inputs)
+    return act_on(params["head"], settings, seen, preprocess.proprio(inputs))
+
+
+def act_on(head: Params, settings: StudentSettings, seen: jax.Array, joints: jax.Array) -> jax.Array:
+    """Return the action from latents (N, cameras * latent) and joint features (N, 33)."""
+    features = jnp.concatenate([seen, joints], axis=-1)
+    return jnp.tanh(Policy(settings.hidden, settings.action_size).apply({"params": head}, features))
+
+
+def raw_shapes(settings: StudentSettings) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return shape without batch and dtype of every input, by ONNX input name, in graph order."""
+    joints = {name: ((size,), "float32") for name, size in _PROPRIO.items()}
+    return preprocess.raw_shapes(settings.cameras) | joints
