@@ -1,4 +1,4 @@
-"""Asymmetric DDPG: the actor sees an image, the critic the simulator's state (Pinto et al. 2017, Lillicrap et al. 2015).
+"""Asymmetric DDPG: the actor sees an image, the critic the state (Pinto et al. 2017, Lillicrap et al. 2015).
 
 With predicted position ŝ, extractor f, policy π and targets Q_T, π_T that follow by Polyak averaging:
 

@@ -57,7 +57,7 @@ class Distiller:
         """Return the snapshot before the first iteration; worlds begin at random ages, to spread the resets."""
         reset = jax.jit(lambda key: self.env.reset(key, desynchronise=True))
         env_state = reset(self._key(0))
-        return Snapshot(params, self.optimiser().init(self._trained(params)), env_state, np.int64(0))
+        return Snapshot(params, self.optimiser().init(self._trained(params)), env_state, np.array(0, np.int64))
 
     def optimiser(self) -> optax.GradientTransformation:
         """Return Adam whose rate falls to a tenth along a cosine: late iterations average over more states."""
@@ -89,7 +89,7 @@ class Distiller:
         env_state, samples, counts = _collect(self, snapshot.params, snapshot.env, jnp.bool_(number == 0))
         params, optimiser, error = _fit(self, snapshot.params, snapshot.optimiser, samples, self._key(1 + number))
         metrics = {name: float(value) for name, value in counts.items()} | {"action_error": float(error)}
-        return Snapshot(params, optimiser, env_state, np.int64(number + 1)), metrics
+        return Snapshot(params, optimiser, env_state, np.array(number + 1, np.int64)), metrics
 
     def label(self, observation: Observation, acting: jax.Array) -> jax.Array:
         """Return the teacher's action (B, n) for the true state."""

@@ -67,8 +67,8 @@ def image(inputs: Inputs, camera: Camera) -> jax.Array:
 def proprio(inputs: Inputs) -> jax.Array:
     """Return the 33 numbers (N, 33) of a bi-arm student: 16 joint positions, 16 position errors, the switch.
 
-    ``joint_pos`` (N, 16) is per arm six joints (rad) and two fingers (m); ``joint_target`` (N, 14) is per arm six joints
-    and one gripper, which both fingers follow; ``switched`` (N, 1) is 1 once the insertion policy acts.
+    ``joint_pos`` (N, 16) is per arm six joints (rad) and two fingers (m); ``joint_target`` (N, 14) is per arm six
+    joints and one gripper, which both fingers follow; ``switched`` (N, 1) is 1 once the insertion policy acts.
     """
     position, target = inputs["joint_pos"], inputs["joint_target"]
     joints, errors = [], []

@@ -116,7 +116,7 @@ class Loop:
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
         env_state = jax.jit(self.parts.env.reset)(jax.random.fold_in(jax.random.key(self.parts.seed), 0))
-        return Snapshot(learner, env_state, np.int64(0), np.int64(0), self.parts.replay.position())
+        return Snapshot(learner, env_state, np.array(0, np.int64), np.array(0, np.int64), self.parts.replay.position())
 
     def total_chunks(self) -> int:
         """Return how many chunks make up the profile's environment steps."""
@@ -169,5 +169,7 @@ class Loop:
             learner, metrics = self._update(learner, batch)
             updates += 1
         figures |= {name: float(value) for name, value in metrics.items()}
-        after = Snapshot(learner, env_state, np.int64(chunks), np.int64(updates), parts.replay.position())
+        after = Snapshot(
+            learner, env_state, np.array(chunks, np.int64), np.array(updates, np.int64), parts.replay.position()
+        )
         return after, figures

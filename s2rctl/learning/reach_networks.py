@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
 from s2rctl.learning.encoder import Encoder, EncoderSettings, Head, Size, settings_for
 from s2rctl.learning.preprocess import Camera, Inputs, camera_from
@@ -76,18 +77,16 @@ def init_actor(key: jax.Array, settings: ReachSettings) -> Params:
     """Return random actor parameters: ``extractor``, ``position`` and ``policy``."""
     first, second, third = jax.random.split(key, 3)
     shape = settings.encoder
-    images = jnp.zeros((1, shape.height, shape.width, shape.channels))
-    latent = jnp.zeros((1, shape.latent))
     return {
-        "extractor": Encoder(shape).init(first, images)["params"],
-        "position": Head(3).init(second, latent)["params"],
-        "policy": Layers(settings.hidden, 3, 1e-2).init(third, jnp.zeros((1, 6)))["params"],
+        "extractor": nets.init(Encoder(shape), first, shape.height, shape.width, shape.channels),
+        "position": nets.init(Head(3), second, shape.latent),
+        "policy": nets.init(Layers(settings.hidden, 3, 1e-2), third, 6),
     }
 
 
 def init_critic(key: jax.Array, settings: ReachSettings) -> Params:
     """Return random critic parameters."""
-    return Layers(settings.hidden, 1, 1e-2).init(key, jnp.zeros((1, 9)))["params"]
+    return nets.init(Layers(settings.hidden, 1, 1e-2), key, 9)
 
 
 def normalise(position: jax.Array, settings: ReachSettings) -> jax.Array:
@@ -97,14 +96,14 @@ def normalise(position: jax.Array, settings: ReachSettings) -> jax.Array:
 
 def locate(actor: Params, settings: ReachSettings, inputs: Inputs) -> jax.Array:
     """Return the tool position (N, 3) seen in the image, normalised."""
-    latent = Encoder(settings.encoder).apply({"params": actor["extractor"]}, preprocess.image(inputs, settings.camera))
-    return Head(3).apply({"params": actor["position"]}, latent)
+    latent = nets.apply(Encoder(settings.encoder), actor["extractor"], preprocess.image(inputs, settings.camera))
+    return nets.apply(Head(3), actor["position"], latent)
 
 
 def steer(policy: Params, settings: ReachSettings, seen: jax.Array, goal: jax.Array) -> jax.Array:
     """Return the action (N, 3) in [-1, 1] for normalised positions (N, 3) and goals (N, 3)."""
     features = jnp.concatenate([seen, goal], axis=-1)
-    return jnp.tanh(Layers(settings.hidden, 3, 1e-2).apply({"params": policy}, features))
+    return jnp.tanh(nets.apply(Layers(settings.hidden, 3, 1e-2), policy, features))
 
 
 def decide(actor: Params, settings: ReachSettings, inputs: Inputs) -> Decision:
@@ -119,7 +118,7 @@ def value(
 ) -> jax.Array:
     """Return Q (N,) of the action (N, 3) at the true position (N, 3) for the goal (N, 3), both in m."""
     features = jnp.concatenate([normalise(position, settings), normalise(goal, settings), action], axis=-1)
-    return Layers(settings.hidden, 1, 1e-2).apply({"params": critic}, features)[:, 0]
+    return nets.apply(Layers(settings.hidden, 1, 1e-2), critic, features)[:, 0]
 
 
 def raw_shapes(settings: ReachSettings) -> dict[str, tuple[tuple[int, ...], str]]:

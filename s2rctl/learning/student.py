@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
 from s2rctl.learning.encoder import Encoder, EncoderSettings, Size, settings_for
 from s2rctl.learning.preprocess import Camera, Inputs, camera_from
@@ -59,16 +60,17 @@ def init(key: jax.Array, settings: StudentSettings) -> Params:
     """Return random parameters."""
     first, second = jax.random.split(key)
     shape = settings.encoder
-    images = jnp.zeros((1, shape.height, shape.width, shape.channels))
-    encoder = Encoder(shape).init(first, images)["params"]
-    head = Policy(settings.hidden, settings.action_size).init(second, jnp.zeros((1, feature_size(settings))))["params"]
-    return {"encoder": encoder, "head": head}
+    head = Policy(settings.hidden, settings.action_size)
+    return {
+        "encoder": nets.init(Encoder(shape), first, shape.height, shape.width, shape.channels),
+        "head": nets.init(head, second, feature_size(settings)),
+    }
 
 
 def latents(encoder: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array:
     """Return the latents of all cameras side by side (N, cameras * latent); the cameras share the encoder."""
     encode = Encoder(settings.encoder)
-    parts = [encode.apply({"params": encoder}, preprocess.image(inputs, camera)) for camera in settings.cameras]
+    parts = [nets.apply(encode, encoder, preprocess.image(inputs, camera)) for camera in settings.cameras]
     return jnp.concatenate(parts, axis=-1)
 
 
@@ -81,7 +83,7 @@ def mean(params: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array
 def act_on(head: Params, settings: StudentSettings, seen: jax.Array, joints: jax.Array) -> jax.Array:
     """Return the action from latents (N, cameras * latent) and joint features (N, 33)."""
     features = jnp.concatenate([seen, joints], axis=-1)
-    return jnp.tanh(Policy(settings.hidden, settings.action_size).apply({"params": head}, features))
+    return jnp.tanh(nets.apply(Policy(settings.hidden, settings.action_size), head, features))
 
 
 def raw_shapes(settings: StudentSettings) -> dict[str, tuple[tuple[int, ...], str]]:
