@@ -1,0 +1,49 @@
+"""Latency: histories of what was commanded and seen, and draws from the delay distributions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.schema.simulation import Delays
+
+
+def draw_delay(key: jax.Array, weights: tuple[float, ...], worlds: int) -> jax.Array:
+    """Return (B,) int32 delays in control steps; delay i has probability ``weights[i] / sum(weights)``."""
+    if len(weights) == 1:
+        return jnp.zeros((worlds,), jnp.int32)
+    cumulative = np.cumsum(np.asarray(weights, np.float64)) / np.sum(weights)
+    draws = jax.random.uniform(key, (worlds, 1))
+    return jnp.sum(draws >= jnp.asarray(cumulative[:-1], jnp.float32), axis=-1).astype(jnp.int32)
+
+
+def action_history_length(delays: Delays) -> int:
+    """Return how many actions must be remembered."""
+    return max(len(delays.joint_action), len(delays.gripper_action))
+
+
+def push(history: jax.Array, newest: jax.Array) -> jax.Array:
+    """Return the history (B, H, n), newest first, after ``newest`` (B, n) came in."""
+    return jnp.concatenate([newest[:, None], history[:, :-1]], axis=1)
+
+
+def recall(history: jax.Array, delay: jax.Array) -> jax.Array:
+    """Return the entries (B, n) that are ``delay`` (B,) steps old."""
+    return jnp.take_along_axis(history, delay[:, None, None], axis=1)[:, 0]
+
+
+def delayed_action(key: jax.Array, history: jax.Array, delays: Delays, grippers: tuple[int, ...]) -> jax.Array:
+    """Return the action (B, n) that reaches the robot now.
+
+    One delay is drawn per world and step for all joints, a second one for the entries ``grippers``: they hang on
+    another bus and lag differently.
+    """
+    if history.shape[1] == 1:
+        return history[:, 0]
+    joint_key, gripper_key = jax.random.split(key)
+    worlds, _, size = history.shape
+    joints = recall(history, draw_delay(joint_key, delays.joint_action, worlds))
+    if not grippers:
+        return joints
+    fingers = recall(history, draw_delay(gripper_key, delays.gripper_action, worlds))
+    is_gripper = np.isin(np.arange(size), np.asarray(grippers))
+    return jnp.where(is_gripper, fingers, joints)

@@ -1,0 +1,208 @@
+"""The vectorised environment: one task in many worlds, with latency, episode clocks and automatic resets."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from s2rctl.env.corrupt import action_history_length, delayed_action, draw_delay, push, recall
+from s2rctl.env.images import Images
+from s2rctl.env.randomise import draw_params, model_edits, nominal_params
+from s2rctl.env.types import EnvState, Step
+from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
+from s2rctl.scene.signals import SignalReader
+from s2rctl.schema.simulation import Delays
+from s2rctl.tasks.protocol import Observation, Start, Task, World
+
+Pilot = Callable[[Observation], jax.Array]
+"""A batched policy that drives worlds where the learner does not act yet: observation -> action (B, n)."""
+
+LARGEST_OBSERVATION = 1e4
+LARGEST_REWARD = 1e3
+
+
+class VecEnv:
+    """``worlds`` copies of ``task``. ``reset`` and ``step`` are pure: use them inside jit and scan.
+
+    ``physics`` builds the backend from the per-world model edits that ``key`` decides (none with ``randomise=False``:
+    every world is the nominal one). ``images`` adds camera tensors to ``Observation.inputs``; the physics must then
+    give poses. ``pilot`` acts where ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis:
+    with ``bank_probability`` an episode begins at a random entry instead of ``task.reset``.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: mujoco.MjModel,
+        physics: Callable[[ModelEdits], Physics],
+        worlds: int,
+        *,
+        key: jax.Array,
+        delays: Delays | None = None,
+        images: Images | None = None,
+        pilot: Pilot | None = None,
+        bank: Start | None = None,
+        bank_probability: float = 0.0,
+        randomise: bool = True,
+    ) -> None:
+        self.task = task
+        self.model = model
+        self.worlds = worlds
+        self.action_size = task.action_size
+        self.params = draw_params(task.randomised, key, worlds) if randomise else nominal_params(task.randomised, worlds)
+        edits = model_edits(model, task.randomised, self.params)
+        self.physics = physics(edits)
+        self.delays = delays or Delays()
+        self._signals = SignalReader(model, task.signals)
+        sized = images is not None and "geom_size" in edits
+        self._images = images.with_geom_size(np.asarray(edits["geom_size"])) if images and sized else images
+        self._pilot = pilot
+        self._bank = bank if bank_probability > 0 else None
+        self._bank_probability = bank_probability
+        shapes = jax.eval_shape(self.reset, jax.random.key(0)).observation
+        self.actor_size = shapes.actor.shape[1]
+        self.critic_size = shapes.critic.shape[1]
+
+    def reset(self, key: jax.Array, *, desynchronise: bool = False) -> EnvState:
+        """Start an episode in every world; ``desynchronise`` gives the first ones random ages, to spread the resets."""
+        start_key, begin_key, clock_key = jax.random.split(key, 3)
+        start = self._starts(start_key)
+        physics = self.physics.init(start.qpos, start.qvel, start.ctrl)
+        state = self._begin(begin_key, physics, start.state)
+        if state.appearance is not None:
+            image_key, key = jax.random.split(state.key)
+            state = state._replace(key=key, observation=self._with_images(image_key, state, state.observation))
+        if desynchronise:
+            clock = jax.random.randint(clock_key, (self.worlds,), 0, self.task.episode_steps)
+            state = state._replace(step=clock)
+        return state
+
+    def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
+        """Apply ``action`` (B, n) for one control step; worlds whose episode ends begin the next one."""
+        key, delay_key, observe_key, lag_key, image_key, reset_key = jax.random.split(state.key, 6)
+        action, acting = self._who_acts(state, action)
+        actions = push(state.action_history, action)
+        applied = delayed_action(delay_key, actions, self.delays, self.task.gripper_actions)
+        ctrl, task_state = jax.vmap(self.task.target)(self._worlds(state.physics, state.task), applied)
+        physics = self.physics.step(state.physics, ctrl)
+        outcome = jax.vmap(self.task.advance)(self._worlds(physics, task_state), action)
+
+        observation, seen = self._observe(observe_key, lag_key, physics, outcome.state, state.actor_history)
+        clock = state.step + 1
+        ended = outcome.done | physics.diverged
+        done = ended | (clock >= self.task.episode_steps)
+        moved = state._replace(
+            physics=physics,
+            task=outcome.state,
+            step=clock,
+            action_history=actions,
+            actor_history=seen,
+            key=key,
+        )
+        observation = self._with_images(image_key, moved, observation)
+        healthy = ~physics.diverged
+        step = Step(
+            reward=_cut(jnp.where(healthy, outcome.reward, 0.0), LARGEST_REWARD),
+            terms={name: _cut(jnp.where(healthy, v, 0.0), LARGEST_REWARD) for name, v in outcome.terms.items()},
+            done=done,
+            truncated=done & ~ended,
+            success=outcome.success & healthy,
+            failure=jnp.where(healthy, outcome.failure, 0),
+            diverged=physics.diverged,
+            acting=acting,
+            last=observation,
+        )
+        moved = moved._replace(observation=observation)
+        # Resets cost a host call: only when some world needs one.
+        return jax.lax.cond(jnp.any(done), self._restart, lambda _k, s, _d: s, reset_key, moved, done), step
+
+    def world(self, state: EnvState) -> World:
+        """Return what the task sees of every world (leaves (B, ...)), for scripted experts."""
+        return self._worlds(state.physics, state.task)
+
+    def _who_acts(self, state: EnvState, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the action in [-1, 1] that is in force in each world, and where it is the learner's."""
+        acting = jax.vmap(self.task.acting)(state.task)
+        acting = jnp.broadcast_to(acting, (self.worlds,))
+        if self._pilot is not None:
+            action = jnp.where(acting[:, None], action, self._pilot(state.observation))
+        return jnp.clip(action.astype(jnp.float32), -1.0, 1.0), acting
+
+    def _worlds(self, physics: PhysicsState, task_state: Any) -> World:
+        """Return the batched view that the task's functions are mapped over."""
+        return World(jax.vmap(self._signals.read)(physics.sensors), physics.ctrl, task_state, self.params)
+
+    def _starts(self, key: jax.Array) -> Start:
+        """Draw where the next episode of each world would begin."""
+        task_key, which_key, use_key = jax.random.split(key, 3)
+        start: Start = jax.vmap(self.task.reset)(jax.random.split(task_key, self.worlds), self.params)
+        if self._bank is None:
+            return start
+        entries = len(jax.tree.leaves(self._bank)[0])
+        which = jax.random.randint(which_key, (self.worlds,), 0, entries)
+        use = jax.random.bernoulli(use_key, self._bank_probability, (self.worlds,))
+        banked = jax.tree.map(lambda leaf: jnp.asarray(leaf)[which], self._bank)
+        return where(use, banked, start)
+
+    def _begin(self, key: jax.Array, physics: PhysicsState, task_state: Any) -> EnvState:
+        """Return a state in which every world is at its first step; images are still missing."""
+        key, observe_key, lag_key, look_key = jax.random.split(key, 4)
+        blank = jnp.zeros((self.worlds, 0, 0))
+        observation, seen = self._observe(observe_key, lag_key, physics, task_state, blank)
+        look, settings = (None, None) if self._images is None else self._images.draw(look_key, self.worlds)
+        actions = jnp.zeros((self.worlds, action_history_length(self.delays), self.action_size))
+        clock = jnp.zeros((self.worlds,), jnp.int32)
+        return EnvState(physics, task_state, clock, observation, actions, seen, look, settings, key)
+
+    def _observe(
+        self, key: jax.Array, lag_key: jax.Array, physics: PhysicsState, task_state: Any, history: jax.Array
+    ) -> tuple[Observation, jax.Array]:
+        """Return the noisy, delayed observation without images, and the new history; an empty one is filled."""
+        keys = jax.random.split(key, self.worlds)
+        now: Observation = jax.vmap(self.task.observe)(self._worlds(physics, task_state), keys)
+        now = jax.tree.map(lambda a: _cut(a, LARGEST_OBSERVATION), now)
+        length = len(self.delays.observation)
+        if history.shape[1] == 0:
+            history = jnp.repeat(now.actor[:, None], length, axis=1)
+        else:
+            history = push(history, now.actor)
+        lag = draw_delay(lag_key, self.delays.observation, self.worlds)
+        return now._replace(actor=recall(history, lag) if length > 1 else now.actor), history
+
+    def _with_images(self, key: jax.Array, state: EnvState, observation: Observation) -> Observation:
+        """Return the observation with the camera tensors of ``state`` among its inputs."""
+        if self._images is None:
+            return observation
+        images = self._images.take(key, state.physics.poses, state.appearance, state.image)  # type: ignore[arg-type]
+        return observation._replace(inputs={**observation.inputs, **images})
+
+    def _restart(self, key: jax.Array, state: EnvState, done: jax.Array) -> EnvState:
+        """Begin a new episode in the worlds of ``done`` (B,): physics, task state, clocks, histories and look."""
+        start_key, begin_key, image_key = jax.random.split(key, 3)
+        start = self._starts(start_key)
+        physics = self.physics.reset(state.physics, done, start.qpos, start.qvel, start.ctrl)
+        fresh = self._begin(begin_key, physics, start.state)
+        images: dict[str, jax.Array] = {}
+        if self._images is not None:
+            shown = {name: a for name, a in state.observation.inputs.items() if name not in fresh.observation.inputs}
+            look = where(done, (fresh.appearance, fresh.image), (state.appearance, state.image))
+            images = self._images.retake(image_key, shown, done, physics.poses, *look)  # type: ignore[arg-type]
+        observation = fresh.observation._replace(inputs={**fresh.observation.inputs, **images})
+        fresh = fresh._replace(physics=None, observation=observation, key=None)  # type: ignore[arg-type]
+        kept = state._replace(physics=None, key=None)  # type: ignore[arg-type]
+        return where(done, fresh, kept)._replace(physics=physics, key=state.key)
+
+
+def where(mask: jax.Array, new: Any, old: Any) -> Any:
+    """Choose by world between two pytrees with leaves (B, ...)."""
+    return jax.tree.map(lambda n, o: jnp.where(mask.reshape((-1,) + (1,) * (n.ndim - 1)), n, o), new, old)
+
+
+def _cut(values: jax.Array, limit: float) -> jax.Array:
+    """Replace what is not finite by 0 and cut to ± limit, so that one broken world cannot poison any statistic."""
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        return values
+    return jnp.clip(jnp.where(jnp.isfinite(values), values, 0.0), -limit, limit)
