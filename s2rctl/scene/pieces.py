@@ -1,0 +1,29 @@
+"""Reading and composing MJCF pieces from the assets folder."""
+
+import mujoco
+
+from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.resources import data_folder
+
+
+def load(path: str) -> mujoco.MjSpec:
+    """Return the piece ``path`` (below assets/); raise MissingEnvironmentError when it is not installed."""
+    file = data_folder("assets") / path
+    if not file.is_file():
+        raise MissingEnvironmentError(f"the model file {path} is missing", "reinstall s2rctl")
+    return mujoco.MjSpec.from_file(str(file))
+
+
+def set_options(spec: mujoco.MjSpec, timestep: float) -> None:
+    """Set the physics options that all scenes share.
+
+    Integrator, iterations and impratio: MuJoCo Playground PR 76. Dense Jacobians: the sparse Newton factor of MuJoCo
+    4.0.0 is wrong.
+    """
+    spec.option.timestep = timestep
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.iterations = 10
+    spec.option.ls_iterations = 10
+    spec.option.impratio = 5
+    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    spec.option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
