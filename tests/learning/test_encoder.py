@@ -1,0 +1,53 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2rctl.learning import encoder
+from s2rctl.learning.encoder import Convolution, Encoder, Layer, Size, settings_for
+
+
+@settings(max_examples=5, deadline=None)
+@given(
+    size=st.integers(9, 21), stride=st.sampled_from([1, 2, 3, 4]), reach=st.integers(1, 2), channels=st.integers(1, 4)
+)
+def test_convolution_equals_a_strided_convolution(size, stride, reach, channels):
+    kernel, filters = stride * reach, 5
+    layer = Convolution(filters, kernel, stride)
+    images = jax.random.normal(jax.random.key(size), (2, size, size, channels))
+    params = encoder.init(layer, jax.random.key(1), size, size, channels)
+    # Weights are ordered block row, block column, pixel row, pixel column, channel.
+    weights = params["Dense_0"]["kernel"].reshape(reach, reach, stride, stride, channels, filters)
+    weights = weights.transpose(0, 2, 1, 3, 4, 5).reshape(kernel, kernel, channels, filters)
+    expected = jax.lax.conv_general_dilated(
+        images, weights, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(encoder.apply(layer, params, images), expected, atol=2e-5)
+
+
+def test_convolution_refuses_a_kernel_that_is_no_multiple_of_the_stride():
+    with pytest.raises(ValueError, match="multiple"):
+        encoder.init(Convolution(4, 3, 2), jax.random.key(0), 8, 8, 3)
+
+
+@pytest.mark.parametrize(("size", "channels", "latent"), [(84, 3, 100), (32, 4, 64), (48, 3, 16), (128, 4, 8)])
+def test_encoder_gives_a_finite_latent_that_depends_on_every_part_of_the_image(size, channels, latent):
+    module = Encoder(settings_for(Size(size, size), channels, latent))
+    params = encoder.init(module, jax.random.key(0), size, size, channels)
+    image = jnp.full((1, size, size, channels), 0.1)
+    change = jax.grad(lambda x: encoder.apply(module, params, x).sum())(image)[0]
+    assert encoder.apply(module, params, image).shape == (1, latent)
+    assert jnp.all(jnp.isfinite(change))
+    quarter = size // 4
+    for row in range(4):
+        for column in range(4):
+            block = change[row * quarter : (row + 1) * quarter, column * quarter : (column + 1) * quarter]
+            assert jnp.any(block != 0)
+
+
+def test_layers_are_stored_as_json_and_read_back():
+    shape = settings_for(Size(32, 32), 4, 64)
+    assert type(shape).model_validate_json(shape.model_dump_json()) == shape
+    assert all(isinstance(layer, Layer) for layer in shape.layers)
