@@ -40,6 +40,7 @@ READY = {
 FAILURES = ("none", "timeout", "not_lifted", "dropped", "misaligned", "tilted", "out_of_bounds")
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Signals:
     """What the insertion scene measures; each arm and its object in that arm's base frame."""

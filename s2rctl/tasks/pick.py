@@ -44,6 +44,7 @@ FAILURES = ("none", "timeout", "not_grasped", "dropped", "crossed_line", "out_of
 PROGRESS = ("grip", "carry", "grasped", "lifted", "reached")
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Signals:
     """What the pick scene measures, in the base frame of the left arm."""

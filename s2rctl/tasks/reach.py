@@ -28,6 +28,7 @@ SOLVER_STEPS = 3
 FAILURES = ("none", "timeout", "out_of_bounds")
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Signals:
     """What the reach scene measures; positions in the robot's base frame."""
