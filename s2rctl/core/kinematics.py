@@ -1,7 +1,7 @@
 """Forward and inverse kinematics of a tree of links in numpy, fast enough for the control loop.
 
-A joint's rotation is written as ``fixed @ (I + sin(q) K + (1 - cos(q)) K²)`` (Rodrigues), and the three constant
-matrices of every link are made once, so that one evaluation is one vector operation and two small products per link.
+A joint's rotation is written as ``fixed @ (I + sin(q) K + (1 - cos(q)) K²)`` (Rodrigues). The constant matrices of all
+links are made once; one evaluation is one vector operation over the links and one small product per level of the tree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from s2rctl.core.spatial import rotation_vector, to_matrix
+from s2rctl.core.spatial import rotation_vector, to_matrix, transform
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,19 @@ class Kinematics:
         self.joints = tuple(joints)
         self._index = {link.name: number for number, link in enumerate(links)}
         self._parents = [self._index[link.parent] if link.parent else -1 for link in links]
-        driven = [self.joints.index(link.joint) if link.joint else -1 for link in links]
-        self._driven = np.array(driven)
+        self._driven = [self.joints.index(link.joint) if link.joint else -1 for link in links]
         self._joint = np.maximum(self._driven, 0)
-        self._slide = np.array([link.slide for link in links])
+        self._slide = [link.slide for link in links]
         self._hinge = np.array([bool(link.joint) and not link.slide for link in links], float)
-        fixed = np.stack([to_matrix(link.quaternion) for link in links])
         self._axes = np.array([link.axis for link in links], float)
         self._axes /= np.linalg.norm(self._axes, axis=1, keepdims=True)
-        cross = np.stack([_cross_matrix(axis) for axis in self._axes])
-        self._fixed, self._sine, self._versine = fixed, fixed @ cross, fixed @ cross @ cross
-        self._positions = np.array([link.position for link in links], float)
-        self._travel = np.einsum("lij,lj->li", fixed, self._axes) * self._slide[:, None]
+        self._fixed, self._sine, self._versine, self._travel = (np.zeros((len(links), 4, 4)) for _ in range(4))
+        for number, link in enumerate(links):
+            rotation, cross = to_matrix(link.quaternion), _cross_matrix(self._axes[number])
+            self._fixed[number] = transform(link.position, rotation)
+            self._sine[number, :3, :3], self._versine[number, :3, :3] = rotation @ cross, rotation @ cross @ cross
+            self._travel[number, :3, 3] = rotation @ self._axes[number] * link.slide
+        self._levels = _levels(self._parents)
         self._points = {name: (self._index[p.link], np.array(p.position, float)) for name, p in points.items()}
 
     @property
@@ -63,20 +64,15 @@ class Kinematics:
         """Return positions (links, 3) m and rotations (links, 3, 3) in the world for joint positions (n,)."""
         value = np.asarray(joint_pos, float)[self._joint]
         angle = value * self._hinge
-        local = (
+        world = (
             self._fixed
             + np.sin(angle)[:, None, None] * self._sine
             + (1.0 - np.cos(angle))[:, None, None] * self._versine
+            + value[:, None, None] * self._travel
         )
-        offset = self._positions + value[:, None] * self._travel
-        rotations, positions = np.empty_like(local), np.empty_like(offset)
-        for number, parent in enumerate(self._parents):
-            if parent < 0:
-                rotations[number], positions[number] = local[number], offset[number]
-            else:
-                rotations[number] = rotations[parent] @ local[number]
-                positions[number] = positions[parent] + rotations[parent] @ offset[number]
-        return positions, rotations
+        for links, parents in self._levels:
+            world[links] = world[parents] @ world[links]
+        return world[:, :3, 3], world[:, :3, :3]
 
     def point(self, name: str, joint_pos: np.ndarray) -> np.ndarray:
         """Return the world position (3,) m of a named point."""
@@ -143,6 +139,15 @@ class Kinematics:
         at, axes = self.pose(name, q)
         error = np.concatenate([position - at, rotation_vector(rotation @ axes.T)])
         return q, bool(np.linalg.norm(error) < 1e3 * tolerance)
+
+
+def _levels(parents: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (links, their parents) for each depth below the roots, top first."""
+    depth: list[int] = []
+    for parent in parents:
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+    rows = [[number for number, d in enumerate(depth) if d == level] for level in range(1, max(depth) + 1)]
+    return [(np.array(row), np.array([parents[number] for number in row])) for row in rows]
 
 
 def _cross_matrix(v: np.ndarray) -> np.ndarray:

@@ -1,0 +1,83 @@
+"""What an action means: how numbers in the trained range become the robot's next target.
+
+The same rules as the tasks that the policies were trained on: a change of the last *commanded* target, so that sag and
+contact do not drift into the command.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+
+from s2rctl.core.errors import ArtifactError
+from s2rctl.robots.protocol import RobotSpecification, State
+
+
+class ActionMapping(Protocol):
+    """Turns actions into targets."""
+
+    kind: Literal["joint", "tool"]
+    size: int
+
+    def start(self, state: State) -> np.ndarray:
+        """Return the target (size,) at which the robot stands."""
+
+    def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
+        """Return the target (size,) that ``action`` (size,) asks for after the command ``last``."""
+
+
+class JointDelta:
+    """Changes of joint targets: target = clip(last + scale * action), rad (m for grippers)."""
+
+    kind: Literal["joint", "tool"] = "joint"
+
+    def __init__(self, specification: RobotSpecification, scale: Sequence[float]) -> None:
+        self.size = len(specification.targets)
+        self._scale = np.asarray(scale, float)
+        self._low, self._high = np.array(specification.target_low), np.array(specification.target_high)
+        self._joint = list(specification.target_joint)
+
+    def start(self, state: State) -> np.ndarray:
+        """Return the measured positions of the driven joints, within the target range."""
+        return np.clip(state.joint_pos[self._joint], self._low, self._high)
+
+    def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
+        """Return the next joint targets."""
+        return np.clip(last + self._scale * action, self._low, self._high)
+
+
+class ToolDelta:
+    """Displacements of the tool in the base frame: target = last + scale * action, m.
+
+    Where the arm is further than ``tolerance`` m from the last command (it was pushed, or stopped), the measured
+    position takes the command's place, so that the command does not run away.
+    """
+
+    kind: Literal["joint", "tool"] = "tool"
+    size = 3
+
+    def __init__(self, scale: Sequence[float], tolerance: float) -> None:
+        self._scale = np.asarray(scale, float)
+        self._tolerance = tolerance
+
+    def start(self, state: State) -> np.ndarray:
+        """Return the measured tool position."""
+        return state.tool[0, :3].copy()
+
+    def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
+        """Return the next tool position."""
+        measured = state.tool[0, :3]
+        error = last - measured
+        anchor = measured if float(error @ error) > self._tolerance**2 else last
+        return anchor + self._scale * action
+
+
+def action_mapping(specification: RobotSpecification, scale: Sequence[float], tolerance: float) -> ActionMapping:
+    """Return the mapping for a robot; ``scale`` is the contract's."""
+    if specification.command == "tool":
+        return ToolDelta(scale, tolerance)
+    if len(scale) != len(specification.targets):
+        raise ArtifactError(
+            f"the policy scales {len(scale)} actions, the robot has {len(specification.targets)} targets"
+        )
+    return JointDelta(specification, scale)

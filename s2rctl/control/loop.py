@@ -1,0 +1,258 @@
+"""The control loop: one for every robot and for simulation.
+
+read → build inputs → infer → filter → send → record, at absolute deadlines. Whatever goes wrong inside ends in a stop:
+soft (decelerate, hold) for safety stops, errors and a first Ctrl-C (which then parks from the last command), hard for a
+second Ctrl-C. Nothing is cleared or retried by itself.
+"""
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from s2rctl.control.observation import ObservationBuilder
+from s2rctl.control.park import park
+from s2rctl.control.recorder import NullRecorder, Recorder
+from s2rctl.control.safety import Memory, SafetyFilter, Verdict
+from s2rctl.control.timing import Timings
+from s2rctl.control.watchdog import Watchdog
+from s2rctl.core.clock import Clock
+from s2rctl.core.errors import SafetyStop
+from s2rctl.core.interrupt import Interrupt
+from s2rctl.robots.protocol import CameraSource, Frame, Robot, State, StopLevel, Target
+
+Outcome = Literal["finished", "time", "safety_stop", "interrupted"]
+WATCHDOG_PERIODS = 4
+"""The loop may be silent this many periods before the watchdog stops the robot."""
+
+
+class Infer(Protocol):
+    """What the loop needs of a policy."""
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the outputs by name, batch of one."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Everything a loop is made of."""
+
+    robot: Robot
+    cameras: Sequence[CameraSource]
+    policy: Infer
+    builder: ObservationBuilder
+    filter: SafetyFilter
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a loop runs."""
+
+    rate_hz: float
+    steps: int
+    max_missed_deadlines: int
+    send: bool = True  # False: shadow, nothing is sent
+    park: bool = False  # park at the end of a good episode, too
+
+
+@dataclass
+class EpisodeLog:
+    """What happened."""
+
+    outcome: Outcome = "time"
+    reason: str = ""
+    steps: int = 0
+    missed: int = 0
+    interventions: Counter[str] = field(default_factory=Counter)
+    timings: Timings = field(default_factory=Timings)
+
+
+def run_episode(
+    rig: Rig,
+    settings: Settings,
+    interrupt: Interrupt,
+    *,
+    goal: np.ndarray | None = None,
+    finished: Callable[[np.ndarray, Verdict], bool] = lambda action, verdict: False,
+    recorder: Recorder | None = None,
+) -> EpisodeLog:
+    """Run one episode and return its log; ``finished(action, verdict)`` is asked after each step's motion.
+
+    Safety stops and robot errors are part of the log; a second Ctrl-C stops hard and raises KeyboardInterrupt, and
+    anything unexpected is raised after a soft stop.
+    """
+    log, recorder = EpisodeLog(), recorder or NullRecorder()
+    loop = _Loop(rig, settings, goal, recorder, log)
+    try:
+        with _quiet_collector(), loop.guard():
+            loop.run(interrupt, finished)
+        if settings.send and (log.outcome == "interrupted" or settings.park):
+            limits = rig.filter.envelope
+            park(rig.robot, rig.clock, loop.memory.last, limits.rate, 1.0 / settings.rate_hz)
+    except SafetyStop as stop:
+        rig.robot.stop(StopLevel.SOFT)
+        log.outcome, log.reason = "safety_stop", stop.message
+    except KeyboardInterrupt:
+        rig.robot.stop(StopLevel.HARD)
+        log.outcome, log.reason = "interrupted", "hard stop"
+        raise
+    except BaseException as error:
+        rig.robot.stop(StopLevel.SOFT)
+        log.outcome, log.reason = "safety_stop", str(error)
+        raise
+    finally:
+        recorder.close(describe(log))
+    return log
+
+
+def describe(log: EpisodeLog) -> dict[str, Any]:
+    """Return a log as plain data."""
+    return {
+        "outcome": log.outcome,
+        "reason": log.reason,
+        "steps": log.steps,
+        "missed_deadlines": log.missed,
+        "interventions": dict(log.interventions),
+        "timing_ms": log.timings.summary(),
+        "rate_hz": round(log.timings.rate_hz(), 3),
+    }
+
+
+class _Loop:
+    """The state of one running episode."""
+
+    def __init__(
+        self, rig: Rig, settings: Settings, goal: np.ndarray | None, recorder: Recorder, log: EpisodeLog
+    ) -> None:
+        self._rig, self._settings, self._goal, self._recorder, self._log = rig, settings, goal, recorder, log
+        self._period = 1.0 / settings.rate_hz
+        self._watchdog: Watchdog | None = None
+        self.memory: Memory
+        if rig.clock.realtime and settings.send:
+            timeout = WATCHDOG_PERIODS * self._period
+            self._watchdog = Watchdog(lambda: rig.robot.stop(StopLevel.SOFT), timeout)
+
+    def guard(self) -> Any:
+        """Return the watchdog's context; a virtual clock needs none."""
+        return self._watchdog or nullcontext()
+
+    def run(self, interrupt: Interrupt, finished: Callable[[np.ndarray, Verdict], bool]) -> None:
+        """Step at absolute deadlines until something ends the episode."""
+        rig, log, period = self._rig, self._log, self._period
+        rig.builder.reset()
+        self.memory = rig.filter.start(rig.robot.read())
+        deadline = rig.clock.now()
+        previous, consecutive = None, 0
+        for number in range(self._settings.steps):
+            if interrupt.requested:
+                log.outcome, log.reason = "interrupted", "asked to stop"
+                return
+            begun = rig.clock.now()
+            if previous is not None:
+                log.timings.add("period", begun - previous)
+            previous = begun
+            action, verdict = self._step(number, begun - deadline)
+            deadline += period
+            late = rig.clock.now() - deadline
+            consecutive = consecutive + 1 if late > 0 else 0
+            if late > 0:
+                log.missed += 1
+                if consecutive > self._settings.max_missed_deadlines:
+                    raise SafetyStop(
+                        f"{consecutive} deadlines of {period * 1e3:.0f} ms missed in a row",
+                        "close other programs, or lower the load of this computer",
+                    )
+                deadline += period * (late // period)  # the lost steps are lost: no burst of commands
+            rig.clock.sleep_until(deadline)
+            if finished(action, verdict):
+                log.outcome = "finished"
+                return
+
+    def _step(self, number: int, lateness: float) -> tuple[np.ndarray, Verdict]:
+        """Do one control step; return the raw action and what the filter made of it."""
+        rig, log = self._rig, self._log
+        if self._watchdog:
+            self._watchdog.feed()
+            if self._watchdog.fired:
+                raise SafetyStop("the watchdog stopped the robot: the loop fell silent")
+        state, frames = rig.robot.read(), self._frames()
+        now = rig.clock.now()
+        ages = {"robot": now - state.t} | {name: now - frame.t for name, frame in frames.items()}
+        if not self._settings.send:
+            self.memory = rig.filter.start(state)
+        inputs = rig.builder.build(state, frames, self.memory.last, self._goal)
+        t0 = perf_counter()
+        outputs = rig.policy.infer(inputs)
+        t1 = perf_counter()
+        action = np.asarray(outputs["action"], float)[0]
+        memory, verdict = rig.filter.step(self.memory, action, state, ages)
+        t2 = perf_counter()
+        if self._settings.send:
+            rig.robot.send(Target(rig.filter.envelope.kind, verdict.target))
+        t3 = perf_counter()
+        self.memory = memory
+        log.steps += 1
+        log.interventions.update(verdict.interventions)
+        for name, seconds in (("inference", t1 - t0), ("filter", t2 - t1), ("send", t3 - t2), ("lateness", lateness)):
+            log.timings.add(name, seconds)
+        log.timings.add("observation_age", max(ages.values()))
+        self._record(now, number, state, ages, outputs, verdict, frames, t1 - t0, lateness)
+        log.timings.add("record", perf_counter() - t3)
+        return action, verdict
+
+    def _frames(self) -> dict[str, Frame]:
+        """Return the newest frame of every camera; raise SafetyStop for a camera that has none."""
+        frames = {}
+        for camera in self._rig.cameras:
+            frame = camera.latest()
+            if frame is None:
+                raise SafetyStop(f"the camera '{camera.name}' delivers no frames", "check its cable")
+            frames[camera.name] = frame
+        return frames
+
+    def _record(
+        self,
+        now: float,
+        number: int,
+        state: State,
+        ages: Mapping[str, float],
+        outputs: Mapping[str, np.ndarray],
+        verdict: Verdict,
+        frames: Mapping[str, Frame],
+        inference: float,
+        lateness: float,
+    ) -> None:
+        values = {
+            "step": number,
+            "ages": ages,
+            "joint_pos": state.joint_pos,
+            "joint_vel": state.joint_vel,
+            "tool": state.tool,
+            "codes": state.codes,
+            "outputs": {name: value[0] for name, value in outputs.items()},
+            "target": verdict.target,
+            "sent": self._settings.send,
+            "interventions": verdict.interventions,
+            "inference_ms": inference * 1e3,
+            "lateness_ms": lateness * 1e3,
+        }
+        self._recorder.step(now, values, frames)
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[None]:
+    """Keep the garbage collector out of the loop."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

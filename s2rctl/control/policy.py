@@ -1,0 +1,126 @@
+"""The policy on the robot computer: one ONNX file, checked against its own contract and against the robot."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from pydantic import ValidationError
+
+from s2rctl.core.errors import ArtifactError
+from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.schema.contract import Contract, Tensor
+
+CONTRACT_KEY = "s2rctl.contract"
+_DTYPES = {"uint8": "tensor(uint8)", "uint16": "tensor(uint16)", "float32": "tensor(float)"}
+_HINT = "export the policy again with s2rctl export"
+
+
+class Policy:
+    """An ONNX session with the contract it carries.
+
+    Raises ArtifactError that names every disagreement between graph, contract and robot. The session uses one thread:
+    the networks are small, and a second thread costs more in jitter than it saves.
+    """
+
+    def __init__(self, path: Path, specification: RobotSpecification, rate_hz: float) -> None:
+        content = _read(path)
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own unrelated classes
+            raise ArtifactError(f"{path.name} is not an ONNX graph that can run: {error}", _HINT) from error
+        self.contract = _contract(self._session, path.name)
+        faults = [
+            *_graph_faults("input", self._session.get_inputs(), self.contract.inputs),
+            *_graph_faults("output", self._session.get_outputs(), self.contract.outputs),
+            *robot_faults(self.contract, specification, rate_hz),
+        ]
+        if faults:
+            raise ArtifactError(f"{path.name} does not fit: " + "; ".join(faults), _HINT)
+        self._outputs = [tensor.name for tensor in self.contract.outputs]
+        self.infer(self.zeros())  # the first run allocates; it must not happen while the robot waits
+
+    def zeros(self) -> dict[str, np.ndarray]:
+        """Return inputs of zeros with a batch of one."""
+        return {
+            tensor.name: np.zeros([1 if extent == "batch" else extent for extent in tensor.shape], tensor.dtype)
+            for tensor in self.contract.inputs
+        }
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the outputs by name for inputs with a batch of one; the action is not judged here."""
+        values = self._session.run(self._outputs, dict(inputs))
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read the policy {path}: {error.strerror}", _HINT) from error
+
+
+def _contract(session: onnxruntime.InferenceSession, name: str) -> Contract:
+    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+    if not text:
+        raise ArtifactError(f"{name} carries no contract card ({CONTRACT_KEY})", _HINT)
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(f"{name}: the contract card is invalid at {where}: {first['msg']}", _HINT) from error
+
+
+def _graph_faults(kind: str, nodes: Sequence[onnxruntime.NodeArg], tensors: Sequence[Tensor]) -> list[str]:
+    """Return what the graph's inputs or outputs and the contract disagree about."""
+    found, promised = {node.name: node for node in nodes}, {tensor.name: tensor for tensor in tensors}
+    faults = [f"{kind} '{name}' is not in the contract" for name in found.keys() - promised.keys()]
+    for name, tensor in promised.items():
+        node = found.get(name)
+        if node is None:
+            faults.append(f"{kind} '{name}' of the contract is not in the graph")
+            continue
+        if node.type != _DTYPES[tensor.dtype]:
+            faults.append(f"{kind} '{name}' is {node.type}, the contract says {tensor.dtype}")
+        shape = list(node.shape)
+        same = len(shape) == len(tensor.shape) and all(
+            not isinstance(is_, int) or should == is_ or (should == "batch" and is_ == 1)
+            for is_, should in zip(shape, tensor.shape, strict=False)
+        )
+        if not same:
+            faults.append(f"{kind} '{name}' has shape {shape}, the contract says {list(tensor.shape)}")
+    return sorted(faults)
+
+
+def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz: float) -> list[str]:
+    """Return what the contract and the robot disagree about."""
+    faults = []
+    if contract.robot != specification.name:
+        faults.append(f"it was made for the robot '{contract.robot}', this is '{specification.name}'")
+    if abs(contract.rate_hz - rate_hz) > 1e-6 * rate_hz:
+        faults.append(f"it was trained at {contract.rate_hz:g} Hz, the loop runs at {rate_hz:g} Hz")
+    axes = specification.targets if specification.command == "joint" else ("x", "y", "z")
+    expected = {"joint_pos": specification.joints, "joint_vel": specification.joints}
+    expected |= {"joint_target": specification.targets, "action": axes}
+    for tensor in (*contract.inputs, *contract.outputs):
+        names = expected.get(tensor.name)
+        if names is None:
+            continue
+        if tensor.shape[-1] != len(names):
+            faults.append(f"'{tensor.name}' has {tensor.shape[-1]} numbers, the robot has {len(names)}")
+        elif tensor.elements and tuple(tensor.elements) != names:
+            wrong = next(
+                (f"{a} for {b}" for a, b in zip(tensor.elements, names, strict=False) if a != b), "their number"
+            )
+            faults.append(f"the order of '{tensor.name}' differs from the robot's ({wrong})")
+    if "action" not in {tensor.name for tensor in contract.outputs}:
+        faults.append("it has no output 'action'")
+    if len(contract.action_scale) != len(axes):
+        faults.append(f"it scales {len(contract.action_scale)} actions, the robot takes {len(axes)}")
+    return faults

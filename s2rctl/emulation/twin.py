@@ -1,0 +1,203 @@
+"""The rehearsal twin: a robot and its cameras whose body is MuJoCo, behind the same protocols as the real devices.
+
+Physics is advanced lazily to the clock's time when someone reads, so that the same twin runs in lockstep with a virtual
+clock and at the wall's pace with a real one. Images come from an injected function: this package loads no renderer.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from s2rctl.core.clock import Clock
+from s2rctl.emulation.faults import Faults
+from s2rctl.emulation.plant import Plant, PlantStart
+from s2rctl.robots.protocol import Frame, Identity, RobotSpecification, State, StopLevel, Target
+from s2rctl.robots.sim.kinematic import home_target, tool_poses
+from s2rctl.scene.poses import Poses
+
+Render = Callable[[Poses], tuple[np.ndarray, np.ndarray]]
+"""Poses with a batch of one -> colour (C, H, W, 3) uint8 and depth (C, H, W) float32 m, 0 where nothing was hit."""
+
+
+@dataclass(frozen=True)
+class TwinCameraSettings:
+    """One policy camera: its place in the renderer's camera axis, and how its depth is counted."""
+
+    name: str
+    depth_unit_m: float | None  # None: no depth
+
+
+@dataclass
+class _Shot:
+    """A captured frame: poses first, pixels when somebody looks."""
+
+    t: float
+    poses: Poses
+    images: tuple[np.ndarray, np.ndarray] | None = None
+
+
+class Twin:
+    """Implements ``Robot``; its cameras are in ``cameras``. Every random event comes from the episode's seed."""
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        specification: RobotSpecification,
+        clock: Clock,
+        cameras: Sequence[TwinCameraSettings],
+        render: Render | None,
+        faults: Faults,
+    ) -> None:
+        self.specification = specification
+        self.plant = Plant(model)
+        self._clock, self._render, self._faults = clock, render, faults
+        self._period = 1.0 / specification.rate_hz
+        joints = [model.joint(name) for name in specification.joints]
+        self._qpos = np.array([int(joint.qposadr[0]) for joint in joints])
+        self._qvel = np.array([int(joint.dofadr[0]) for joint in joints])
+        self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
+        home = specification.joints_from_targets(np.array(specification.home))
+        self._rotation = specification.kinematics.pose(specification.tools[0], home)[1]
+        self.cameras = [TwinCamera(self, index, camera) for index, camera in enumerate(cameras)]
+        self._shots: list[_Shot | None] = [None] * len(cameras)
+        self._rng = np.random.default_rng(0)
+        self._begun = self._next_shot = 0.0
+        self._frozen: State | None = None
+        self._stopped = False
+        self._lock = threading.RLock()  # a watchdog stops from its own thread
+        self.stops: list[StopLevel] = []
+
+    def reset(self, start: PlantStart, seed: int) -> None:
+        """Begin an episode now."""
+        self._rng = np.random.default_rng(seed)
+        self._begun = self._next_shot = self._clock.now()
+        self._frozen, self._stopped = None, False
+        self.stops.clear()
+        self._shots = [None] * len(self.cameras)
+        self.plant.reset(start, self._begun)
+        self._joints = self.plant.data.qpos[self._qpos].copy()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Advance the body to the clock, taking a camera shot at every control period that passes."""
+        now = self._clock.now()
+        while self._next_shot <= now + 1e-9:
+            self.plant.advance(self._next_shot)
+            self._shoot()
+            self._next_shot += self._period
+        self.plant.advance(now)
+
+    def connect(self) -> Identity:
+        """Return the twin's identity."""
+        return Identity(f"twin of {self.specification.name}", "simulated", mujoco.__version__)
+
+    def read(self) -> State:
+        """Return the joints as they are now, with the injected faults."""
+        with self._lock:
+            self.catch_up()
+            return self._measure()
+
+    def _measure(self) -> State:
+        faults, t = self._faults, self._clock.now() - self._begun
+        if self._frozen is not None:
+            return self._frozen
+        joint_pos = self.plant.data.qpos[self._qpos].copy()
+        tool = tool_poses(self.specification, joint_pos)
+        if _reached(faults.nan_at_s, t):
+            joint_pos[0] = np.nan
+        codes = ("injected device error",) if _reached(faults.error_at_s, t) else ()
+        state = State(self._clock.now(), joint_pos, self.plant.data.qvel[self._qvel].copy(), tool, codes)
+        if _reached(faults.silence_at_s, t):
+            self._frozen = state
+        return state
+
+    def send(self, target: Target) -> None:
+        """Pass the target to the actuators after the injected latency."""
+        with self._lock:
+            self.catch_up()
+            if not self._stopped:
+                self._command(target)
+
+    def _command(self, target: Target) -> None:
+        spec = self.specification
+        values = target.values
+        if target.kind == "tool":
+            low, high = np.array(spec.joint_low), np.array(spec.joint_high)
+            self._joints, _ = spec.kinematics.solve(spec.tools[0], values, self._rotation, self._joints, low, high)
+            values = self._joints[list(spec.target_joint)]
+        ctrl = self.plant.data.ctrl.copy()
+        ctrl[self._ctrl] = values
+        self.plant.command(ctrl, self._clock.now() + float(self._rng.uniform(*self._faults.latency_s)))
+
+    def hold(self) -> None:
+        """Position actuators hold by themselves."""
+
+    def stop(self, level: StopLevel) -> None:
+        """Hold the present joint positions and take no more targets until the next reset or ``recover``."""
+        with self._lock:
+            self.stops.append(level)
+            self._stopped = True
+            ctrl = self.plant.data.ctrl.copy()
+            ctrl[self._ctrl] = self.plant.data.qpos[self._qpos[list(self.specification.target_joint)]]
+            self.plant.command(ctrl, self.plant.time)
+
+    def parking(self) -> Target:
+        """Return the home pose."""
+        return home_target(self.specification)
+
+    def recover(self) -> None:
+        """Take targets again."""
+        self._stopped = False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _shoot(self) -> None:
+        """Capture one frame per camera, unless a fault keeps it from arriving."""
+        t = self.plant.time
+        if _reached(self._faults.freeze_cameras_at_s, t - self._begun):
+            return
+        shot = _Shot(t, self.plant.poses())
+        for index in range(len(self.cameras)):
+            first = self._shots[index] is None
+            if first or not self._rng.random() < self._faults.frame_drop:
+                self._shots[index] = shot
+
+    def image(self, index: int, depth_unit_m: float | None) -> Frame | None:
+        """Return the newest frame of one camera."""
+        with self._lock:
+            self.catch_up()
+            shot = self._shots[index]
+        if shot is None or self._render is None:
+            return None
+        if shot.images is None:
+            colour, depth = self._render(shot.poses)
+            lost: np.ndarray = np.asarray(self._rng.random(depth.shape[0]) < self._faults.depth_blackout)
+            shot.images = colour, np.where(lost[:, None, None], 0.0, depth)
+        colour, depth = shot.images
+        counts = None
+        if depth_unit_m is not None:
+            counts = np.clip(np.rint(depth[index] / depth_unit_m), 0, np.iinfo(np.uint16).max).astype(np.uint16)
+        return Frame(shot.t, colour[index], counts)
+
+
+class TwinCamera:
+    """One camera of a twin."""
+
+    def __init__(self, twin: Twin, index: int, settings: TwinCameraSettings) -> None:
+        self.name = settings.name
+        self._twin, self._index, self._unit = twin, index, settings.depth_unit_m
+
+    def latest(self) -> Frame | None:
+        """Return the newest frame."""
+        return self._twin.image(self._index, self._unit)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _reached(at: float | None, t: float) -> bool:
+    return at is not None and t >= at - 1e-9

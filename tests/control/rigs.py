@@ -1,0 +1,106 @@
+"""Small robots, contracts and ONNX policies for the tests of the robot side."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from s2rctl.core.kinematics import Kinematics, Link, Point
+from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.schema.contract import Contract, Tensor
+
+_LINKS = (
+    Link("base", "", (0.0, 0.0, 0.1)),
+    Link("turn", "base", (0.0, 0.0, 0.1), joint="turn"),
+    Link("lift", "turn", (0.0, 0.0, 0.0), joint="lift", axis=(0.0, 1.0, 0.0)),
+    Link("left_finger_link", "lift", (0.4, 0.02, 0.0), joint="left_finger", axis=(0.0, 1.0, 0.0), slide=True),
+    Link("right_finger_link", "lift", (0.4, -0.02, 0.0), joint="right_finger", axis=(0.0, -1.0, 0.0), slide=True),
+)
+_POINTS = {
+    "gripper": Point("lift", (0.4, 0.0, 0.0)),
+    "left_fingertip": Point("left_finger_link", (0.0, 0.0, 0.0)),
+    "right_fingertip": Point("right_finger_link", (0.0, 0.0, 0.0)),
+}
+JOINTS = ("turn", "lift", "left_finger", "right_finger")
+
+TINY = RobotSpecification(
+    name="aloha",
+    joints=JOINTS,
+    joint_low=(-3.0, -1.5, 0.0, 0.0),
+    joint_high=(3.0, 1.5, 0.04, 0.04),
+    joint_speed=(3.0, 3.0, 0.5, 0.5),
+    targets=("turn", "lift", "gripper"),
+    target_joint=(0, 1, 2),
+    target_low=(-3.0, -1.5, 0.002),
+    target_high=(3.0, 1.5, 0.037),
+    home=(0.0, 0.0, 0.02),
+    arms=("",),
+    tools=("gripper",),
+    kinematics=Kinematics(_LINKS, JOINTS, _POINTS),
+    command="joint",
+    action_scale=(0.02, 0.02, 0.02),
+    rate_hz=20.0,
+    mimic={3: 2},
+)
+"""A turntable with one lifting link and a gripper: two hinges, two slides."""
+
+
+def contract(specification: RobotSpecification, **changes: object) -> Contract:
+    """Return the contract of a joint-position policy for a robot."""
+    actions = specification.targets if specification.command == "joint" else ("x", "y", "z")
+    fields: dict[str, object] = {
+        "policy": "test",
+        "robot": specification.name,
+        "rate_hz": specification.rate_hz,
+        "inputs": (
+            Tensor(
+                name="joint_pos",
+                dtype="float32",
+                shape=("batch", len(specification.joints)),
+                meaning="joints",
+                elements=specification.joints,
+            ),
+        ),
+        "outputs": (
+            Tensor(name="action", dtype="float32", shape=("batch", len(actions)), meaning="action", elements=actions),
+        ),
+        "action_meaning": "change of the target",
+        "action_scale": specification.action_scale,
+    }
+    return Contract.model_validate({**fields, **changes})
+
+
+def write_policy(
+    path: Path,
+    card: Contract,
+    action: np.ndarray,
+    weights: Mapping[str, np.ndarray] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write an ONNX graph: action = constant + sum of (float input @ weight); other inputs are read and ignored."""
+    types = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
+    inputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.inputs]
+    outputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.outputs]
+    nodes, constants = [], [numpy_helper.from_array(np.asarray(action, np.float32)[None], "bias")]
+    total = "bias"
+    for number, (name, weight) in enumerate((weights or {}).items()):
+        constants.append(numpy_helper.from_array(np.asarray(weight, np.float32), f"w{number}"))
+        nodes.append(helper.make_node("MatMul", [name, f"w{number}"], [f"m{number}"]))
+        nodes.append(helper.make_node("Add", [total, f"m{number}"], [f"s{number}"]))
+        total = f"s{number}"
+    nodes.append(helper.make_node("Identity", [total], ["action"]))
+    graph = helper.make_graph(nodes, "policy", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    entries = {"s2rctl.contract": card.model_dump_json()} if metadata is None else dict(metadata)
+    helper.set_model_props(model, entries)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def metadata(card: Contract, **changes: object) -> dict[str, str]:
+    """Return ONNX metadata with a contract whose fields were changed after validation."""
+    return {"s2rctl.contract": json.dumps({**card.model_dump(mode="json"), **changes})}

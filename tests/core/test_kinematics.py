@@ -1,0 +1,70 @@
+import mujoco
+import numpy as np
+import pytest
+
+from s2rctl.core.kinematics import Kinematics, Link, Point
+
+TREE = """
+<mujoco>
+  <worldbody>
+    <body name="a" pos=".1 .2 .3" quat="1 1 0 0">
+      <joint name="j1" axis="0 1 0"/><geom size=".01"/>
+      <body name="b" pos=".2 0 .1">
+        <joint name="j2" type="slide" axis="0 0 -1"/><geom size=".01"/>
+        <body name="c" pos="0 .3 0" quat=".3 -.2 .5 .7">
+          <joint name="j3" axis="1 2 3"/><geom size=".01"/>
+          <site name="tip" pos=".05 -.04 .2"/>
+        </body>
+      </body>
+      <body name="d" pos="0 0 .2"><geom size=".01"/><site name="mark" pos="0 .1 0"/></body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+LINKS = (
+    Link("a", "", (0.1, 0.2, 0.3), (1, 1, 0, 0), "j1", (0, 1, 0)),
+    Link("b", "a", (0.2, 0, 0.1), joint="j2", axis=(0, 0, -1), slide=True),
+    Link("c", "b", (0, 0.3, 0), (0.3, -0.2, 0.5, 0.7), "j3", (1, 2, 3)),
+    Link("d", "a", (0, 0, 0.2)),
+)
+KINEMATICS = Kinematics(
+    LINKS, ("j1", "j2", "j3"), {"tip": Point("c", (0.05, -0.04, 0.2)), "mark": Point("d", (0, 0.1, 0))}
+)
+
+
+@pytest.fixture(scope="module")
+def world():
+    model = mujoco.MjModel.from_xml_string(TREE)
+    return model, mujoco.MjData(model)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_mujoco(world, seed):
+    model, data = world
+    q = np.random.default_rng(seed).uniform(-2, 2, 3)
+    data.qpos[:] = q
+    mujoco.mj_forward(model, data)
+    position, rotation = KINEMATICS.pose("tip", q)
+    assert np.allclose(position, data.site("tip").xpos, atol=1e-12)
+    assert np.allclose(rotation.ravel(), data.site("tip").xmat, atol=1e-12)
+    assert np.allclose(KINEMATICS.points_of(("mark", "tip"), q), [data.site("mark").xpos, data.site("tip").xpos])
+    expected = np.zeros((6, 3))
+    mujoco.mj_jacSite(model, data, expected[:3], expected[3:], data.site("tip").id)
+    assert np.allclose(KINEMATICS.jacobian("tip", q), expected, atol=1e-12)
+
+
+def test_inverse_kinematics_reaches_what_can_be_reached():
+    links = [Link("l0", "", joint="q0")]
+    axes = [(0, 0, 1), (0, 1, 0), (0, 1, 0), (1, 0, 0), (0, 1, 0), (1, 0, 0)]
+    links += [Link(f"l{i}", f"l{i - 1}", (0.2, 0, 0.05), joint=f"q{i}", axis=axes[i]) for i in range(1, 6)]
+    arm = Kinematics(links, tuple(f"q{i}" for i in range(6)), {"tip": Point("l5", (0.1, 0, 0))})
+    low, high = np.full(6, -2.5), np.full(6, 2.5)
+    goal = np.array([0.2, -0.4, 0.9, 0.3, -0.6, 0.1])
+    position, rotation = arm.pose("tip", goal)
+    q, reached = arm.solve("tip", position, rotation, goal + 0.2, low, high)
+    assert reached
+    assert np.allclose(arm.pose("tip", q)[0], position, atol=1e-5)
+    assert np.allclose(arm.pose("tip", q)[1], rotation, atol=1e-5)
+    q, reached = arm.solve("tip", np.array([5.0, 0, 0]), rotation, goal, low, high)
+    assert not reached
+    assert np.isfinite(q).all() and (q >= low).all() and (q <= high).all()
