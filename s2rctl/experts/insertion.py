@@ -1,0 +1,84 @@
+"""Scripted expert of the insertion task: lift both objects, bring the peg before the socket, align, push.
+
+Stateless. Both arms share the motion: the socket goes to its place in the middle, the peg follows the socket as it is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.experts.pick import pick
+from s2rctl.experts.servo import Pose, Servo
+from s2rctl.tasks import arm as arms
+from s2rctl.tasks import rotation
+from s2rctl.tasks.peg_insertion import TARGETS
+from s2rctl.tasks.protocol import World
+
+HALF = 0.048  # m, half length of peg and socket
+MEETING = (0.0, 0.0, 0.25)  # m, world: between entrance and peg end
+STANDOFF = 0.012  # m between peg end and entrance while they are not aligned
+FREE = 0.003  # m of sideways error that may enter
+SLOPE = 8.0  # share of the way out per further m of sideways error
+PUSH = 0.01  # m beyond the socket's end that the peg is sent
+TURN_WEIGHT = 0.05  # m per rad: how much misalignment counts as sideways error
+
+
+def make(model: Any) -> Callable[[World], jax.Array]:
+    """Return the expert for the insertion scene's model."""
+    left, right = arms.read_arm(model, "left"), arms.read_arm(model, "right")
+    left_servo, right_servo = Servo(model, "left"), Servo(model, "right")
+
+    def act(world: World) -> jax.Array:
+        socket = arms.view(left, world.signals, "socket", world.ctrl[:7])
+        peg = arms.view(right, world.signals, "peg", world.ctrl[7:])
+        lift = jnp.concatenate(
+            [
+                pick(left_servo, socket, arms.in_base(left, jnp.array(TARGETS["socket"]))),
+                pick(right_servo, peg, arms.in_base(right, jnp.array(TARGETS["peg"]))),
+            ]
+        )
+        socket_pose, peg_pose = meet(left, right, socket, peg, world.signals.peg_end_in_socket)
+        closed = jnp.asarray(-1.0)
+        insert = jnp.concatenate(
+            [
+                left_servo.action(socket, held_at(socket, socket_pose), closed),
+                right_servo.action(peg, held_at(peg, peg_pose), closed),
+            ]
+        )
+        return jnp.where(world.state.switched, insert, lift)
+
+    return act
+
+
+def held_at(view: arms.ArmView, wanted: Pose) -> Pose:
+    """Return the gripper pose that puts the held object at ``wanted``, the grip kept as it is."""
+    to_gripper = view.rotation.T @ view.gripper
+    offset = view.rotation.T @ (view.tool - view.position)
+    return Pose(wanted.position + wanted.rotation @ offset, wanted.rotation @ to_gripper)
+
+
+def meet(
+    left: arms.Arm, right: arms.Arm, socket: arms.ArmView, peg: arms.ArmView, peg_end: jax.Array
+) -> tuple[Pose, Pose]:
+    """Return the wanted poses of socket and peg, each in its arm's base frame; ``peg_end`` (3,) m as in the signals."""
+    socket_turn = left.base_rotation @ socket.rotation  # world
+    peg_turn = right.base_rotation @ peg.rotation
+    half_turn = np.diag([-1.0, -1.0, 1.0])
+    facing = socket_turn @ half_turn  # the peg's wanted rotation: its x against the socket's
+    twist = rotation.rotation_vector(facing @ peg_turn.T)
+    aside = jnp.sqrt(jnp.sum(peg_end[1:] ** 2) + 1e-12) + TURN_WEIGHT * jnp.sqrt(jnp.sum(twist**2) + 1e-12)
+    # Wanted peg_end[0]: beyond the end when aligned, before the entrance when not.
+    depth = jnp.clip(SLOPE * (aside - FREE), 0.0, 1.0) * (2 * HALF + STANDOFF + PUSH) - PUSH
+    outside = jnp.maximum(peg_end[0] - 2 * HALF, 0.0)
+    # Each object goes half of the way that is still open, so that entrance and peg end meet in the middle.
+    socket_place = jnp.array(MEETING) - jnp.array([HALF + 0.5 * outside, 0.0, 0.0])
+    axis = socket_turn[:, 0]
+    here = arms.in_world(left, socket.position)
+    peg_place = here + axis * depth
+    return (
+        Pose(arms.in_base(left, socket_place), jnp.asarray(left.base_rotation.T)),
+        Pose(arms.in_base(right, peg_place), right.base_rotation.T @ facing),
+    )

@@ -1,0 +1,74 @@
+"""Scripted expert of the pick task: come from above along the box, close, carry.
+
+Stateless: what to do follows from where gripper and box are, so that any state can be labelled.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.experts.servo import Pose, Servo
+from s2rctl.tasks import arm as arms
+from s2rctl.tasks.protocol import World
+
+Expert = Callable[[World], jax.Array]
+
+PITCH = float(np.radians(55.0))  # of the gripper below the horizontal while it grips
+CLEARANCE = 0.07  # m that a misaligned gripper stays above the grip point
+FREE = 0.008  # m of sideways error that needs no clearance
+SLOPE = 3.0  # clearance per further sideways error
+HOLDING = 1.0  # N per finger: enough to carry
+CARRY_ERROR = 0.03  # m, grip error of a box that is still in the hand
+CLOSE_ERROR = 0.012  # m, grip error at which the gripper closes
+
+
+def make(model: Any) -> Expert:
+    """Return the expert for the pick scene's model."""
+    arm, servo = arms.read_arm(model, "left"), Servo(model, "left")
+
+    def act(world: World) -> jax.Array:
+        return pick(servo, arms.view(arm, world.signals, "box", world.ctrl), world.state.target)
+
+    return act
+
+
+def pick(servo: Servo, view: arms.ArmView, target: jax.Array) -> jax.Array:
+    """Return the action (7,) of one arm that brings its object, unrotated, to ``target`` (3,) m in its base frame."""
+    held = arms.pinched(view, HOLDING) & (view.grip_error < CARRY_ERROR)
+    near = view.grip_error < CLOSE_ERROR
+    goal = jax.tree.map(lambda a, b: jnp.where(held, a, b), carry(view, target), approach(view))
+    return servo.action(view, goal, jnp.where(held | near, -1.0, 1.0))
+
+
+def carry(view: arms.ArmView, target: jax.Array) -> Pose:
+    """Return the gripper pose that puts the held object at the target, the grip kept as it is."""
+    to_gripper = view.rotation.T @ view.gripper
+    offset = view.rotation.T @ (view.tool - view.position)
+    return Pose(target + offset, to_gripper)
+
+
+def approach(view: arms.ArmView) -> Pose:
+    """Return the gripper pose on the way to the grip point: above it by as much as the gripper is misaligned."""
+    along = view.rotation[:, 0] * jnp.where(view.rotation[0, 0] < 0, -1.0, 1.0)
+    yaw = jnp.arctan2(along[1], along[0])
+    wanted = gripping(yaw, PITCH)
+    # Sideways: across the gripper's wanted y axis and along the box, both in the table's plane.
+    error = (view.tool - view.grip)[:2]
+    aside = jnp.abs(error @ wanted[:2, 1])
+    beside = jnp.abs(error @ jnp.stack([jnp.cos(yaw), jnp.sin(yaw)]))
+    twist = jnp.arccos(jnp.clip(0.5 * (jnp.sum(wanted * view.gripper) - 1), -1.0, 1.0))
+    miss = jnp.maximum(jnp.maximum(aside, 0.5 * beside), 0.05 * twist)
+    clearance = jnp.clip(SLOPE * (miss - FREE), 0.0, CLEARANCE)
+    return Pose(view.grip + jnp.array([0.0, 0.0, 1.0]) * clearance, wanted)
+
+
+def gripping(yaw: jax.Array, pitch: float) -> jax.Array:
+    """Return the gripper rotation (3, 3): x ahead along ``yaw`` and down by ``pitch`` (rad), y level."""
+    c, s = jnp.cos(yaw), jnp.sin(yaw)
+    ahead = jnp.stack([c, s, jnp.zeros(())])
+    across = jnp.stack([-s, c, jnp.zeros(())])
+    x = np.cos(pitch) * ahead - np.sin(pitch) * jnp.array([0.0, 0.0, 1.0])
+    return jnp.stack([x, across, jnp.cross(x, across)], axis=1)
