@@ -9,12 +9,8 @@ from collections.abc import Sequence
 import mujoco
 
 from s2rctl.robots.aloha.kinematics import ARM_JOINTS, BASES
+from s2rctl.robots.aloha.specification import ARM_HOME, FINGER_HOME
 from s2rctl.scene import pieces, props, sensors
-
-HOME_ARM = (0.25, -0.4, 1.5, 0.0, -0.73, 0.0)
-"""Joint positions of the home keyframe, rad (MuJoCo Playground PR 76)."""
-HOME_FINGER = 0.037
-"""Finger travel of the home keyframe, m: open."""
 
 _HAND_BODIES = ("base_link", "gripper_base", "left_finger_link", "right_finger_link")
 
@@ -72,9 +68,9 @@ def _attach_arm(spec: mujoco.MjSpec, arm: str) -> None:
 
 def _compile(spec: mujoco.MjSpec, arms: int, objects: Sequence[str]) -> mujoco.MjModel:
     """Compile with the keyframe ``home``: arms at home, objects where they were added."""
-    qpos = [*HOME_ARM, HOME_FINGER, HOME_FINGER] * arms
+    qpos = [*ARM_HOME, FINGER_HOME, FINGER_HOME] * arms
     for name in objects:
         body = spec.body(name)
         qpos += [*body.pos, *body.quat]
-    spec.add_key(name="home", qpos=qpos, ctrl=[*HOME_ARM, HOME_FINGER] * arms)
+    spec.add_key(name="home", qpos=qpos, ctrl=[*ARM_HOME, FINGER_HOME] * arms)
     return spec.compile()

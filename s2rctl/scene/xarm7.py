@@ -6,10 +6,8 @@ The world frame is the robot's base frame: x forward, z up, the foot of ``link_b
 import mujoco
 
 from s2rctl.robots.xarm7.kinematics import JOINTS
+from s2rctl.robots.xarm7.specification import HOME
 from s2rctl.scene import pieces, sensors
-
-HOME = (0.0, -0.247, 0.0, 0.909, 0.0, 1.15644, 0.0)
-"""Joint positions of the home keyframe, rad (MuJoCo Menagerie)."""
 
 
 def build_reach(timestep: float = 0.005) -> mujoco.MjModel:

@@ -28,7 +28,8 @@ _LIMITS = {
 }
 _GRIPPER_TARGETS = (0.002, 0.037)
 _RPM = 2.0 * math.pi / 60.0
-# XM540-W270: waist, shoulder, elbow, forearm roll. XM430-W350: wrist. Fingers: m/s.
+# XM540-W270 up to the wrist's pitch, XM430-W350 for its roll. Finger targets (m/s) may cross the whole travel in two
+# control steps, as the policy's action does: the servo itself is the limit there.
 _SPEED = {
     "waist": 30 * _RPM,
     "shoulder": 30 * _RPM,
@@ -36,8 +37,8 @@ _SPEED = {
     "forearm_roll": 30 * _RPM,
     "wrist_angle": 30 * _RPM,
     "wrist_rotate": 46 * _RPM,
-    "left_finger": 0.1,
-    "right_finger": 0.1,
+    "left_finger": 0.5,
+    "right_finger": 0.5,
 }
 _PER_ARM = len(ARM_JOINTS)
 _ARMS = tuple(BASES)
