@@ -35,7 +35,7 @@ class JointDelta:
         self.size = len(specification.targets)
         self._scale = np.asarray(scale, float)
         self._low, self._high = np.array(specification.target_low), np.array(specification.target_high)
-        self._joint = list(specification.target_joint)
+        self._joint = np.array(specification.target_joint)
 
     def start(self, state: State) -> np.ndarray:
         """Return the measured positions of the driven joints, within the target range."""
@@ -43,7 +43,7 @@ class JointDelta:
 
     def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
         """Return the next joint targets."""
-        return np.clip(last + self._scale * action, self._low, self._high)
+        return np.minimum(np.maximum(last + self._scale * action, self._low), self._high)
 
 
 class ToolDelta:

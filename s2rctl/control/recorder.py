@@ -6,11 +6,14 @@ Foxglove's public RawImage schema (JSON), so that common viewers show them.
 
 import base64
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from mcap.exceptions import McapError
+from mcap.reader import NonSeekingReader
 from mcap.writer import Writer
 
 from s2rctl.robots.protocol import Frame
@@ -112,6 +115,19 @@ class McapRecorder:
             self._channels[topic] = self._writer.register_channel(topic, "json", self._schemas[schema])
         stamp = max(0, round(t * 1e9))
         self._writer.add_message(self._channels[topic], stamp, json.dumps(_plain(body)).encode(), stamp)
+
+
+def read_steps(path: Path) -> list[dict[str, Any]]:
+    """Return the control steps of a recording, of a truncated one as far as it goes."""
+    steps: list[dict[str, Any]] = []
+    with path.open("rb") as file:
+        try:
+            for _, channel, message in NonSeekingReader(file).iter_messages(log_time_order=False):
+                if channel.topic == "/step":
+                    steps.append(json.loads(message.data))
+        except (McapError, struct.error):
+            pass  # the end is missing; everything before it is whole
+    return steps
 
 
 def _image(name: str, t: float, image: np.ndarray, encoding: str) -> dict[str, Any]:

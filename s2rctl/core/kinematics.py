@@ -38,6 +38,8 @@ class Kinematics:
 
     def __init__(self, links: Sequence[Link], joints: Sequence[str], points: Mapping[str, Point]) -> None:
         self.joints = tuple(joints)
+        self._links = links = _by_level(links)
+        self._declared = points
         self._index = {link.name: number for number, link in enumerate(links)}
         self._parents = [self._index[link.parent] if link.parent else -1 for link in links]
         self._driven = [self.joints.index(link.joint) if link.joint else -1 for link in links]
@@ -46,13 +48,15 @@ class Kinematics:
         self._hinge = np.array([bool(link.joint) and not link.slide for link in links], float)
         self._axes = np.array([link.axis for link in links], float)
         self._axes /= np.linalg.norm(self._axes, axis=1, keepdims=True)
-        self._fixed, self._sine, self._versine, self._travel = (np.zeros((len(links), 4, 4)) for _ in range(4))
+        # local pose = coefficients (1, sin, 1 - cos, travel) times these four constant matrices of each link
+        basis = np.zeros((len(links), 4, 4, 4))
         for number, link in enumerate(links):
             rotation, cross = to_matrix(link.quaternion), _cross_matrix(self._axes[number])
-            self._fixed[number] = transform(link.position, rotation)
-            self._sine[number, :3, :3], self._versine[number, :3, :3] = rotation @ cross, rotation @ cross @ cross
-            self._travel[number, :3, 3] = rotation @ self._axes[number] * link.slide
-        self._levels = _levels(self._parents)
+            basis[number, 0] = transform(link.position, rotation)
+            basis[number, 1, :3, :3], basis[number, 2, :3, :3] = rotation @ cross, rotation @ cross @ cross
+            basis[number, 3, :3, 3] = rotation @ self._axes[number] * link.slide
+        self._basis = basis.reshape(len(links), 4, 16)
+        self._levels = _levels(links, self._parents)
         self._points = {name: (self._index[p.link], np.array(p.position, float)) for name, p in points.items()}
 
     @property
@@ -60,16 +64,30 @@ class Kinematics:
         """Names of the points."""
         return tuple(self._points)
 
+    def reduced(self, names: Sequence[str]) -> "Kinematics":
+        """Return the kinematics of the same joints with only the links that carry the named points."""
+        needed: set[int] = set()
+        for name in names:
+            link = self._points[name][0]
+            while link >= 0:
+                needed.add(link)
+                link = self._parents[link]
+        links = [link for number, link in enumerate(self._links) if number in needed]
+        return Kinematics(links, self.joints, {name: self._declared[name] for name in names})
+
     def poses(self, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return positions (links, 3) m and rotations (links, 3, 3) in the world for joint positions (n,)."""
+        """Return positions (links, 3) m and rotations (links, 3, 3) in the world for joint positions (n,).
+
+        Links are in the order of their depth in the tree.
+        """
         value = np.asarray(joint_pos, float)[self._joint]
         angle = value * self._hinge
-        world = (
-            self._fixed
-            + np.sin(angle)[:, None, None] * self._sine
-            + (1.0 - np.cos(angle))[:, None, None] * self._versine
-            + value[:, None, None] * self._travel
-        )
+        coefficients = np.empty((len(value), 1, 4))
+        coefficients[:, 0, 0] = 1.0
+        np.sin(angle, out=coefficients[:, 0, 1])
+        np.subtract(1.0, np.cos(angle), out=coefficients[:, 0, 2])
+        coefficients[:, 0, 3] = value
+        world = (coefficients @ self._basis).reshape(-1, 4, 4)
         for links, parents in self._levels:
             world[links] = world[parents] @ world[links]
         return world[:, :3, 3], world[:, :3, :3]
@@ -83,8 +101,11 @@ class Kinematics:
     def points_of(self, names: Sequence[str], joint_pos: np.ndarray) -> np.ndarray:
         """Return the world positions (len(names), 3) m of several points from one evaluation."""
         positions, rotations = self.poses(joint_pos)
-        found = [self._points[name] for name in names]
-        return np.stack([positions[link] + rotations[link] @ offset for link, offset in found])
+        result = np.empty((len(names), 3))
+        for row, name in enumerate(names):
+            link, offset = self._points[name]
+            result[row] = positions[link] + rotations[link] @ offset
+        return result
 
     def pose(self, name: str, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return position (3,) m and rotation (3, 3) of a named point; its axes are its link's."""
@@ -141,13 +162,33 @@ class Kinematics:
         return q, bool(np.linalg.norm(error) < 1e3 * tolerance)
 
 
-def _levels(parents: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _depths(links: Sequence[Link]) -> list[int]:
+    """Return how many links are above each one; raise ValueError for a parent that comes later or not at all."""
+    depth: dict[str, int] = {"": -1}
+    for link in links:
+        if link.parent not in depth:
+            raise ValueError(f"link '{link.name}' hangs on '{link.parent}', which does not come before it")
+        depth[link.name] = depth[link.parent] + 1
+    return [depth[link.name] for link in links]
+
+
+def _by_level(links: Sequence[Link]) -> list[Link]:
+    """Return the links sorted by depth, so that one level of parallel arms is one slice."""
+    depths = _depths(links)
+    return [links[number] for number in sorted(range(len(links)), key=lambda number: depths[number])]
+
+
+def _levels(links: Sequence[Link], parents: Sequence[int]) -> list[tuple[slice | np.ndarray, slice | np.ndarray]]:
     """Return (links, their parents) for each depth below the roots, top first."""
-    depth: list[int] = []
-    for parent in parents:
-        depth.append(0 if parent < 0 else depth[parent] + 1)
-    rows = [[number for number, d in enumerate(depth) if d == level] for level in range(1, max(depth) + 1)]
-    return [(np.array(row), np.array([parents[number] for number in row])) for row in rows]
+    depths = _depths(links)
+    rows = [[number for number, d in enumerate(depths) if d == level] for level in range(1, max(depths) + 1)]
+    return [(_run(row), _run([parents[number] for number in row])) for row in rows]
+
+
+def _run(numbers: list[int]) -> slice | np.ndarray:
+    """Return a slice where the numbers are consecutive: it is much cheaper than an index array."""
+    consecutive = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return slice(numbers[0], numbers[0] + len(numbers)) if consecutive else np.array(numbers)
 
 
 def _cross_matrix(v: np.ndarray) -> np.ndarray:

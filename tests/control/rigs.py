@@ -14,7 +14,7 @@ from s2rctl.schema.contract import Contract, Tensor
 
 _LINKS = (
     Link("base", "", (0.0, 0.0, 0.1)),
-    Link("turn", "base", (0.0, 0.0, 0.1), joint="turn"),
+    Link("turn", "base", (0.0, 0.0, 0.05), joint="turn"),
     Link("lift", "turn", (0.0, 0.0, 0.0), joint="lift", axis=(0.0, 1.0, 0.0)),
     Link("left_finger_link", "lift", (0.4, 0.02, 0.0), joint="left_finger", axis=(0.0, 1.0, 0.0), slide=True),
     Link("right_finger_link", "lift", (0.4, -0.02, 0.0), joint="right_finger", axis=(0.0, -1.0, 0.0), slide=True),
