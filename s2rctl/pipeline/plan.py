@@ -41,7 +41,7 @@ def make_plan(
         makers = [producer_of(graph, wanted) for wanted in stage.inputs]
         open_inputs = [maker.name for maker in makers if maker and (maker.kind, maker.output) not in known]
         if open_inputs:
-            steps.append(Step(stage, "run", f"made from what {', '.join(open_inputs)} will make", None))
+            steps.append(Step(stage, "run", f"made from what {_some(open_inputs)} will make", None))
             continue
         inputs = {wanted.role: known[(wanted.kind, wanted.name)].id for wanted in stage.inputs}
         key = cache_key(stage, profile, seed, inputs)
@@ -116,6 +116,10 @@ def _changed(stage: Stage, before: Mapping[str, Any], now: Mapping[str, Any]) ->
 def flat(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return a resolved profile as dotted path -> value."""
     return {dotted(path): value for path, value in leaves(dict(resolved))}
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} others"
 
 
 def _text(value: Any) -> str:

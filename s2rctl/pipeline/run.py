@@ -13,7 +13,7 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, GateError, Interrupted, UsageError
 from s2rctl.core.interrupt import Interrupt, interruptible
 from s2rctl.core.progress import Reporter, duration
-from s2rctl.pipeline.graph import downstream
+from s2rctl.pipeline.graph import downstream, producer_of
 from s2rctl.pipeline.key import cache_key
 from s2rctl.schema.manifest import InputRef, Kind, StageRef
 from s2rctl.schema.profile import Profile
@@ -129,25 +129,34 @@ def _spent(state: Path) -> float:
         return 0.0
 
 
-def find_inputs(stage: Stage, profile: Profile, store: Store) -> dict[str, Artifact]:
-    """Return the inputs of a stage that runs alone: this profile's own artifact if there is one, else the latest."""
-    found = {}
-    for wanted in stage.inputs:
-        try:
-            found[wanted.role] = store.resolve(f"{wanted.kind}/{wanted.name}:{profile.name}")
-        except ArtifactError:
-            found[wanted.role] = _latest(stage, wanted, profile, store)
-    return found
+def make_inputs(graph: Sequence[Stage], stage: Stage, job: Job) -> dict[str, Artifact]:
+    """Return the inputs of a stage that runs alone, from the store.
+
+    The artifact that the profile as it stands would give is taken if it is there, then the profile's last one, then
+    the latest of any profile. ArtifactError if there is none.
+    """
+    return {wanted.role: _find(graph, wanted, job, stage.name) for wanted in stage.inputs}
 
 
-def _latest(stage: Stage, wanted: Input, profile: Profile, store: Store) -> Artifact:
+def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifact:
+    maker = producer_of(graph, wanted)
     try:
-        return store.resolve(f"{wanted.kind}/{wanted.name}")
-    except ArtifactError as error:
-        raise ArtifactError(
-            f"{stage.name} needs {wanted.kind}/{wanted.name}, which is not in the store {store.root}",
-            f"s2rctl pipeline run -p {profile.name}   (makes everything that is missing)",
-        ) from error
+        if maker is not None:
+            inputs = {item.role: _find(graph, item, job, maker.name).id for item in maker.inputs}
+            exact = _cached(job.store, cache_key(maker, job.profile, job.seed, inputs))
+            if exact is not None:
+                return exact
+    except ArtifactError:
+        pass  # what it is made from is gone, but the artifact itself may be there
+    for alias in (job.profile.name, "latest"):
+        try:
+            return job.store.resolve(f"{wanted.kind}/{wanted.name}:{alias}")
+        except ArtifactError:
+            continue
+    raise ArtifactError(
+        f"{user} needs {wanted.kind}/{wanted.name}, which is not in the store {job.store.root}",
+        f"s2rctl pipeline run -p {job.profile.name}   (makes everything that is missing)",
+    )
 
 
 def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None) -> list[Outcome]:
@@ -177,11 +186,10 @@ def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None
     return outcomes
 
 
-def run_alone(stage: Stage, job: Job, inputs: Mapping[str, Artifact] | None = None) -> Outcome:
-    """Run one stage outside a pipeline; inputs that are not given come from the store."""
+def run_alone(stage: Stage, job: Job, inputs: Mapping[str, Artifact]) -> Outcome:
+    """Run one stage outside a pipeline, with Ctrl-C as a request to checkpoint and leave."""
     with interruptible() as interrupt:
-        chosen = inputs if inputs is not None else find_inputs(stage, job.profile, job.store)
-        return run_stage(stage, job, chosen, interrupt)
+        return run_stage(stage, job, inputs, interrupt)
 
 
 def check_gates(outcomes: Sequence[Outcome]) -> None:

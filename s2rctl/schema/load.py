@@ -1,7 +1,8 @@
 """Profiles from files: ``extends``, ``--set``, validation of everything at once, and the origin of every value."""
 
 import difflib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -51,19 +52,28 @@ def load_profile(name_or_path: str, sets: Sequence[str] = (), seed: int | None =
     """
     changes = [_parse_set(item) for item in sets]
     file = _locate(name_or_path, None)
-    source = _read_chain(file, ())
+    return _finish(_read_chain(file, ()), file, changes, sets, seed)
+
+
+def load_resolved(values: Mapping[str, Any], sets: Sequence[str] = (), seed: int | None = None) -> Loaded:
+    """Return the profile that an artifact's manifest holds, with ``--set`` and ``--seed`` on top."""
+    changes = [_parse_set(item) for item in sets]
+    name = str(values.get("name", "manifest"))
+    source = Source(json.loads(json.dumps(values)), {(): f"manifest of {name}"})
+    return _finish(source, Path(name), changes, sets, seed)
+
+
+def _finish(
+    source: Source, file: Path, changes: Sequence[tuple[str, KeyPath, Any]], sets: Sequence[str], seed: int | None
+) -> Loaded:
+    """Apply the changes, validate, and raise everything that is wrong at once."""
     for text, path, value in changes:
         _apply(source, path, value, f"--set {text}")
     if seed is not None:
         _apply(source, ("seed",), seed, f"--seed {seed}")
     model = _model(source)
-    if model is None or source.faults:
-        profile = None
-        if model is not None:
-            _validate(model, source)
-    else:
-        profile = _validate(model, source)
-    if profile is None:
+    profile = _validate(model, source) if model is not None else None
+    if profile is None or source.faults:
         raise _error(file, source.faults)
     origins = {dotted(path): origin for path, origin in source.origins.items() if path and _is_leaf(source.value, path)}
     return Loaded(profile, origins, file, tuple(sets))

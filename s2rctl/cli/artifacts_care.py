@@ -1,0 +1,165 @@
+"""``artifacts export|import|verify|gc|rm``: passing artifacts on and keeping the store in order."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2rctl.cli.describe import size
+from s2rctl.cli.output import Answer, table
+from s2rctl.cli.session import Session, register
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Really delete.")]
+
+
+def add_to(group: typer.Typer) -> None:
+    """Add the commands to the group ``artifacts``."""
+    register(group, "export", "artifacts")(export)
+    register(group, "import", "artifacts")(import_file)
+    register(group, "verify", "artifacts")(verify)
+    register(group, "gc", "artifacts")(gc)
+    register(group, "rm", "artifacts")(rm)
+
+
+def export(
+    session: Session,
+    refs_and_file: Annotated[list[str], typer.Argument(metavar="REF... FILE", help="Artifacts, then the .tar file.")],
+    alias: Annotated[
+        str | None, typer.Option("--alias", help="Alias that importing sets (default: the ref's own, else 'imported').")
+    ] = None,
+    parents: Annotated[bool, typer.Option(help="With everything they were made from.")] = True,
+) -> Answer:
+    """Write artifacts to one plain .tar file, the same bytes for the same content.
+
+    Examples:
+      s2rctl artifacts export onnx/aloha-student student.tar
+      s2rctl artifacts export teacher/pick teacher/insert teachers.tar --alias pretrained
+
+    """
+    from s2rctl.core.errors import UsageError
+    from s2rctl.store.archive import export_archive
+    from s2rctl.store.refs import split
+
+    if len(refs_and_file) < 2:
+        raise UsageError("give at least one artifact and the file to write", "s2rctl artifacts export REF... FILE")
+    *refs, target = refs_and_file
+    store = session.store()
+    chosen = {}
+    for ref in refs:
+        artifact = store.resolve(ref)
+        parts = split(ref)
+        own = parts[2] if parts and parts[2] != "latest" else "imported"
+        chosen[f"{artifact.ref}:{alias or own}"] = artifact
+    identities = export_archive(store, chosen, Path(target), parents)
+    written = Path(target).stat().st_size
+    data = {"path": target, "bytes": written, "refs": {ref: a.id for ref, a in chosen.items()}, "ids": identities}
+    return Answer(data, f"{target}: {len(identities)} artifacts, {size(written)}")
+
+
+def import_file(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tar file that 'artifacts export' wrote.")],
+    alias: Annotated[str | None, typer.Option("--alias", help="Alias to set instead of the file's own.")] = None,
+) -> Answer:
+    """Read artifacts from a .tar file. Everything is checked; nothing in it is executed.
+
+    Examples:
+      s2rctl artifacts import assets/pretrained/aloha-student.tar
+      s2rctl artifacts import teachers.tar --alias colleague
+
+    """
+    from s2rctl.store.archive import import_archive
+
+    done = import_archive(session.store(), file, alias)
+    rows = [(ref, identity[:12]) for ref, identity in sorted(done.refs.items())]
+    return Answer({"ids": list(done.ids), "refs": done.refs}, table(("ref", "id"), rows))
+
+
+def verify(
+    session: Session,
+    full: Annotated[bool, typer.Option("--full", help="Hash every file (default: look at sizes).")] = False,
+) -> Answer:
+    """Check the store. Damaged files are set aside in quarantine/ and everything that needs them is named.
+
+    Examples:
+      s2rctl artifacts verify
+      s2rctl artifacts verify --full --json
+
+    """
+    from s2rctl.core.errors import ArtifactError
+    from s2rctl.store.verify import verify as check
+
+    store = session.store()
+    verdict = check(store, full)
+    problems = [
+        {
+            "fault": problem.fault,
+            "what": problem.what,
+            "affected": list(problem.affected),
+            "hint": problem.hint,
+            "quarantined": problem.quarantined,
+        }
+        for problem in verdict.problems
+    ]
+    data = {"manifests": verdict.manifests, "blobs": verdict.blobs, "full": full, "problems": problems}
+    text = f"{verdict.manifests} artifacts, {verdict.blobs} files: "
+    if verdict.clean:
+        return Answer(data, text + ("all whole" if full else "all there (--full also hashes them)"))
+    lines = [f"{p.fault}: {p.what}; affects {', '.join(p.affected) or 'nothing'}; {p.hint}" for p in verdict.problems]
+    fault = ArtifactError(f"{len(problems)} faults in the store {store.root}", verdict.problems[0].hint)
+    return Answer(data, "\n".join([text + "faults", *lines]), fault)
+
+
+def gc(session: Session, yes: YesOption = False) -> Answer:
+    """List what no ref leads to, and delete it with --yes. What is younger than an hour stays.
+
+    Examples:
+      s2rctl artifacts gc
+      s2rctl artifacts gc --yes
+
+    """
+    from s2rctl.store.gc import collect, find_garbage
+
+    store = session.store()
+    garbage = collect(store) if yes else find_garbage(store)
+    data = {
+        "deleted": yes,
+        "manifests": list(garbage.manifests),
+        "blobs": list(garbage.blobs),
+        "leftovers": [str(path) for path in garbage.leftovers],
+        "bytes": garbage.size,
+    }
+    amount = f"{len(garbage.manifests)} artifacts, {len(garbage.blobs)} files, {len(garbage.leftovers)} leftovers"
+    text = f"{'deleted' if yes else 'would delete'} {amount}, {size(garbage.size)}"
+    return Answer(data, text if yes or not garbage.size else text + "\ndelete them: s2rctl artifacts gc --yes")
+
+
+def rm(session: Session, ref: Annotated[str, typer.Argument(metavar="REF")], yes: YesOption = False) -> Answer:
+    """Remove an artifact and its refs. Its files go with the next gc.
+
+    Examples:
+      s2rctl artifacts rm student/aloha:candidate --yes
+      s2rctl artifacts rm 3f2a --yes
+
+    """
+    from s2rctl.core.errors import ArtifactError, UsageError
+    from s2rctl.store.gc import remove
+
+    store = session.store()
+    try:
+        artifact = store.resolve(ref)
+    except ArtifactError:
+        name = ref if ":" in ref else f"{ref}:latest"
+        if name not in store.refs.all():
+            raise
+        if not yes:
+            raise UsageError(
+                f"this removes the ref {name}, whose artifact is gone", f"repeat with --yes: {ref}"
+            ) from None
+        with store.lock():
+            store.refs.remove(name, "artifacts rm")
+        return Answer({"refs": [name], "id": None}, f"removed the ref {name}")
+    if not yes:
+        raise UsageError(f"this removes {artifact.ref} ({artifact.id[:12]})", f"s2rctl artifacts rm {ref} --yes")
+    refs = remove(store, artifact, "artifacts rm")
+    return Answer({"id": artifact.id, "refs": refs}, f"removed {artifact.ref} {artifact.id[:12]} ({', '.join(refs)})")

@@ -1,0 +1,55 @@
+"""``doctor``: what works on this computer, and what to do about the rest."""
+
+from typing import Annotated
+
+import typer
+
+from s2rctl.cli.output import Answer, table
+from s2rctl.cli.session import Session, register
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    register(app, "doctor")(doctor)
+
+
+def doctor(
+    session: Session,
+    robot: Annotated[str | None, typer.Option("--robot", help="Also reach for the xArm controller at this IP.")] = None,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds that each check may take.", min=1)] = 90.0,
+) -> Answer:
+    """Check Python, simulator, renderers, export, cameras, store and robot. Exit code 7 if something needed fails.
+
+    Examples:
+      s2rctl doctor
+      s2rctl doctor --robot 192.168.1.203 --json
+
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from s2rctl.cli.probes import PROBES, Finding, Probe, examine, extra_probes
+    from s2rctl.core.errors import MissingEnvironmentError
+
+    work = [(probe, "") for probe in PROBES] + extra_probes(str(session.store_option or ""), robot)
+
+    def look(item: tuple[Probe, str]) -> Finding:
+        return examine(item[0], timeout, item[1])
+
+    with ThreadPoolExecutor(max_workers=2) as pool:  # each probe is a process; two keep two cores busy
+        findings = list(pool.map(look, work))
+    rows = [
+        (
+            finding.name,
+            finding.status if finding.status == "ok" or finding.required else f"({finding.status})",
+            finding.detail,
+            finding.hint,
+        )
+        for finding in findings
+    ]
+    data = {"checks": [vars(finding) for finding in findings]}
+    broken = [finding for finding in findings if finding.required and finding.status != "ok"]
+    fault = None
+    if broken:
+        names = ", ".join(finding.name for finding in broken)
+        fault = MissingEnvironmentError(f"needed, but not working: {names}", broken[0].hint)
+    return Answer(data, table(("check", "status", "detail", "what to do"), rows), fault)

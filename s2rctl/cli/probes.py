@@ -1,0 +1,167 @@
+"""What ``doctor`` looks at: each probe is a program in a process of its own, so that a broken part breaks nothing."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Status = Literal["ok", "missing", "failed", "timeout"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One check: a program that prints one line and exits with 0 when the part works."""
+
+    name: str
+    program: str
+    hint: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a probe said."""
+
+    name: str
+    status: Status
+    detail: str
+    hint: str
+    required: bool
+
+
+def _imports(module: str, detail: str = "") -> str:
+    version = f"importlib.metadata.version({detail!r})" if detail else f"getattr({module}, '__version__', 'present')"
+    return f"import importlib.metadata, {module}; print({version})"
+
+
+_PHYSICS = """
+import os; os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+import time, jax, jax.numpy as jnp
+from s2rctl.physics import PHYSICS
+from s2rctl.scene import SCENES
+model = SCENES.load('reach')(0.005)
+physics = PHYSICS.load('{backend}')(model, {worlds}, substeps=10)
+qpos = jnp.tile(jnp.asarray(model.key_qpos[0] if model.nkey else model.qpos0, jnp.float32), ({worlds}, 1))
+state = physics.init(qpos, jnp.zeros(({worlds}, model.nv)), jnp.zeros(({worlds}, model.nu)))
+step = jax.jit(physics.step)
+begun = time.monotonic()
+for _ in range(10):
+    state = step(state, jnp.zeros(({worlds}, model.nu)))
+jax.block_until_ready(state.qpos)
+print(f'10 control steps of {worlds} worlds in {{time.monotonic() - begun:.2f} s')
+"""
+_RAYCAST = """
+import os; os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+import jax, mujoco
+from s2rctl.render import RENDERERS
+from s2rctl.scene import SCENES
+from s2rctl.scene.poses import Poses
+import jax.numpy as jnp
+model = SCENES.load('reach')(0.005)
+data = mujoco.MjData(model); mujoco.mj_forward(model, data)
+renderer = RENDERERS.load('{renderer}')(model, ('side',), 32, 32)
+fields = [getattr(data, name) for name in Poses._fields]
+shapes = [(1, len(field), *((3, 3) if field.shape[-1] == 9 else (3,))) for field in fields]
+poses = Poses(*[jnp.asarray(f, jnp.float32).reshape(shape) for f, shape in zip(fields, shapes)])
+frames = renderer.render(poses, renderer.appearance(1))
+print(f'one frame {{frames.rgb.shape[-3:]}}, mean colour {{float(frames.rgb.mean()):.0f}}')
+"""
+_GL = """
+import os; os.environ.setdefault('MUJOCO_GL', 'egl')
+import mujoco
+model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom size="1"/></worldbody></mujoco>')
+data = mujoco.MjData(model); mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 32, 32) as renderer:
+    renderer.update_scene(data)
+    print('one frame, MUJOCO_GL=' + os.environ['MUJOCO_GL'], renderer.render().shape)
+"""
+_STORE = """
+import shutil, sys, tempfile
+from pathlib import Path
+from s2rctl.store.store import Store, find_store
+from s2rctl.store.verify import verify
+root = find_store(Path(sys.argv[1]) if sys.argv[1] else None)
+place = next(p for p in (root, *root.parents) if p.exists())
+tempfile.TemporaryFile(dir=place).close()
+free = shutil.disk_usage(place).free / 1e9
+verdict = verify(Store(root)) if root.is_dir() else None
+print(f'{root}: ' + (f'{verdict.manifests} artifacts, {len(verdict.problems)} faults' if verdict else 'not made yet')
+      + f', {free:.0f} GB free')
+sys.exit(bool(verdict and verdict.problems) or free < 2)
+"""
+_ROBOT = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 502), timeout=3):
+    print('controller answers on port 502 of ' + sys.argv[1])
+"""
+_CAMERAS = """
+import glob, sys
+found = sorted(glob.glob('/dev/v4l/by-id/*')) or sorted(glob.glob('/dev/video*'))
+print(', '.join(found) if found else 'none connected')
+sys.exit(not found)
+"""
+_GPU = """
+import jax
+devices = jax.devices()
+print(', '.join(f'{d.platform}:{d.device_kind}' for d in devices))
+"""
+
+_SIM = "pip install 's2rctl[sim]'"
+PROBES: tuple[Probe, ...] = (
+    Probe("python", "import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))", "", True),
+    Probe(
+        "onnxruntime",
+        "import onnxruntime as o; print(o.__version__, *o.get_available_providers())",
+        "pip install onnxruntime",
+        True,
+    ),
+    Probe("mujoco", _imports("mujoco"), _SIM, True),
+    Probe("jax", _GPU, f"{_SIM}; for an NVIDIA GPU also pip install 's2rctl[cuda12]'", True),
+    Probe("physics native", _PHYSICS.format(backend="native", worlds=16), _SIM, True),
+    Probe("physics mjx", _PHYSICS.format(backend="mjx", worlds=1), "optional: the native backend does not need it"),
+    Probe("renderer raycast", _RAYCAST.format(renderer="raycast"), _SIM, True),
+    Probe("renderer gl", _GL, "for videos install EGL (Debian: libegl1), or set MUJOCO_GL=osmesa"),
+    Probe("onnx export", _imports("jax2onnx", "jax2onnx"), _SIM, True),
+    Probe("video writer", "import imageio_ffmpeg as f; print(f.get_ffmpeg_exe())", _SIM),
+    Probe("calibration", _imports("cv2"), "pip install 's2rctl[calibrate]'"),
+    Probe("xarm sdk", "import xarm.version as v; print(v.__version__)", "pip install 's2rctl[xarm]'"),
+    Probe("dynamixel sdk", _imports("dynamixel_sdk", "dynamixel-sdk"), "pip install 's2rctl[aloha]'"),
+    Probe("realsense", _imports("pyrealsense2", "pyrealsense2"), "pip install 's2rctl[realsense]' (needs libusb-1.0)"),
+    Probe("cameras", _CAMERAS, "connect a camera; rehearsal needs none"),
+)
+
+
+def examine(probe: Probe, timeout_s: float, argument: str = "") -> Finding:
+    """Run one probe in a process of its own and say what happened."""
+    top = str(Path(__file__).resolve().parents[2])
+    paths = [path for path in (os.environ.get("PYTHONPATH"), top) if path]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    call = [sys.executable, "-c", probe.program, argument]
+    try:
+        done = subprocess.run(
+            call, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment, errors="replace"
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(probe.name, "timeout", f"no answer in {timeout_s:.0f} s", probe.hint, probe.required)
+    except OSError as error:
+        return Finding(probe.name, "failed", str(error), probe.hint, probe.required)
+    said = [line for line in done.stdout.splitlines() if line.strip()]
+    if done.returncode == 0:
+        return Finding(probe.name, "ok", said[-1] if said else "", "", probe.required)
+    complaint = [line for line in done.stderr.splitlines() if line.strip()]
+    detail = said[-1] if said else complaint[-1] if complaint else f"ended with status {done.returncode}"
+    missing = "ModuleNotFoundError" in detail
+    return Finding(probe.name, "missing" if missing else "failed", detail[:200], probe.hint, probe.required)
+
+
+def extra_probes(store: str, robot: str | None) -> list[tuple[Probe, str]]:
+    """Return the probes that depend on options, with their argument."""
+    probes = [
+        (Probe("store", _STORE, "s2rctl artifacts verify; or choose another place with --store DIR", True), store)
+    ]
+    if robot:
+        hint = "check the cable, the address and that the control box is on"
+        probes.append((Probe("robot", _ROBOT, hint, True), robot))
+    return probes

@@ -1,0 +1,102 @@
+"""Progress for people: live bars on a terminal, plain lines elsewhere."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2rctl.core.errors import UsageError
+from s2rctl.core.progress import (
+    EventReporter,
+    LineReporter,
+    MultiReporter,
+    NullReporter,
+    Reporter,
+    describe,
+    duration,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+def make_reporter(quiet: bool, events: Path | None) -> Reporter:
+    """Return the reporter for this terminal (or pipe), which also writes ``events`` if a file is given."""
+    reporter: Reporter
+    if quiet:
+        reporter = NullReporter()
+    elif sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
+        reporter = RichReporter()
+    else:
+        reporter = LineReporter()
+    if events is None:
+        return reporter
+    try:
+        return MultiReporter([reporter, EventReporter(events)])
+    except OSError as error:
+        raise UsageError(f"cannot write events to {events}: {error.strerror}", "choose another --events FILE") from None
+
+
+class RichReporter:
+    """One live line per stage, on stderr."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage, self._total, self._unit = "", 0.0, ""
+        self._first_done = -1.0
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Begin a line for the stage."""
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+
+        self.close()
+        self._stage, self._total, self._unit, self._first_done = stage, total, unit, -1.0
+        bar = BarColumn(bar_width=24) if total else SpinnerColumn()
+        columns = (TextColumn("{task.description}", markup=False), bar, TextColumn("{task.fields[text]}", markup=False))
+        self._progress = _progress(*columns)
+        self._progress.start()
+        self._task = self._progress.add_task(stage, total=total or None, text="")
+
+    def update(self, done: float, metrics: Mapping[str, float]) -> None:
+        """Move the bar and renew the figures."""
+        if self._progress is None or self._task is None:
+            return
+        if self._first_done < 0:
+            self._first_done = done
+        elapsed = self._progress.tasks[0].elapsed or 0.0
+        text = describe(done, self._total, self._unit, elapsed, self._first_done, metrics)
+        self._progress.update(self._task, completed=done, text=text)
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._progress is None:
+            _say(text)
+        else:
+            self._progress.console.print(text, markup=False, highlight=False)
+
+    def finish(self, summary: str) -> None:
+        """Replace the bar by one line."""
+        elapsed = (self._progress.tasks[0].elapsed or 0.0) if self._progress else 0.0
+        self.close()
+        _say(f"{self._stage}: {summary} ({duration(elapsed)})")
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _progress(*columns: object) -> "Progress":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, refresh_per_second=4)  # type: ignore[arg-type]

@@ -1,0 +1,216 @@
+"""What every command shares: the common options, the error boundary, and how a command is registered."""
+
+import contextlib
+import inspect
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from s2rctl.cli.output import Answer, Output
+from s2rctl.core.errors import Interrupted, MissingEnvironmentError, S2rError
+from s2rctl.core.exits import ExitCode
+
+if TYPE_CHECKING:
+    from s2rctl.core.progress import Reporter
+    from s2rctl.pipeline.run import Job
+    from s2rctl.schema.load import Loaded
+    from s2rctl.schema.profile import Profile
+    from s2rctl.store.store import Store
+
+EXITS = (
+    "Exit codes: 0 ok, 1 failure, 2 usage, 3 profile invalid, 4 artifact missing or corrupt, 5 gate not met, "
+    "6 hardware or safety stop, 7 environment, 8 store locked, 70 bug, 130 Ctrl-C."
+)
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Profile: a name in profiles/ or a path.")]
+OptionalProfile = Annotated[
+    str | None, typer.Option("--profile", "-p", help="Profile instead of the one that the artifact was made with.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one profile value: a.b=value. Repeatable.", metavar="A.B=VALUE"),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", min=0)]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Artifact store (default: .s2rctl found upwards, or S2RCTL_STORE).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+EventsOption = Annotated[Path | None, typer.Option("--events", help="Append progress to FILE as JSON lines.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but the result.")]
+VerboseOption = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="More on stderr; -vv shows tracebacks.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run again although the result is there.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget half-finished runs instead of resuming them.")]
+
+_COMMON: tuple[tuple[str, Any, Any], ...] = (
+    ("store", StoreOption, None),
+    ("as_json", JsonOption, False),
+    ("events", EventsOption, None),
+    ("quiet", QuietOption, False),
+    ("verbose", VerboseOption, 0),
+)
+_EXTRAS = {
+    "xarm": "xarm",
+    "dynamixel_sdk": "aloha",
+    "serial": "aloha",
+    "pyrealsense2": "realsense",
+    "cv2": "calibrate",
+    "scipy": "calibrate",
+}
+_SIMULATION = {"jax", "jaxlib", "mujoco", "flax", "optax", "brax", "orbax", "onnx", "jax2onnx", "matplotlib"}
+
+
+@dataclass(frozen=True)
+class Session:
+    """The common options of one command call, and what follows from them."""
+
+    store_option: Path | None
+    reporter: "Reporter"
+    quiet: bool
+    verbose: int
+    argv: tuple[str, ...]
+
+    def store(self) -> "Store":
+        """Return the store that the options choose."""
+        from s2rctl.store.store import Store, find_store
+
+        return Store(find_store(self.store_option))
+
+    def load(self, profile: str, sets: Sequence[str] | None, seed: int | None) -> "Loaded":
+        """Load the profile that the options choose."""
+        from s2rctl.schema.load import load_profile
+
+        return load_profile(profile, sets or (), seed)
+
+    def job(self, profile: "Profile", force: bool = False, fresh: bool = False) -> "Job":
+        """Return what stages need to run; the resume command is this one without --force and --fresh."""
+        from s2rctl.pipeline.run import Job, command
+
+        words = [word for word in self.argv if word not in ("--force", "--fresh")]
+        return Job(
+            profile, profile.seed, self.store(), self.reporter, command("s2rctl", *words), force=force, fresh=fresh
+        )
+
+
+def register(app: typer.Typer, name: str, group: str = "") -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Make a function ``(session, own options…) -> Answer`` a command that also takes the common options."""
+    full = f"{group} {name}".strip()
+
+    def decorate(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        own = list(inspect.signature(function).parameters.values())[1:]
+
+        def inner(**values: Any) -> int:
+            common = {key: values.pop(key) for key, _, _ in _COMMON}
+            return _guarded(full, function, common, values)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        added = [inspect.Parameter(key, keyword, default=default, annotation=kind) for key, kind, default in _COMMON]
+        own = [parameter.replace(kind=keyword) for parameter in own]
+        inner.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+        inner.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *added]}
+        inner.__doc__, inner.__name__ = function.__doc__, function.__name__
+        app.command(name, epilog=EXITS)(inner)
+        return function
+
+    return decorate
+
+
+def _guarded(name: str, function: Callable[..., Answer], common: dict[str, Any], values: dict[str, Any]) -> int:
+    """Run a command, write its answer or its error, and return the exit code."""
+    from s2rctl.cli.progress import make_reporter
+
+    output = Output(common["as_json"], sys.stdout, sys.stderr)
+    reporter = None
+    try:
+        reporter = make_reporter(common["quiet"], common["events"])
+        _logging(common["verbose"])
+        session = Session(common["store"], reporter, common["quiet"], common["verbose"], tuple(sys.argv[1:]))
+        # Libraries that print must not spoil the data on stdout.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = function(session, **values)
+        output.answer(name, answer)
+        return int(answer.fault.exit_code) if answer.fault else 0
+    except BrokenPipeError:
+        # The reader has gone (… | head): what remains in the buffer must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return int(ExitCode.FAILURE)
+    except BaseException as error:
+        _close(reporter)
+        if isinstance(error, typer.Exit | SystemExit):
+            raise
+        fault = as_fault(error, common["store"], common["verbose"])
+        output.error(name, fault)
+        return int(fault.exit_code)
+
+
+def as_fault(error: BaseException, store: Path | None = None, verbose: int = 0) -> S2rError:
+    """Return any exception as an error for the user; an unexpected one is logged with its traceback."""
+    if isinstance(error, S2rError):
+        if os.environ.get("S2RCTL_DEBUG") or verbose > 1:
+            traceback.print_exception(error)
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted", "repeat the command to carry on")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        extra = "sim" if module in _SIMULATION else _EXTRAS.get(module)
+        if extra:
+            return MissingEnvironmentError(
+                f"this command needs the Python package '{module}'", f"pip install 's2rctl[{extra}]'"
+            )
+    if os.environ.get("S2RCTL_DEBUG") or verbose > 1:
+        traceback.print_exception(error)
+    fault = S2rError(
+        f"unexpected {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(
+            ": "
+        ),
+        f"this is a bug; please report it with {_log(error, store)}",
+    )
+    fault.exit_code = ExitCode.BUG
+    return fault
+
+
+def _log(error: BaseException, store: Path | None) -> str:
+    """Write the traceback to a file and return its path (in the store's logs, else in the temporary folder)."""
+    from s2rctl import __version__
+
+    text = f"s2rctl {__version__}\n{sys.argv}\n{''.join(traceback.format_exception(error))}"
+    name = f"s2rctl-bug-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
+    folders = [Path(tempfile.gettempdir())]
+    with contextlib.suppress(Exception):
+        from s2rctl.store.store import find_store
+
+        root = find_store(store)
+        if root.is_dir():
+            folders.insert(0, root / "logs")
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+            return str(folder / name)
+    return "the traceback that S2RCTL_DEBUG=1 shows"
+
+
+def _close(reporter: object) -> None:
+    close = getattr(reporter, "close", None)
+    if close is not None:
+        close()
+
+
+def _logging(verbose: int) -> None:
+    import logging
+
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+    if verbose == 1:  # compilers log thousands of lines at this level
+        for noisy in ("jax", "jax._src", "matplotlib", "filelock", "PIL"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)

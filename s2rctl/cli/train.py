@@ -1,0 +1,95 @@
+"""``train-teacher``, ``distill``, ``train-reach``: one training stage of a profile."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from s2rctl.cli.describe import outcome_answer
+from s2rctl.cli.output import Answer
+from s2rctl.cli.session import ForceOption, FreshOption, ProfileOption, SeedOption, Session, SetOption, register
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    register(app, "train-teacher")(train_teacher)
+    register(app, "distill")(distill)
+    register(app, "train-reach")(train_reach)
+
+
+def train_teacher(
+    session: Session,
+    profile: ProfileOption,
+    phase: Annotated[Literal["pick", "insert"], typer.Option("--phase", help="Which teacher; insert needs pick.")],
+    sets: SetOption = None,
+    seed: SeedOption = None,
+    force: ForceOption = False,
+    fresh: FreshOption = False,
+) -> Answer:
+    """Train a state teacher of the Aloha system.
+
+    Examples:
+      s2rctl train-teacher -p aloha --phase pick
+      s2rctl train-teacher -p aloha --phase insert --set teacher.insert.ppo.steps=500000
+
+    """
+    return _run(session, profile, sets, seed, f"train-teacher-{phase}", force, fresh)
+
+
+def distill(
+    session: Session,
+    profile: ProfileOption,
+    sets: SetOption = None,
+    seed: SeedOption = None,
+    force: ForceOption = False,
+    fresh: FreshOption = False,
+) -> Answer:
+    """Distil the teachers into the student that sees through the cameras.
+
+    Examples:
+      s2rctl distill -p aloha
+      s2rctl distill -p aloha --set distill.iterations=100 --seed 1
+
+    """
+    return _run(session, profile, sets, seed, "distill", force, fresh)
+
+
+def train_reach(
+    session: Session,
+    profile: ProfileOption,
+    variant: Annotated[
+        Literal["best", "plain"] | None,
+        typer.Option("--variant", help="best: bottleneck and initialised extractor; plain: neither."),
+    ] = None,
+    sets: SetOption = None,
+    seed: SeedOption = None,
+    force: ForceOption = False,
+    fresh: FreshOption = False,
+) -> Answer:
+    """Train the xArm7 reach policy from images.
+
+    Examples:
+      s2rctl train-reach -p xarm7-reach
+      s2rctl train-reach -p xarm7-reach --variant plain
+
+    """
+    changes = [*(sets or ()), *([f"reach.variant={variant}"] if variant else ())]
+    return _run(session, profile, changes, seed, "train-reach", force, fresh)
+
+
+def _run(
+    session: Session, profile: str, sets: list[str] | None, seed: int | None, stage: str, force: bool, fresh: bool
+) -> Answer:
+    from s2rctl.core.errors import UsageError
+    from s2rctl.pipeline.graph import graph_of, stage_named
+    from s2rctl.pipeline.run import make_inputs, run_alone
+
+    loaded = session.load(profile, sets, seed).profile
+    graph = graph_of(loaded.system)
+    if stage not in [item.name for item in graph]:
+        raise UsageError(
+            f"profile '{loaded.name}' describes the system '{loaded.system}', which has no stage '{stage}'",
+            "choose another profile: s2rctl profile list",
+        )
+    job = session.job(loaded, force, fresh)
+    chosen = stage_named(graph, stage)
+    return outcome_answer(run_alone(chosen, job, make_inputs(graph, chosen, job)))

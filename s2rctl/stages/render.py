@@ -1,0 +1,79 @@
+"""A look at what the policy's cameras see: one PNG, the nominal scene above, randomised worlds below."""
+
+from pathlib import Path
+
+import numpy as np
+
+from s2rctl.core.errors import RunError, UsageError
+from s2rctl.schema.profile import Profile
+from s2rctl.schema.simulation import Appearance
+
+LONG_SIDE = 168  # px, each frame is enlarged to about this (whole factors, nearest neighbour)
+_GAP = 6  # px between frames
+
+
+def contact_sheet(profile: Profile, path: Path, worlds: int) -> tuple[str, ...]:
+    """Write the sheet and return its row names.
+
+    Each camera has a row of colour frames, and one of depth frames where the policy sees depth. The first column is the
+    scene without randomisation, the others are ``worlds`` worlds as training sees them. RunError if ``path`` cannot be
+    written, UsageError if the profile has no policy camera.
+    """
+    if not profile.vision.cameras:
+        raise UsageError(f"profile '{profile.name}' has no policy camera", "add one under vision.cameras")
+    clean_vision = profile.vision.model_copy(update={"appearance": Appearance(colour=0.0), "depth_noise": None})
+    clean = _frames(profile.model_copy(update={"vision": clean_vision}), 1)
+    random = _frames(profile, worlds)
+    rows = {name: [clean[name][0], *random[name]] for name in clean}
+    sheet = np.concatenate([_row(frames) for frames in rows.values()], axis=0)
+    _write_png(path, sheet)
+    return tuple(rows)
+
+
+def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
+    """Return enlarged RGB frames (H, W, 3) uint8 by input name, one per world."""
+    import jax
+
+    from s2rctl.env.build import make_env
+
+    env = make_env(profile, "insertion" if profile.system == "aloha" else "reach", worlds, seed=profile.seed)
+    inputs = env.reset(jax.random.key(profile.seed)).observation.inputs
+    frames: dict[str, list[np.ndarray]] = {}
+    for camera in profile.vision.cameras:
+        factor = max(1, LONG_SIDE // max(camera.width, camera.height))
+        colour = np.asarray(inputs[f"rgb_{camera.name}"])
+        frames[f"rgb_{camera.name}"] = [_enlarge(image, factor) for image in colour]
+        if camera.depth:
+            far = camera.depth_range_m[1] / camera.depth_unit_m
+            depth = np.asarray(inputs[f"depth_{camera.name}"], np.float64) / far
+            grey = np.where(depth > 0, 255 * (1 - 0.85 * np.clip(depth, 0, 1)), 0).astype(np.uint8)
+            frames[f"depth_{camera.name}"] = [_enlarge(np.repeat(g[..., None], 3, -1), factor) for g in grey]
+    return frames
+
+
+def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return the image with every pixel repeated ``factor`` times in both directions."""
+    return np.kron(image, np.ones((factor, factor, 1), np.uint8))
+
+
+def _row(frames: list[np.ndarray]) -> np.ndarray:
+    """Return frames side by side on white; a wider gap sets the nominal one apart."""
+    height = frames[0].shape[0]
+    parts = []
+    for number, frame in enumerate(frames):
+        gap = _GAP * (3 if number == 1 else 1)
+        parts += [np.full((height, gap, 3), 255, np.uint8), frame] if number else [frame]
+    row = np.concatenate(parts, axis=1)
+    return np.concatenate([row, np.full((_GAP, row.shape[1], 3), 255, np.uint8)], axis=0)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    from matplotlib.image import imsave
+
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is not a .png file", "give --output NAME.png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imsave(path, image)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}", "choose another file with --output") from None
