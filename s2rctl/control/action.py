@@ -11,6 +11,7 @@ import numpy as np
 
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots.protocol import RobotSpecification, State
+from s2rctl.schema.contract import Contract
 
 
 class ActionMapping(Protocol):
@@ -18,6 +19,8 @@ class ActionMapping(Protocol):
 
     kind: Literal["joint", "tool"]
     size: int
+    low: np.ndarray  # (size,) trained range
+    high: np.ndarray
 
     def start(self, state: State) -> np.ndarray:
         """Return the target (size,) at which the robot stands."""
@@ -32,6 +35,7 @@ class JointDelta:
     kind: Literal["joint", "tool"] = "joint"
 
     def __init__(self, specification: RobotSpecification, scale: Sequence[float]) -> None:
+        self.low, self.high = -np.ones(len(scale)), np.ones(len(scale))
         self.size = len(specification.targets)
         self._scale = np.asarray(scale, float)
         self._low, self._high = np.array(specification.target_low), np.array(specification.target_high)
@@ -47,7 +51,7 @@ class JointDelta:
 
 
 class ToolDelta:
-    """Displacements of the tool in the base frame: target = last + scale * action, m.
+    """Displacements of the tool in the base frame: target = last + action, m.
 
     Where the arm is further than ``tolerance`` m from the last command (it was pushed, or stopped), the measured
     position takes the command's place, so that the command does not run away.
@@ -56,8 +60,9 @@ class ToolDelta:
     kind: Literal["joint", "tool"] = "tool"
     size = 3
 
-    def __init__(self, scale: Sequence[float], tolerance: float) -> None:
-        self._scale = np.asarray(scale, float)
+    def __init__(self, low: Sequence[float], high: Sequence[float], unit_m: Sequence[float], tolerance: float) -> None:
+        self.low, self.high = np.array(low), np.array(high)
+        self._unit = np.asarray(unit_m, float)
         self._tolerance = tolerance
 
     def start(self, state: State) -> np.ndarray:
@@ -69,15 +74,22 @@ class ToolDelta:
         measured = state.tool[0, :3]
         error = last - measured
         anchor = measured if float(error @ error) > self._tolerance**2 else last
-        return anchor + self._scale * action
+        return anchor + self._unit * action
 
 
-def action_mapping(specification: RobotSpecification, scale: Sequence[float], tolerance: float) -> ActionMapping:
-    """Return the mapping for a robot; ``scale`` is the contract's."""
-    if specification.command == "tool":
-        return ToolDelta(scale, tolerance)
-    if len(scale) != len(specification.targets):
-        raise ArtifactError(
-            f"the policy scales {len(scale)} actions, the robot has {len(specification.targets)} targets"
-        )
-    return JointDelta(specification, scale)
+def action_mapping(specification: RobotSpecification, contract: Contract, tolerance: float) -> ActionMapping:
+    """Return the mapping that a contract asks for; ``tolerance`` (m) is ToolDelta's.
+
+    An action with a unit is already a displacement; one without is in [-1, 1] and is multiplied by the scale.
+    """
+    scale = contract.action_scale
+    if specification.command == "joint":
+        if len(scale) != len(specification.targets):
+            raise ArtifactError(f"the policy scales {len(scale)} actions, not {len(specification.targets)}")
+        return JointDelta(specification, scale)
+    action = next(tensor for tensor in contract.outputs if tensor.name == "action")
+    if action.unit in ("", "1"):
+        return ToolDelta([-1.0] * 3, [1.0] * 3, scale, tolerance)
+    high = action.high if action.high is not None else scale
+    low = action.low if action.low is not None else [-value for value in high]
+    return ToolDelta(low, high, [1.0] * 3, tolerance)

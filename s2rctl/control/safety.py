@@ -80,20 +80,19 @@ class SafetyFilter:
         if not isfinite(action.sum()):
             raise SafetyStop("the policy returned a number that is not finite", "look at its inputs in the recording")
         done: list[str] = []
-        bounded = _between(action, -1.0, 1.0)
+        bounded = _between(action, self._mapping.low, self._mapping.high)
         if (bounded != action).any():
             done.append("action_range")
         wanted = self._mapping.apply(memory.last, bounded, state)
-        target = self._follow(wanted, state)
-        steps = 0
-        if (target != wanted).any():
+        target, lagging = self._follow(memory.last, wanted, state)
+        steps = memory.tracking_steps + 1 if lagging else 0
+        if lagging:
             done.append("tracking")
-            steps = memory.tracking_steps + 1
-            if steps > limits.tracking_patience:
-                raise SafetyStop(
-                    f"the arm did not follow its commands for {steps} steps (more than {limits.tracking:g} off)",
-                    "look for contact, an unpowered joint or a wrong joint order",
-                )
+        if steps > limits.tracking_patience:
+            raise SafetyStop(
+                f"the arm did not follow its commands for {steps} steps (more than {limits.tracking:g} off)",
+                "look for contact, an unpowered joint or a wrong joint order",
+            )
         target = self._limit_rate(memory.last, target, done)
         target = self._limit_range(memory.last, target, done)
         if limits.kind == "joint":
@@ -125,13 +124,12 @@ class SafetyFilter:
             name = self._specification.joints[int(np.argmax(outside))]
             raise SafetyStop(f"joint '{name}' is measured outside its mechanical range", "check its zero position")
 
-    def _follow(self, wanted: np.ndarray, state: State) -> np.ndarray:
-        """Return the target no further than the tracking error from the measurement."""
-        if self.envelope.kind == "tool":
-            measured = state.tool[0, :3]
-        else:
-            measured = state.joint_pos[self._driven]
-        return _between(wanted, measured - self.envelope.tracking, measured + self.envelope.tracking)
+    def _follow(self, last: np.ndarray, wanted: np.ndarray, state: State) -> tuple[np.ndarray, bool]:
+        """Return the target no further than the tracking error from the measurement, and whether the arm lags."""
+        allowed = self.envelope.tracking
+        measured = state.tool[0, :3] if self.envelope.kind == "tool" else state.joint_pos[self._driven]
+        target = _between(wanted, measured - allowed, measured + allowed)
+        return target, bool((target != wanted).any() or (np.abs(last - measured) > allowed).any())
 
     def _limit_rate(self, last: np.ndarray, target: np.ndarray, done: list[str]) -> np.ndarray:
         """Return the target no further from the last command than one step allows."""

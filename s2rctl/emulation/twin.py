@@ -5,7 +5,7 @@ clock and at the wall's pace with a real one. Images come from an injected funct
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -18,16 +18,9 @@ from s2rctl.robots.protocol import Frame, Identity, RobotSpecification, State, S
 from s2rctl.robots.sim.kinematic import home_target, tool_poses
 from s2rctl.scene.poses import Poses
 
-Render = Callable[[Poses], tuple[np.ndarray, np.ndarray]]
-"""Poses with a batch of one -> colour (C, H, W, 3) uint8 and depth (C, H, W) float32 m, 0 where nothing was hit."""
-
-
-@dataclass(frozen=True)
-class TwinCameraSettings:
-    """One policy camera: its place in the renderer's camera axis, and how its depth is counted."""
-
-    name: str
-    depth_unit_m: float | None  # None: no depth
+Render = Callable[[Poses], Mapping[str, np.ndarray]]
+"""Poses with a batch of one -> for each camera ``rgb_<camera>`` (H, W, 3) uint8 and, where it has depth,
+``depth_<camera>`` (H, W) uint16 counts: what a camera's driver would deliver."""
 
 
 @dataclass
@@ -36,7 +29,8 @@ class _Shot:
 
     t: float
     poses: Poses
-    images: tuple[np.ndarray, np.ndarray] | None = None
+    dark: bool  # depth is all nothing
+    images: Mapping[str, np.ndarray] | None = None
 
 
 class Twin:
@@ -47,7 +41,7 @@ class Twin:
         model: mujoco.MjModel,
         specification: RobotSpecification,
         clock: Clock,
-        cameras: Sequence[TwinCameraSettings],
+        cameras: Sequence[str],
         render: Render | None,
         faults: Faults,
     ) -> None:
@@ -61,7 +55,7 @@ class Twin:
         self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
         home = specification.joints_from_targets(np.array(specification.home))
         self._rotation = specification.kinematics.pose(specification.tools[0], home)[1]
-        self.cameras = [TwinCamera(self, index, camera) for index, camera in enumerate(cameras)]
+        self.cameras = [TwinCamera(self, index, name) for index, name in enumerate(cameras)]
         self._shots: list[_Shot | None] = [None] * len(cameras)
         self._rng = np.random.default_rng(0)
         self._begun = self._next_shot = 0.0
@@ -160,13 +154,13 @@ class Twin:
         t = self.plant.time
         if _reached(self._faults.freeze_cameras_at_s, t - self._begun):
             return
-        shot = _Shot(t, self.plant.poses())
+        shot = _Shot(t, self.plant.poses(), bool(self._rng.random() < self._faults.depth_blackout))
         for index in range(len(self.cameras)):
             first = self._shots[index] is None
             if first or not self._rng.random() < self._faults.frame_drop:
                 self._shots[index] = shot
 
-    def image(self, index: int, depth_unit_m: float | None) -> Frame | None:
+    def image(self, index: int, name: str) -> Frame | None:
         """Return the newest frame of one camera."""
         with self._lock:
             self.catch_up()
@@ -174,26 +168,23 @@ class Twin:
         if shot is None or self._render is None:
             return None
         if shot.images is None:
-            colour, depth = self._render(shot.poses)
-            lost: np.ndarray = np.asarray(self._rng.random(depth.shape[0]) < self._faults.depth_blackout)
-            shot.images = colour, np.where(lost[:, None, None], 0.0, depth)
-        colour, depth = shot.images
-        counts = None
-        if depth_unit_m is not None:
-            counts = np.clip(np.rint(depth[index] / depth_unit_m), 0, np.iinfo(np.uint16).max).astype(np.uint16)
-        return Frame(shot.t, colour[index], counts)
+            shot.images = self._render(shot.poses)
+        depth = shot.images.get(f"depth_{name}")
+        if depth is not None and shot.dark:
+            depth = np.zeros_like(depth)
+        return Frame(shot.t, shot.images[f"rgb_{name}"], depth)
 
 
 class TwinCamera:
     """One camera of a twin."""
 
-    def __init__(self, twin: Twin, index: int, settings: TwinCameraSettings) -> None:
-        self.name = settings.name
-        self._twin, self._index, self._unit = twin, index, settings.depth_unit_m
+    def __init__(self, twin: Twin, index: int, name: str) -> None:
+        self.name = name
+        self._twin, self._index = twin, index
 
     def latest(self) -> Frame | None:
         """Return the newest frame."""
-        return self._twin.image(self._index, self._unit)
+        return self._twin.image(self._index, self.name)
 
     def close(self) -> None:
         """Nothing is open."""

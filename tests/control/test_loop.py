@@ -51,7 +51,7 @@ def rig(policy, clock=None, cameras=(), specification=TINY, safety=None, card=No
     safety = safety or Safety(tool_speed=1.0)
     guard = SafetyFilter(
         envelope(specification, safety, specification.rate_hz),
-        action_mapping(specification, specification.action_scale, 0.05),
+        action_mapping(specification, card or contract(specification), 0.05),
         specification,
     )
     card = card or contract(specification)

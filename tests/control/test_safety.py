@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rigs import TINY
+from rigs import TINY, contract
 
 from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope
@@ -29,7 +29,7 @@ joints = st.tuples(st.floats(-3.05, 3.05), st.floats(-1.55, 1.55), st.floats(-0.
 
 
 def make(specification=TINY, safety=SAFETY):
-    mapping = action_mapping(specification, specification.action_scale, 0.05)
+    mapping = action_mapping(specification, contract(specification), 0.05)
     return SafetyFilter(envelope(specification, safety, specification.rate_hz), mapping, specification)
 
 
