@@ -1,4 +1,9 @@
-"""Joint-space servo of one ViperX arm: from a wanted pose of the fingertip midpoint to an action."""
+"""Joint-space servo of one ViperX arm: from a wanted pose of the fingertip midpoint to an action.
+
+The wrist of the arm is spherical, so waist, shoulder and elbow follow from the wrist's centre in closed form; the
+wrist's three joints begin unrolled and a few damped steps finish the solution. Solving for the whole way, not for the
+next centimetres, keeps clear of the wrist's singularity, through which no straight way leads in time.
+"""
 
 from typing import Any, NamedTuple
 
@@ -9,12 +14,10 @@ import numpy as np
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import kinematics, rotation
 
-SOLVER_STEPS = 6
+SOLVER_STEPS = 4
 DAMPING = 2e-4
-LARGEST_SHIFT = 0.15  # m, error that one solver step sees
-LARGEST_TURN = 0.6  # rad
 LEAD = 0.08  # s, by which joint motion is looked ahead: about the lag of the joints behind their targets
-GAIN = 0.35  # share of the joint error that one step's target change makes up
+GAIN = 0.5  # share of the joint error that one step's target change makes up
 TIP = (0.0089, 0.0, -0.0003)  # m, fingertip midpoint in the frame of the site ``gripper`` (the fingers are mirrored)
 
 
@@ -30,22 +33,24 @@ class Servo:
 
     def __init__(self, model: Any, arm: str) -> None:
         self.chain = kinematics.read_chain(model, f"{arm}/base_link", f"{arm}/gripper")
+        links = self.chain.links
         self._tip = np.array(TIP)
+        self._shoulder = float(links[0].position[2] + links[1].position[2])  # m above the base
+        self._upper = links[2].position[[0, 2]]  # (2,) m, shoulder to elbow in the arm's plane
+        self._forearm = float(links[3].position[0] + links[4].position[0])  # m, elbow to wrist centre
+        self._hand = links[5].position + self.chain.tool_position + self._tip  # (3,) m, wrist centre to fingertips
 
-    def joints(self, start: jax.Array, goal: Pose) -> jax.Array:
-        """Return joint angles (6,) rad near ``start`` with the fingertip midpoint at ``goal`` or as close as they can."""
-        q = start
+    def joints(self, goal: Pose) -> jax.Array:
+        """Return joint angles (6,) rad with the fingertip midpoint at ``goal`` or as close as they can."""
+        q = self._unrolled(goal)
+        weights = jnp.array([1.0, 1.0, 1.0, 0.2, 0.2, 0.2])  # 1 rad weighs as much as 0.2 m
         for _ in range(SOLVER_STEPS):
             frames = kinematics.forward(self.chain, q)
             tip = frames.position + frames.rotation @ self._tip
-            shift = _shorten(goal.position - tip, LARGEST_SHIFT)
-            turn = _shorten(rotation.rotation_vector(goal.rotation @ frames.rotation.T), LARGEST_TURN)
-            matrix = kinematics.jacobian(frames, tip)
-            # 1 rad weighs as much as 0.2 m
-            weights = jnp.array([1.0, 1.0, 1.0, 0.2, 0.2, 0.2])
-            error = jnp.concatenate([shift, turn]) * weights
-            q = q + kinematics.damped_least_squares(matrix * weights[:, None], error, DAMPING)
-            q = jnp.clip(q, self.chain.low, self.chain.high)
+            turn = rotation.rotation_vector(goal.rotation @ frames.rotation.T)
+            error = jnp.concatenate([goal.position - tip, turn]) * weights
+            matrix = kinematics.jacobian(frames, tip) * weights[:, None]
+            q = jnp.clip(q + kinematics.damped_least_squares(matrix, error, DAMPING), self.chain.low, self.chain.high)
         return q
 
     def action(self, view: arms.ArmView, goal: Pose, gripper: jax.Array) -> jax.Array:
@@ -53,13 +58,33 @@ class Servo:
 
         The change of the targets follows the measured error, so that it also makes up for what gravity pulls down.
         """
-        q, speed = view.joint_pos[:6], view.joint_vel[:6]
-        wanted = self.joints(q, goal)
-        change = GAIN * (wanted - q - LEAD * speed) / arms.ACTION_SCALE
-        return jnp.clip(jnp.concatenate([change, gripper[None]]), -1.0, 1.0)
+        error = self.joints(goal) - view.joint_pos[:6] - LEAD * view.joint_vel[:6]
+        change = GAIN * error / arms.ACTION_SCALE
+        # One factor for all joints keeps the direction, and with it the path.
+        change = change / jnp.maximum(jnp.max(jnp.abs(change)), 1.0)
+        return jnp.concatenate([change, jnp.clip(gripper, -1.0, 1.0)[None]])
+
+    def _unrolled(self, goal: Pose) -> jax.Array:
+        """Return joint angles (6,) with the wrist's centre where the goal needs it and forearm and wrist not rolled."""
+        ahead = goal.rotation[:, 0]
+        centre = goal.position - goal.rotation @ self._hand
+        reach = jnp.sqrt(centre[0] ** 2 + centre[1] ** 2 + 1e-9)
+        height = centre[2] - self._shoulder
+        # Triangle of shoulder, elbow (above) and wrist.
+        upper = float(np.hypot(*self._upper))
+        side = jnp.sqrt(reach**2 + height**2)
+        at_shoulder = _corner(upper, side, self._forearm)
+        at_wrist = _corner(self._forearm, side, upper)
+        elevation = jnp.arctan2(height, reach)
+        shoulder = float(np.arctan2(self._upper[1], self._upper[0])) - elevation - at_shoulder
+        slope = at_wrist - elevation  # of the forearm, down
+        pitch = jnp.arcsin(jnp.clip(-ahead[2], -1.0, 1.0))
+        zero = jnp.zeros(())
+        q = jnp.stack([jnp.arctan2(centre[1], centre[0]), shoulder, slope - shoulder, zero, pitch - slope, zero])
+        return jnp.clip(q, self.chain.low, self.chain.high)
 
 
-def _shorten(vector: jax.Array, longest: float) -> jax.Array:
-    """Return the vector, cut to a length."""
-    length = jnp.sqrt(jnp.sum(vector**2) + 1e-12)
-    return vector * jnp.minimum(1.0, longest / length)
+def _corner(a: jax.Array | float, b: jax.Array | float, opposite: jax.Array | float) -> jax.Array:
+    """Return the angle (rad) between the sides ``a`` and ``b`` of a triangle; a stretched one gives 0."""
+    cosine = (a**2 + b**2 - opposite**2) / (2 * a * b)
+    return jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
