@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from s2rctl.core.errors import UsageError
 from s2rctl.schema.base import Model, quantity
 
 
@@ -30,6 +31,10 @@ class EncoderSettings(Model):
     channels: int = quantity(..., "", "image channels: 3 RGB, 4 RGB-D")
     layers: tuple[Layer, ...] = quantity(..., "", "convolutions in order")
     latent: int = quantity(..., "", "size of the latent", ge=1)
+
+
+SMALLEST = 20
+"""Smallest image side in pixels: what remains of it after the layers is one pixel."""
 
 
 class Size(NamedTuple):
@@ -54,7 +59,15 @@ _SMALL = (
 
 
 def settings_for(size: Size, channels: int, latent: int) -> EncoderSettings:
-    """Return the layers for an image size: a coarse first layer from 64 pixels on, a fine one below."""
+    """Return the layers for an image size: a coarse first layer from 64 pixels on, a fine one below.
+
+    Raises UsageError for an image that the layers would shrink to nothing.
+    """
+    if min(size) < SMALLEST:
+        raise UsageError(
+            f"a policy camera of {size.width}x{size.height} pixels is too small for the encoder",
+            f"set vision.cameras to at least {SMALLEST}x{SMALLEST} pixels",
+        )
     layers = _LARGE if min(size) >= 64 else _SMALL
     return EncoderSettings(height=size.height, width=size.width, channels=channels, layers=layers, latent=latent)
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2rctl.core.errors import UsageError
 from s2rctl.learning import encoder
 from s2rctl.learning.encoder import Convolution, Encoder, Layer, Size, settings_for
 
@@ -51,3 +52,10 @@ def test_layers_are_stored_as_json_and_read_back():
     shape = settings_for(Size(32, 32), 4, 64)
     assert type(shape).model_validate_json(shape.model_dump_json()) == shape
     assert all(isinstance(layer, Layer) for layer in shape.layers)
+
+
+def test_a_camera_too_small_for_the_encoder_is_refused_with_the_smallest_size():
+    with pytest.raises(UsageError, match="19x64") as caught:
+        settings_for(Size(64, 19), 3, 8)
+    assert "20x20" in caught.value.hint
+    encoder.init(Encoder(settings_for(Size(20, 20), 3, 8)), jax.random.key(0), 20, 20, 3)

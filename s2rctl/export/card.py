@@ -1,0 +1,155 @@
+"""The contract card of an exported policy, from the profile, the scene and the robot's specification."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mujoco
+
+from s2rctl.export.graph import Graph
+from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.schema.contract import CameraContract, Contract, Tensor
+from s2rctl.schema.simulation import CameraSettings, Delays, Vision
+
+KEY = "s2rctl.contract"
+"""Where the card stands in the ONNX metadata."""
+
+_AXES = ("x", "y", "z")
+_JOINT_ACTION = "change of each joint target, in action_scale per step; the target is then cut to the actuator's range"
+_TOOL_ACTION = (
+    "displacement of the commanded tool position in the robot's base frame, already in metres: do not scale it again"
+)
+_MEANINGS = {
+    "joint_pos": "measured joint positions",
+    "joint_target": "joint targets last commanded",
+    "switched": "1 once both grippers are above the switch height and the insertion policy acts",
+    "goal": "where the tool shall be, robot base frame",
+    "observation": "the task's observation of the simulator's state: for simulation only",
+    "position": "tool position seen in the image, robot base frame",
+}
+_UNITS = {"joint_pos": "rad, fingers m", "joint_target": "rad, grippers m", "goal": "m", "position": "m"}
+
+
+def build(
+    graph: Graph,
+    *,
+    policy: str,
+    specification: RobotSpecification,
+    rate_hz: float,
+    action_scale: Sequence[float],
+    vision: Vision | None,
+    model: mujoco.MjModel,
+    delays: Delays,
+    trained_from: Mapping[str, str],
+) -> Contract:
+    """Return the card of ``graph``; ``vision`` is None for a policy without cameras.
+
+    ``action_scale`` is the change of each target at |action| = 1. The two action delays of an arm with grippers are
+    merged into their mean distribution.
+    """
+    physical = specification.command == "tool"
+    return Contract(
+        policy=policy,
+        robot=specification.name,
+        rate_hz=rate_hz,
+        inputs=tuple(_input(name, *graph.inputs[name], specification, vision) for name in graph.inputs),
+        outputs=tuple(_output(name, size, specification, action_scale) for name, size in graph.outputs.items()),
+        action_meaning=_TOOL_ACTION if physical else _JOINT_ACTION,
+        action_scale=tuple(action_scale),
+        cameras=tuple(_camera(camera, vision, model) for camera in vision.cameras) if vision else (),
+        action_delay_steps=_action_delay(delays, specification),
+        observation_delay_steps=_normalised(delays.observation),
+        trained_from=dict(trained_from),
+    )
+
+
+def attach(onnx_model: Any, contract: Contract) -> bytes:
+    """Return the serialised ONNX model with the card in its metadata."""
+    import onnx
+
+    onnx.helper.set_model_props(onnx_model, {KEY: contract.model_dump_json()})
+    onnx.checker.check_model(onnx_model)
+    content: bytes = onnx_model.SerializeToString(deterministic=True)
+    return content
+
+
+def _input(
+    name: str, shape: tuple[int, ...], dtype: str, specification: RobotSpecification, vision: Vision | None
+) -> Tensor:
+    elements: tuple[str, ...] = ()
+    low = high = None
+    unit, meaning = _UNITS.get(name, ""), _MEANINGS.get(name, "")
+    if name == "joint_pos":
+        elements, low, high = specification.joints, specification.joint_low, specification.joint_high
+    elif name == "joint_target":
+        elements, low, high = specification.targets, specification.target_low, specification.target_high
+    elif name == "goal":
+        elements = _AXES
+    elif name.startswith("rgb_"):
+        meaning = "colour image, red first, first row on top"
+    elif name.startswith("depth_") and vision:
+        (camera,) = (c for c in vision.cameras if name == f"depth_{c.name}")
+        unit, meaning = f"{camera.depth_unit_m:g} m", "depth along the optical axis in counts, 0 is nothing"
+    return Tensor(
+        name=name,
+        dtype=dtype,
+        shape=("batch", *shape),
+        unit=unit,
+        meaning=meaning,
+        elements=elements,
+        low=low,
+        high=high,
+    )
+
+
+def _output(name: str, size: int, specification: RobotSpecification, action_scale: Sequence[float]) -> Tensor:
+    if name != "action":
+        return Tensor(
+            name=name, dtype="float32", shape=("batch", size), unit="m", meaning=_MEANINGS[name], elements=_AXES
+        )
+    tool = specification.command == "tool" and size == len(_AXES)
+    limit = tuple(action_scale) if tool else (1.0,) * size
+    elements = _AXES if tool else specification.targets[:size]
+    return Tensor(
+        name=name,
+        dtype="float32",
+        shape=("batch", size),
+        unit="m" if tool else "",
+        meaning=_TOOL_ACTION if tool else _JOINT_ACTION,
+        elements=elements,
+        low=tuple(-value for value in limit),
+        high=limit,
+    )
+
+
+def _camera(camera: CameraSettings, vision: Vision, model: mujoco.MjModel) -> CameraContract:
+    found = model.camera(camera.name)
+    body = int(model.cam_bodyid[found.id])
+    return CameraContract(
+        name=camera.name,
+        width=camera.width,
+        height=camera.height,
+        fovy_deg=float(model.cam_fovy[found.id]),
+        parent="base" if body == 0 else model.body(body).name,
+        position_m=tuple(float(x) for x in model.cam_pos[found.id]),
+        quaternion=tuple(float(x) for x in model.cam_quat[found.id]),
+        position_range_m=vision.appearance.camera_position_m,
+        rotation_range_deg=vision.appearance.camera_rotation_deg,
+        depth_unit_m=camera.depth_unit_m if camera.depth else None,
+        depth_range_m=camera.depth_range_m if camera.depth else None,
+    )
+
+
+def _action_delay(delays: Delays, specification: RobotSpecification) -> tuple[float, ...]:
+    joints = _normalised(delays.joint_action)
+    if specification.command == "tool":
+        return joints
+    grippers = _normalised(delays.gripper_action)
+    count = max(len(joints), len(grippers))
+    weight = sum("gripper" in target for target in specification.targets) / len(specification.targets)
+    padded = [(*values, *(0.0,) * (count - len(values))) for values in (joints, grippers)]
+    return tuple((1 - weight) * a + weight * b for a, b in zip(*padded, strict=True))
+
+
+def _normalised(weights: Sequence[float]) -> tuple[float, ...]:
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)

@@ -1,0 +1,104 @@
+"""A policy as one pure function of raw sensor tensors, and that function as one self-contained ONNX graph."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.core.errors import ArtifactError
+from s2rctl.learning import reach_networks, student
+from s2rctl.learning.reach_networks import ReachSettings
+from s2rctl.learning.student import StudentSettings
+from s2rctl.tasks.protocol import Observation
+
+Arrays = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What is exported: named inputs (shape without batch, dtype), output sizes, and the function between them."""
+
+    inputs: Mapping[str, tuple[tuple[int, ...], str]]
+    outputs: Mapping[str, int]
+    call: Callable[[Arrays], dict[str, jax.Array]]
+
+    def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Return the outputs computed by JAX in float32 at the highest precision of matrix products."""
+        with jax.default_matmul_precision("highest"):
+            found = jax.jit(self.call)({name: jnp.asarray(inputs[name]) for name in self.inputs})
+        return {name: np.asarray(found[name]) for name in self.outputs}
+
+
+def student_graph(settings: StudentSettings, params: Any) -> Graph:
+    """Return the student: images, joints and the switch -> ``action`` (N, 14) in [-1, 1]."""
+    return Graph(
+        student.raw_shapes(settings),
+        {"action": settings.action_size},
+        lambda inputs: {"action": student.mean(params, settings, inputs)},
+    )
+
+
+def reach_graph(settings: ReachSettings, params: Any) -> Graph:
+    """Return the reach actor: image and goal -> ``action`` (N, 3) m per step and ``position`` (N, 3) m."""
+
+    def call(inputs: Arrays) -> dict[str, jax.Array]:
+        decision = reach_networks.decide(params, settings, inputs)
+        return {"action": decision.action * settings.action_scale_m, "position": decision.position}
+
+    return Graph(reach_networks.raw_shapes(settings), {"action": 3, "position": 3}, call)
+
+
+def observation_graph(act: Callable[[Observation], jax.Array], size: int, actions: int) -> Graph:
+    """Return a teacher: ``observation`` (N, size), as the task gives it to the actor -> ``action`` in [-1, 1]."""
+
+    def call(inputs: Arrays) -> dict[str, jax.Array]:
+        seen = inputs["observation"]
+        return {"action": act(Observation(actor=seen, critic=seen, inputs={}))}
+
+    return Graph({"observation": ((size,), "float32")}, {"action": actions}, call)
+
+
+class _Shape:
+    """Shape with a named batch axis and dtype, as jax2onnx wants inputs."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
+        self.shape, self.dtype = ("N", *shape), jnp.dtype(dtype)
+
+
+def to_onnx(graph: Graph, opset: int) -> Any:
+    """Return the ONNX ModelProto; the first axis of every tensor is the free batch axis ``N``.
+
+    Raises ArtifactError when an operation has no ONNX counterpart.
+    """
+    import jax2onnx
+
+    names = tuple(graph.inputs)
+
+    def positional(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+        found = graph.call(dict(zip(names, arrays, strict=True)))
+        return tuple(found[name] for name in graph.outputs)
+
+    noisy = logging.getLogger("onnx_ir")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)  # it warns of every shape constant, and nothing follows from it
+    try:
+        with jax.default_matmul_precision("highest"):
+            return jax2onnx.to_onnx(
+                positional,
+                [_Shape(*graph.inputs[name]) for name in names],
+                model_name="policy",
+                opset=opset,
+                input_names=list(names),
+                output_names=list(graph.outputs),
+            )
+    except NotImplementedError as error:
+        raise ArtifactError(
+            f"the policy uses an operation that has no ONNX counterpart: {error}",
+            "use another export.opset, or a network without that operation",
+        ) from error
+    finally:
+        noisy.setLevel(level)

@@ -1,0 +1,196 @@
+"""The parity gate: JAX and onnxruntime must say the same, and inputs that mean something else must not.
+
+The first part compares both on recorded observations, on random bytes and on extremes. The second part changes the
+recorded observations as a wrong installation would (cameras swapped, BGR, another unit, an image transposed): an action
+that stays the same would mean that the graph does not look at that input.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+
+from s2rctl.core.errors import GateError
+from s2rctl.export.graph import Graph
+from s2rctl.export.session import BATCH, run
+
+Inputs = Mapping[str, np.ndarray]
+
+
+class Agreement(NamedTuple):
+    """JAX against ONNX on one set of inputs."""
+
+    inputs: str
+    observations: int
+    max_difference: float
+    passed: bool
+
+
+class Sensitivity(NamedTuple):
+    """How much the action changes when the inputs mean something else."""
+
+    change: str
+    max_change: float
+    passed: bool
+
+
+class Report(NamedTuple):
+    """Result of the gate."""
+
+    limit: float
+    agreement: tuple[Agreement, ...]
+    sensitivity: tuple[Sensitivity, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row passed."""
+        return all(row.passed for row in self.agreement) and all(row.passed for row in self.sensitivity)
+
+    @property
+    def max_difference(self) -> float:
+        """Largest difference of any output."""
+        return max(row.max_difference for row in self.agreement)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the report as plain data."""
+        return {
+            "limit": self.limit,
+            "passed": self.passed,
+            "agreement": [row._asdict() for row in self.agreement],
+            "sensitivity": [row._asdict() for row in self.sensitivity],
+        }
+
+    def table(self) -> str:
+        """Return one line per check."""
+        rows = [
+            f"  {_mark(row.passed)} JAX = ONNX on {row.observations} {row.inputs} observations: "
+            f"max |difference| {row.max_difference:.2e}"
+            for row in self.agreement
+        ]
+        rows += [
+            f"  {_mark(row.passed)} {row.change} changes the action: max |change| {row.max_change:.2e}"
+            for row in self.sensitivity
+        ]
+        return "\n".join(rows)
+
+
+def _mark(passed: bool) -> str:
+    return "ok  " if passed else "FAIL"
+
+
+def check(
+    graph: Graph, session: onnxruntime.InferenceSession, recorded: Inputs, limit: float, generator: np.random.Generator
+) -> Report:
+    """Return the report on ``recorded`` observations (N, ...) and as many random ones."""
+    count = len(next(iter(recorded.values())))
+    sets = {
+        "recorded": {name: np.asarray(recorded[name]) for name in graph.inputs},
+        "random": random_inputs(graph, recorded, count, generator),
+        "extreme": extreme_inputs(graph, recorded),
+    }
+    agreement = []
+    for name, inputs in sets.items():
+        worst = difference(graph, session, inputs)
+        # A NaN compares false with everything, so it fails here too.
+        agreement.append(Agreement(name, len(next(iter(inputs.values()))), worst, bool(worst <= limit)))
+    before = _actions(session, sets["recorded"])
+    sensitivity = []
+    for name, change in changes(graph):
+        moved = float(np.max(np.abs(_actions(session, change(sets["recorded"])) - before)))
+        sensitivity.append(Sensitivity(name, moved, bool(moved > limit)))
+    return Report(limit, tuple(agreement), tuple(sensitivity))
+
+
+def require(report: Report) -> None:
+    """Raise GateError with the whole table unless every row passed."""
+    if not report.passed:
+        raise GateError(
+            f"the exported graph does not pass the parity gate (limit {report.limit:g}):\n{report.table()}",
+            "train the policy longer if it ignores an input; otherwise this is a fault of the export: report it",
+        )
+
+
+def difference(graph: Graph, session: onnxruntime.InferenceSession, inputs: Inputs) -> float:
+    """Return max |JAX - ONNX| over all outputs and observations; infinite if any number is not finite."""
+    worst = 0.0
+    for part in _parts(inputs):
+        expected, found = graph(part), run(session, part)
+        for name, value in expected.items():
+            gap = np.abs(value - found[name])
+            worst = max(worst, float(np.max(gap)) if np.all(np.isfinite(gap)) else np.inf)
+    return worst
+
+
+def random_inputs(graph: Graph, recorded: Inputs, count: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return ``count`` observations: any integer an image can hold, and numbers from twice the recorded range."""
+    found = {}
+    for name, (shape, dtype) in graph.inputs.items():
+        if np.issubdtype(dtype, np.integer):
+            values = generator.integers(0, np.iinfo(dtype).max, (count, *shape), dtype, endpoint=True)
+            # Every other image stays near the recorded range: most uint16 counts are beyond any depth camera.
+            usual = 2 * int(np.max(recorded[name])) + 1
+            values[::2] = (values[::2].astype(np.int64) % usual).astype(dtype)
+            found[name] = values
+            continue
+        low, high = np.min(recorded[name], axis=0), np.max(recorded[name], axis=0)
+        middle, half = (low + high) / 2, (high - low) + 1e-3
+        found[name] = generator.uniform(middle - half, middle + half, (count, *shape)).astype(dtype)
+    return found
+
+
+def extreme_inputs(graph: Graph, recorded: Inputs) -> dict[str, np.ndarray]:
+    """Return four observations: all images at their smallest or largest count, other numbers at their recorded ends."""
+    found = {}
+    for name, (shape, dtype) in graph.inputs.items():
+        if np.issubdtype(dtype, np.integer):
+            ends = np.array([0, 0, np.iinfo(dtype).max, np.iinfo(dtype).max], dtype)
+            found[name] = np.broadcast_to(ends.reshape(4, *[1] * len(shape)), (4, *shape)).copy()
+        else:
+            low, high = np.min(recorded[name], axis=0), np.max(recorded[name], axis=0)
+            found[name] = np.stack([low, high, low, high]).astype(dtype)
+    return found
+
+
+def changes(graph: Graph) -> Iterator[tuple[str, Callable[[Inputs], dict[str, np.ndarray]]]]:
+    """Yield name and function of every change of meaning that applies to the graph's inputs."""
+    colours = [name for name in graph.inputs if name.startswith("rgb_")]
+    depths = [name for name in graph.inputs if name.startswith("depth_")]
+    for kind, group in (("colour images", colours), ("depth images", depths)):
+        if len(group) == 2:
+            yield f"swapping the {kind} of the two cameras", _swap(*group)
+    if colours:
+        yield "BGR for RGB", _map(colours, lambda image: image[..., ::-1])
+        yield "transposing the colour images", _map(colours, lambda image: image.swapaxes(1, 2))
+    if depths:
+        yield "depth in ten times coarser counts", _map(depths, lambda image: image // 10)
+    if "goal" in graph.inputs:
+        yield "the goal in millimetres", _map(["goal"], lambda goal: goal * 1000.0)
+    for name in ("joint_pos", "joint_target", "observation"):
+        if name in graph.inputs:
+            yield f"{name} in reverse order", _map([name], lambda values: values[:, ::-1])
+
+
+def _map(names: list[str], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Inputs], dict[str, np.ndarray]]:
+    def apply(inputs: Inputs) -> dict[str, np.ndarray]:
+        changed = {name: np.ascontiguousarray(change(inputs[name])).astype(inputs[name].dtype) for name in names}
+        return {**inputs, **changed}
+
+    return apply
+
+
+def _swap(first: str, second: str) -> Callable[[Inputs], dict[str, np.ndarray]]:
+    return lambda inputs: {**inputs, first: inputs[second], second: inputs[first]}
+
+
+def _actions(session: onnxruntime.InferenceSession, inputs: Inputs) -> np.ndarray:
+    return np.concatenate([run(session, part)["action"] for part in _parts(inputs)])
+
+
+def _parts(inputs: Inputs) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the inputs in batches, the last ones repeated to the full size: JAX then compiles once."""
+    count = len(next(iter(inputs.values())))
+    size = min(count, BATCH)
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        yield {name: np.ascontiguousarray(value[rows]) for name, value in inputs.items()}

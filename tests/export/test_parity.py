@@ -1,0 +1,80 @@
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2rctl.core.errors import GateError
+from s2rctl.core.exits import ExitCode
+from s2rctl.export import parity
+from s2rctl.export.graph import to_onnx
+from s2rctl.export.session import open_session
+from tests.export.conftest import OPSET, observations
+
+LIMIT = 1e-5
+
+
+def altered(graph, change):
+    """The same policy behind another preprocessing."""
+    return dataclasses.replace(graph, call=lambda inputs: graph.call(change(dict(inputs))))
+
+
+def test_an_honest_export_passes_and_says_what_was_checked(student_graph, student_session):
+    recorded = observations(student_graph, 300)
+    report = parity.check(student_graph, student_session, recorded, LIMIT, np.random.default_rng(0))
+    parity.require(report)
+    assert report.passed and report.max_difference <= LIMIT
+    assert [row.inputs for row in report.agreement] == ["recorded", "random", "extreme"]
+    assert [row.observations for row in report.agreement] == [300, 300, 4]
+    assert len(report.sensitivity) == 7
+
+
+CHANGES = {
+    "255 levels become 256": lambda x: x | {
+        n: (v.astype(jnp.float32) * 255 / 256).astype(v.dtype) for n, v in x.items() if n.startswith("rgb")
+    },
+    "BGR": lambda x: x | {n: v[..., ::-1] for n, v in x.items() if n.startswith("rgb")},
+    "cameras swapped": lambda x: x
+    | {"rgb_wrist_cam_left": x["rgb_wrist_cam_right"], "rgb_wrist_cam_right": x["rgb_wrist_cam_left"]},
+    "depth one count off": lambda x: x | {n: v + jnp.uint16(1) for n, v in x.items() if n.startswith("depth")},
+    "target forgotten": lambda x: x | {"joint_target": 0 * x["joint_target"]},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_preprocessing_than_the_trained_one_is_caught(student_graph, student_session, name):
+    trained = altered(student_graph, CHANGES[name])
+    report = parity.check(trained, student_session, observations(student_graph, 40), LIMIT, np.random.default_rng(0))
+    with pytest.raises(GateError, match="FAIL") as caught:
+        parity.require(report)
+    assert caught.value.exit_code == ExitCode.GATE and "JAX = ONNX" in caught.value.message
+
+
+def test_a_policy_that_ignores_its_cameras_is_caught(student_graph):
+    blind = altered(
+        student_graph,
+        lambda x: x | {n: jnp.zeros_like(v) for n, v in x.items() if n.startswith(("rgb", "depth"))},
+    )
+    session = open_session(to_onnx(blind, OPSET).SerializeToString())
+    report = parity.check(blind, session, observations(student_graph, 40), LIMIT, np.random.default_rng(0))
+    assert all(row.passed for row in report.agreement)
+    failed = {row.change for row in report.sensitivity if not row.passed}
+    assert failed == {row.change for row in report.sensitivity if "joint" not in row.change}
+    with pytest.raises(GateError):
+        parity.require(report)
+
+
+def test_a_graph_that_gives_nan_fails():
+    from s2rctl.export.graph import observation_graph
+
+    graph = observation_graph(lambda seen: jnp.log(seen.actor), 2, 2)
+    session = open_session(to_onnx(graph, OPSET).SerializeToString())
+    report = parity.check(graph, session, {"observation": -np.ones((3, 2), np.float32)}, LIMIT, np.random.default_rng(0))
+    assert report.max_difference == np.inf and not report.passed
+
+
+def test_reach_goal_in_millimetres_changes_the_action(reach_graph, reach_model):
+    session = open_session(reach_model.SerializeToString())
+    report = parity.check(reach_graph, session, observations(reach_graph, 40), LIMIT, np.random.default_rng(0))
+    assert "the goal in millimetres" in {row.change for row in report.sensitivity if row.passed}
+    assert report.passed, report.table()
