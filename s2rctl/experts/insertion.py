@@ -14,7 +14,7 @@ from s2rctl.experts.pick import pick
 from s2rctl.experts.servo import Pose, Servo
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import rotation
-from s2rctl.tasks.peg_insertion import TARGETS
+from s2rctl.tasks.peg_insertion import REST_HEIGHT, TARGETS
 from s2rctl.tasks.protocol import World
 
 HALF = 0.048  # m, half length of peg and socket
@@ -36,8 +36,8 @@ def make(model: Any) -> Callable[[World], jax.Array]:
         peg = arms.view(right, world.signals, "peg", world.ctrl[7:])
         lift = jnp.concatenate(
             [
-                pick(left_servo, socket, arms.in_base(left, jnp.array(TARGETS["socket"]))),
-                pick(right_servo, peg, arms.in_base(right, jnp.array(TARGETS["peg"]))),
+                pick(left_servo, socket, arms.in_base(left, jnp.array(TARGETS["socket"])), REST_HEIGHT["socket"]),
+                pick(right_servo, peg, arms.in_base(right, jnp.array(TARGETS["peg"])), REST_HEIGHT["peg"]),
             ]
         )
         socket_pose, peg_pose = meet(left, right, socket, peg, world.signals.peg_end_in_socket)

@@ -17,9 +17,9 @@ from s2rctl.tasks.protocol import World
 Expert = Callable[[World], jax.Array]
 
 PITCH = float(np.radians(55.0))  # of the gripper below the horizontal while it grips
-CLEARANCE = 0.07  # m that a misaligned gripper stays above the grip point
-FREE = 0.008  # m of sideways error that needs no clearance
-SLOPE = 3.0  # clearance per further sideways error
+CLEARANCE = 0.02  # m that a misaligned gripper stays above the top of the object
+OPENING = 0.0283  # m, half of the gap between the open fingertips
+SLOPE = 6.0  # clearance per sideways error beyond what the gap allows
 HOLDING = 1.0  # N per finger: enough to carry
 CARRY_ERROR = 0.03  # m, grip error of a box that is still in the hand
 CLOSE_ERROR = 0.012  # m, grip error at which the gripper closes
@@ -30,16 +30,20 @@ def make(model: Any) -> Expert:
     arm, servo = arms.read_arm(model, "left"), Servo(model, "left")
 
     def act(world: World) -> jax.Array:
-        return pick(servo, arms.view(arm, world.signals, "box", world.ctrl), world.state.target)
+        view = arms.view(arm, world.signals, "box", world.ctrl)
+        return pick(servo, view, world.state.target, world.params["box_half_width"])
 
     return act
 
 
-def pick(servo: Servo, view: arms.ArmView, target: jax.Array) -> jax.Array:
-    """Return the action (7,) of one arm that brings its object, unrotated, to ``target`` (3,) m in its base frame."""
+def pick(servo: Servo, view: arms.ArmView, target: jax.Array, half_width: jax.Array | float) -> jax.Array:
+    """Return the action (7,) of one arm that brings its object, unrotated, to ``target`` (3,) m in its base frame.
+
+    ``half_width`` (m) is the object's across the gripper, and its half height.
+    """
     held = arms.pinched(view, HOLDING) & (view.grip_error < CARRY_ERROR)
     near = view.grip_error < CLOSE_ERROR
-    goal = jax.tree.map(lambda a, b: jnp.where(held, a, b), carry(view, target), approach(view))
+    goal = jax.tree.map(lambda a, b: jnp.where(held, a, b), carry(view, target), approach(view, half_width))
     return servo.action(view, goal, jnp.where(held | near, -1.0, 1.0))
 
 
@@ -50,7 +54,7 @@ def carry(view: arms.ArmView, target: jax.Array) -> Pose:
     return Pose(target + offset, to_gripper)
 
 
-def approach(view: arms.ArmView) -> Pose:
+def approach(view: arms.ArmView, half_width: jax.Array | float) -> Pose:
     """Return the gripper pose on the way to the grip point: above it by as much as the gripper is misaligned."""
     along = view.rotation[:, 0] * jnp.where(view.rotation[0, 0] < 0, -1.0, 1.0)
     yaw = jnp.arctan2(along[1], along[0])
@@ -60,8 +64,9 @@ def approach(view: arms.ArmView) -> Pose:
     aside = jnp.abs(error @ wanted[:2, 1])
     beside = jnp.abs(error @ jnp.stack([jnp.cos(yaw), jnp.sin(yaw)]))
     twist = jnp.arccos(jnp.clip(0.5 * (jnp.sum(wanted * view.gripper) - 1), -1.0, 1.0))
+    free = 0.6 * jnp.maximum(OPENING - half_width, 0.002)
     miss = jnp.maximum(jnp.maximum(aside, 0.5 * beside), 0.05 * twist)
-    clearance = jnp.clip(SLOPE * (miss - FREE), 0.0, CLEARANCE)
+    clearance = jnp.clip(SLOPE * (miss - free), 0.0, half_width + CLEARANCE)
     return Pose(view.grip + jnp.array([0.0, 0.0, 1.0]) * clearance, wanted)
 
 
