@@ -166,7 +166,7 @@ def _apply(source: Source, path: KeyPath, value: Any, origin: str) -> None:
     """Put one value into the tree; a step into something that has no parts is a fault."""
     node = source.value
     for depth, part in enumerate(path[:-1]):
-        following: Any = {}
+        following: Any = None
         if isinstance(node, dict):
             following = node.get(str(part))
             if following is None:

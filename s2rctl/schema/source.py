@@ -52,6 +52,9 @@ for _tag, _pattern, _first in (
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("$"), [""])
 
 
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 def read_yaml(text: str, name: str) -> Source:
     """Parse one YAML document whose top is a mapping; ``name`` is the file name that origins and faults show."""
     source = Source()
@@ -89,8 +92,15 @@ def read_scalar(text: str) -> Any:
         loader.dispose()  # type: ignore[no-untyped-call]
 
 
-def _build(loader: _Loader, node: yaml.Node, path: KeyPath, name: str, source: Source) -> Any:
+def _build(
+    loader: _Loader, node: yaml.Node, path: KeyPath, name: str, source: Source, around: tuple[yaml.Node, ...] = ()
+) -> Any:
     origin = f"{name}:{node.start_mark.line + 1}"
+    if node in around:
+        raise yaml.constructor.ConstructorError(None, None, "a value that contains itself", node.start_mark)
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
+        raise yaml.constructor.ConstructorError(None, None, f"unknown tag {node.tag}", node.start_mark)
+    inside = (*around, node)
     source.origins.setdefault(path, origin)
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
@@ -100,10 +110,10 @@ def _build(loader: _Loader, node: yaml.Node, path: KeyPath, name: str, source: S
             if key in mapping:
                 source.faults.append(Fault(place, dotted((*path, key)), "given twice"))
             source.origins[(*path, key)] = place
-            mapping[key] = _build(loader, value_node, (*path, key), name, source)
+            mapping[key] = _build(loader, value_node, (*path, key), name, source, inside)
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        return [_build(loader, item, (*path, index), name, source) for index, item in enumerate(node.value)]
+        return [_build(loader, item, (*path, index), name, source, inside) for index, item in enumerate(node.value)]
     return loader.construct_object(node)  # type: ignore[no-untyped-call]
 
 

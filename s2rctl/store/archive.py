@@ -134,7 +134,7 @@ def _valid(raw: Mapping[str, Any], identity: str, source: Path) -> set[str]:
 def _json(data: bytes, source: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(data, parse_constant=_refuse)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{source}: {name} is no JSON", "fetch the file again") from error
     if not isinstance(value, dict):
         raise ArtifactError(f"{source}: {name} is no JSON object", "fetch the file again")

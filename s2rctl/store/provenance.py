@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def make_origin(metrics: Mapping[str, Any], duration_s: float) -> Origin:
     )
 
 
+@cache
 def _git() -> str:
     """Return the checkout's commit, with ``-dirty`` when files differ; empty outside a checkout."""
     top = Path(__file__).resolve().parents[2]
