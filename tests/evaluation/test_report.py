@@ -1,0 +1,118 @@
+"""The report is one file that needs nothing else, and says what the artifacts say."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from s2rctl.evaluation.html import interval_bar, lineage, table
+from s2rctl.evaluation.report import build
+from s2rctl.schema.contract import Contract, Tensor
+from s2rctl.schema.manifest import InputRef, StageRef
+from s2rctl.store.store import Artifact, Store
+
+PROFILE = {"name": "aloha-smoke", "system": "aloha", "seed": 3, "description": "<b>small</b> & quick"}
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360000002000001e221bc330000"
+    "000049454e44ae426082"
+)
+
+
+class Checker(HTMLParser):
+    """Collects addresses and checks that tags close in order."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value for name, value in attrs if name in ("src", "href") and value]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass  # <line .../> and its like neither open nor fetch anything
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> dict[str, Artifact]:
+    store = Store(tmp_path / "store")
+    picture = tmp_path / "curve.png"
+    picture.write_bytes(PNG)
+    policy = store.publish(
+        "student", "aloha", {"curve.png": picture}, stage=StageRef(name="distill", version=1), profile=PROFILE, seed=3
+    )
+    tensor = Tensor(name="action", dtype="float32", shape=("batch", 2), meaning="targets", elements=("waist", "elbow"))
+    contract = Contract(
+        policy="aloha-student", robot="aloha", rate_hz=20, inputs=(), outputs=(tensor,), action_meaning="deltas",
+        action_scale=(0.02, 0.02),
+    )  # fmt: skip
+    onnx = store.publish(
+        "onnx", "aloha-student", {"curve.png": picture}, stage=StageRef(name="export", version=1), profile=PROFILE,
+        seed=3, inputs=[InputRef(role="policy", id=policy.id)], contract=contract,
+        metrics={"parity_max_abs": 2e-7, "inference_ms_p50": 0.11, "inference_ms_p99": 0.15},
+    )  # fmt: skip
+    metrics = {
+        "episodes": 100, "successes": 92, "success_rate": 0.92, "wilson_low": 0.85, "wilson_high": 0.959,
+        "failures": {"dropped": 8}, "ever_successful": 95, "gate_success_low": 0.9, "gate_passed": False,
+    }  # fmt: skip
+    evaluation = store.publish(
+        "evaluation", "aloha-student", {"curve.png": picture}, stage=StageRef(name="evaluate", version=1),
+        profile=PROFILE, seed=3, inputs=[InputRef(role="onnx", id=onnx.id)], metrics=metrics,
+    )  # fmt: skip
+    return {"student": policy, "onnx": onnx, "evaluation": evaluation}
+
+
+def test_the_report_is_self_contained_and_well_formed(artifacts: dict[str, Artifact]) -> None:
+    page = build(PROFILE, artifacts)
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert checker.addresses and all(address.startswith("data:") for address in checker.addresses)
+    assert "http" not in page
+
+
+def test_it_says_what_was_measured(artifacts: dict[str, Artifact]) -> None:
+    page = build(PROFILE, artifacts)
+    for text in (
+        "92/100 [85.0, 95.9]",
+        "not met",
+        "dropped",
+        "0.11 ms",
+        "2.0e-07",
+        "waist, elbow",
+        artifacts["onnx"].id[:12],
+    ):
+        assert text in page
+    assert "--seed 3" in page
+
+
+def test_text_from_profiles_is_escaped(artifacts: dict[str, Artifact]) -> None:
+    page = build(PROFILE, artifacts)
+    assert "<b>small</b>" not in page
+    assert "&lt;b&gt;small&lt;/b&gt; &amp; quick" in page
+
+
+def test_sections_without_artifacts_are_left_out(artifacts: dict[str, Artifact]) -> None:
+    page = build(PROFILE, {"student": artifacts["student"]})
+    assert "Rehearsal" not in page
+    assert "How often it works" not in page
+
+
+def test_lineage_places_each_node_right_of_its_inputs() -> None:
+    svg = lineage({"a": ("a", ""), "b": ("b", ""), "c": ("c", "")}, [("a", "b"), ("b", "c"), ("a", "c")])
+    assert svg.count("<rect") == 3
+    assert svg.count("<path") == 3
+    assert 'x="6"' in svg and 'x="184"' in svg and 'x="362"' in svg
+
+
+def test_interval_bar_and_table() -> None:
+    assert "dashed" in interval_bar(0.9, 0.8, 0.95, 0.7)
+    assert "dashed" not in interval_bar(0.9, 0.8, 0.95, 0.0)
+    assert '<td class="number">3</td>' in table(("n",), [(3,)])
