@@ -66,6 +66,11 @@ class VecEnv:
         self.actor_size = shapes.actor.shape[1]
         self.critic_size = shapes.critic.shape[1]
 
+    @property
+    def images(self) -> Images | None:
+        """The policy cameras, where the environment has any."""
+        return self._images
+
     def reset(self, key: jax.Array, *, desynchronise: bool = False) -> EnvState:
         """Start an episode in every world; ``desynchronise`` gives the first ones random ages, to spread the resets."""
         start_key, begin_key, clock_key = jax.random.split(key, 3)
