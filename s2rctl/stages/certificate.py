@@ -1,0 +1,59 @@
+"""The certificate of a rehearsal, and the checks that live runs make before they touch the robot."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from s2rctl import __version__
+from s2rctl.control.policy import Policy
+from s2rctl.core.errors import GateError
+from s2rctl.schema.profile import Profile
+from s2rctl.stages.protocol import Context
+from s2rctl.store.canonical import digest
+
+CERTIFICATE_FILE = "certificate.json"
+
+
+def certificate(context: Context, policy: Policy, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``live`` asks for: which file was rehearsed, under which limits, and how it went."""
+    return {
+        "schema": 1,
+        "version": __version__,
+        "onnx_id": context.inputs["onnx"].id,
+        "onnx_sha256": policy.sha256,
+        "profile": context.profile.name,
+        "profile_sha256": digest(context.profile.model_dump(mode="json")),
+        "limits_sha256": limits_digest(context.profile),
+        "robot": context.profile.robot.name,
+        **{name: figures[name] for name in ("episodes", "successes", "safety_stops", "clock")},
+    }
+
+
+def limits_digest(profile: Profile) -> str:
+    """Return the digest of what must not differ between rehearsal and live: robot, rate and safety limits."""
+    return digest(
+        {
+            "robot": profile.robot.name,
+            "rate_hz": profile.simulation.rate_hz,
+            "safety": profile.deploy.safety.model_dump(mode="json"),
+        }
+    )
+
+
+def preflight(context: Context) -> None:
+    """Raise GateError unless this very policy passed its evaluation gate and a rehearsal under these limits."""
+    onnx = context.inputs["onnx"]
+    evaluation = context.inputs.get("evaluation")
+    if evaluation is None:
+        raise GateError(f"{onnx.ref} ({onnx.id[:12]}) was never evaluated", f"s2rctl evaluate {onnx.id[:12]}")
+    if not evaluation.manifest.origin.metrics.get("gate_passed"):
+        raise GateError(f"{onnx.ref} ({onnx.id[:12]}) did not pass its evaluation gate", "train longer, then evaluate")
+    rehearse = f"s2rctl deploy {onnx.id[:12]} --mode rehearse"
+    rehearsal = context.inputs.get("rehearsal")
+    if rehearsal is None or CERTIFICATE_FILE not in rehearsal.files:
+        raise GateError(f"{onnx.ref} ({onnx.id[:12]}) was never rehearsed", rehearse)
+    card = json.loads(rehearsal.path(CERTIFICATE_FILE).read_text(encoding="utf-8"))
+    if card["onnx_id"] != onnx.id:
+        raise GateError("the certificate belongs to another policy", rehearse)
+    if card["limits_sha256"] != limits_digest(context.profile):
+        raise GateError("the safety limits, the robot or the rate changed since the rehearsal", rehearse)

@@ -1,0 +1,282 @@
+"""Stage: run an exported policy through the robot's own control loop: rehearse, shadow, live.
+
+``rehearse`` drives a simulated twin and issues the certificate that ``live`` demands. ``shadow`` and ``live`` talk to
+the real robot; neither loads JAX.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from s2rctl.control.action import action_mapping
+from s2rctl.control.envelope import envelope
+from s2rctl.control.loop import EpisodeLog, Rig, Settings, describe, run_episode
+from s2rctl.control.observation import ObservationBuilder
+from s2rctl.control.policy import Policy
+from s2rctl.control.recorder import McapRecorder
+from s2rctl.control.safety import SafetyFilter, Verdict
+from s2rctl.control.timing import Timings, quantile_ms
+from s2rctl.core.atomic import write_atomic
+from s2rctl.core.clock import Clock, RealClock, VirtualClock
+from s2rctl.core.errors import Interrupted, MissingEnvironmentError, SafetyStop, UsageError
+from s2rctl.evaluation.statistics import format_rate, wilson
+from s2rctl.robots import DRIVERS, ROBOTS
+from s2rctl.robots.protocol import CameraSource, Robot
+from s2rctl.schema.contract import Contract
+from s2rctl.schema.profile import Profile
+from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate, preflight
+from s2rctl.stages.protocol import Context, Result
+
+if TYPE_CHECKING:
+    from s2rctl.stages.twin import Stand
+
+VERSION = 1
+POLICY_FILE = "policy.onnx"
+FILM_SIZE = (640, 480)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One rehearsed episode."""
+
+    seed: int
+    success: bool
+    failure: str
+    log: dict[str, Any]
+
+
+def run_rehearsal(context: Context) -> Result:
+    """Run the policy with the role ``onnx`` in the twin and certify it.
+
+    Writes rehearsal.json, certificate.json, one recording per episode and a film of the first. Raises SafetyStop when
+    more episodes than the profile allows ended in a safety stop; the recordings are then in the run folder.
+    """
+    from s2rctl.emulation.faults import Faults
+    from s2rctl.stages.twin import make_stand
+
+    settings = context.profile.deploy.rehearsal
+    context.reporter.start("rehearse", settings.episodes, "episodes")
+    policy = load_policy(context)
+    clock: Clock = RealClock() if settings.realtime else VirtualClock()
+    faults = Faults(latency_s=settings.latency_s, frame_drop=settings.frame_drop)
+    stand = make_stand(context.profile, clock, faults, context.seed)
+    rig = make_rig(context.profile, policy, stand.twin, stand.twin.cameras, clock)
+    episodes, timings, files = [], Timings(), {}
+    film: list[tuple[np.ndarray, list[np.ndarray]]] = []
+    for number in range(settings.episodes):
+        path = context.run_folder / f"episode-{number:03d}.mcap"
+        episode, log = _rehearse(
+            context, rig, stand, policy, context.seed + number, path, film if number == 0 else None
+        )
+        episodes.append(episode)
+        timings.merge(log.timings)
+        files[path.name] = path
+        context.reporter.update(number + 1, {"success": sum(e.success for e in episodes) / len(episodes)})
+    figures = summarise(episodes, timings, settings.realtime)
+    _write(files, context.run_folder / "rehearsal.json", {**figures, "episode_log": [asdict(e) for e in episodes]})
+    stops = figures["safety_stops"]
+    if stops > settings.max_safety_stops:
+        reason = next(e.log["reason"] for e in episodes if e.log["outcome"] == "safety_stop")
+        raise SafetyStop(
+            f"{stops} of {settings.episodes} rehearsed episodes ended in a safety stop: {reason}",
+            f"look at the recordings in {context.run_folder}, or raise deploy.rehearsal.max_safety_stops",
+        )
+    _write(files, context.run_folder / CERTIFICATE_FILE, certificate(context, policy, figures))
+    files |= _film(context, stand, film)
+    context.reporter.finish(f"success {figures['text']}, {stops} safety stops")
+    return Result(files=files, metrics=figures, contract=policy.contract)
+
+
+def load_policy(context: Context) -> Policy:
+    """Return the policy with the role ``onnx``, checked against the profile's robot."""
+    specification = ROBOTS.load(context.profile.robot.name)
+    return Policy(context.inputs["onnx"].path(POLICY_FILE), specification, context.profile.simulation.rate_hz)
+
+
+def make_rig(profile: Profile, policy: Policy, robot: Robot, cameras: Sequence[CameraSource], clock: Clock) -> Rig:
+    """Return the loop's parts for a robot, real or not."""
+    specification, safety = robot.specification, profile.deploy.safety
+    mapping = action_mapping(specification, policy.contract, safety.tracking_error)
+    limits = envelope(specification, safety, profile.simulation.rate_hz)
+    builder = ObservationBuilder(policy.contract, specification)
+    wanted = [camera for camera in cameras if camera.name in builder.cameras]
+    return Rig(robot, wanted, policy, builder, SafetyFilter(limits, mapping, specification), clock)
+
+
+def loop_settings(profile: Profile, steps: int, *, send: bool = True, park: bool = False) -> Settings:
+    """Return the loop's settings from a profile."""
+    return Settings(profile.simulation.rate_hz, steps, profile.deploy.safety.max_missed_deadlines, send, park)
+
+
+def _rehearse(
+    context: Context,
+    rig: Rig,
+    stand: "Stand",
+    policy: Policy,
+    seed: int,
+    path: Path,
+    film: list[tuple[np.ndarray, list[np.ndarray]]] | None,
+) -> tuple[Episode, EpisodeLog]:
+    """Run one episode in the twin and return its result."""
+    stand.begin(seed)
+    normalise = normaliser(policy.contract)
+    data = stand.twin.plant.data
+
+    def finished(action: np.ndarray, verdict: Verdict) -> bool:
+        stand.twin.catch_up()
+        if film is not None:
+            frames = (camera.latest() for camera in stand.twin.cameras)
+            film.append((data.qpos.copy(), [frame.rgb for frame in frames if frame is not None]))
+        return stand.judge.watch(data, normalise(action))
+
+    header = {"onnx": context.inputs["onnx"].id, "profile": context.profile.name, "seed": str(seed), "mode": "rehearse"}
+    log = run_episode(
+        rig,
+        loop_settings(context.profile, stand.judge.episode_steps),
+        context.interrupt,
+        goal=stand.judge.goal,
+        finished=finished,
+        recorder=McapRecorder(path, header),
+    )
+    if log.outcome == "interrupted":
+        raise Interrupted("the rehearsal was interrupted", "run the same command again")
+    verdict = stand.judge.verdict()
+    stopped = log.outcome == "safety_stop"
+    episode = Episode(
+        seed, verdict.success and not stopped, "safety_stop" if stopped else verdict.failure, describe(log)
+    )
+    return episode, log
+
+
+def normaliser(contract: Contract) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from the policy's raw action to [-1, 1]."""
+    action = next(tensor for tensor in contract.outputs if tensor.name == "action")
+    scale = np.ones(len(contract.action_scale)) if action.unit in ("", "1") else np.array(contract.action_scale)
+    return lambda raw: np.clip(raw / scale, -1.0, 1.0)
+
+
+def summarise(episodes: Sequence[Episode], timings: Timings, realtime: bool) -> dict[str, Any]:
+    """Return the figures of a rehearsal."""
+    successes = sum(episode.success for episode in episodes)
+    low, high = wilson(successes, len(episodes))
+    interventions: Counter[str] = Counter()
+    for episode in episodes:
+        interventions.update(episode.log["interventions"])
+    summary = timings.summary()
+    return {
+        "episodes": len(episodes),
+        "successes": successes,
+        "success_rate": successes / len(episodes),
+        "wilson_low": low,
+        "wilson_high": high,
+        "text": format_rate(successes, len(episodes)),
+        "failures": dict(Counter(e.failure for e in episodes if not e.success).most_common()),
+        "safety_stops": sum(e.log["outcome"] == "safety_stop" for e in episodes),
+        "interventions": dict(interventions),
+        "steps": sum(e.log["steps"] for e in episodes),
+        "clock": "real" if realtime else "virtual",
+        "missed_deadlines": sum(e.log["missed_deadlines"] for e in episodes),
+        "rate_hz": round(timings.rate_hz(), 3),
+        "inference_ms_p50": quantile_ms(summary, "inference", "p50"),
+        "inference_ms_p99": quantile_ms(summary, "inference", "p99"),
+        "filter_ms_p99": quantile_ms(summary, "filter", "p99"),
+        "period_ms_p50": quantile_ms(summary, "period", "p50"),
+        "period_ms_p99": quantile_ms(summary, "period", "p99"),
+        "timing_ms": summary,
+    }
+
+
+def run_shadow(context: Context) -> Result:
+    """Read the real robot and run the policy; send nothing."""
+    return _run_real(context, send=False)
+
+
+def run_live(context: Context) -> Result:
+    """Move the real robot, after every preflight check passed."""
+    preflight(context)
+    return _run_real(context, send=True)
+
+
+def _run_real(context: Context, *, send: bool) -> Result:
+    """Run the policy on the real robot."""
+    profile = context.profile
+    mode = "live" if send else "shadow"
+    policy = load_policy(context)
+    if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).command == "tool":
+        raise UsageError("a tool-commanded robot needs a workspace box", "set deploy.safety.workspace_low and _high")
+    robot: Robot = DRIVERS.load(profile.robot.name)(profile.robot, profile.deploy.safety)
+    cameras = _real_cameras(policy.contract)
+    rehearsal = profile.deploy.rehearsal
+    steps = profile.reach.episode_steps if profile.system == "xarm7-reach" else profile.teacher.insert.episode_steps
+    context.reporter.start(mode, rehearsal.episodes, "episodes")
+    identity = robot.connect()
+    context.reporter.note(f"{identity.model} {identity.serial}, firmware {identity.firmware}")
+    files: dict[str, Path] = {}
+    logs = []
+    try:
+        rig = make_rig(profile, policy, robot, cameras, RealClock())
+        for number in range(rehearsal.episodes):
+            path = context.run_folder / f"episode-{number:03d}.mcap"
+            header = {"onnx": context.inputs["onnx"].id, "serial": identity.serial, "mode": mode}
+            recorder = McapRecorder(path, header)
+            settings = loop_settings(profile, steps, send=send, park=send)
+            goal = _goal(rig, context.seed + number)
+            logs.append(run_episode(rig, settings, context.interrupt, goal=goal, recorder=recorder))
+            files[path.name] = path
+            if logs[-1].outcome in ("safety_stop", "interrupted"):
+                break
+            context.reporter.update(number + 1, {})
+    finally:
+        robot.close()
+    _write(files, context.run_folder / f"{mode}.json", {"episodes": [describe(log) for log in logs]})
+    if logs[-1].outcome == "safety_stop":
+        raise SafetyStop(logs[-1].reason, f"the recording is in {context.run_folder}")
+    context.reporter.finish(f"{len(logs)} episodes")
+    return Result(files=files, metrics={"episodes": len(logs), "mode": mode}, contract=policy.contract)
+
+
+def _goal(rig: Rig, seed: int) -> np.ndarray | None:
+    """Return a goal (3,) m about the parking position and inside the workspace, for policies that need one."""
+    box = rig.filter.envelope.workspace
+    if not rig.builder.needs_goal or box is None:
+        return None
+    around = rig.robot.parking().values
+    return np.clip(around + np.random.default_rng(seed).uniform(-0.15, 0.15, 3), box[0], box[1])
+
+
+def _real_cameras(contract: Contract) -> list[CameraSource]:
+    """Return the real cameras of a policy; none are supported yet."""
+    if contract.cameras:
+        names = ", ".join(camera.name for camera in contract.cameras)
+        raise MissingEnvironmentError(
+            f"this version has no driver for the cameras of the policy ({names})",
+            "rehearse in simulation: s2rctl deploy REF --mode rehearse",
+        )
+    return []
+
+
+def _write(files: dict[str, Path], path: Path, content: Mapping[str, Any]) -> None:
+    write_atomic(path, json.dumps(content, indent=2).encode())
+    files[path.name] = path
+
+
+def _film(context: Context, stand: "Stand", film: Sequence[tuple[np.ndarray, list[np.ndarray]]]) -> dict[str, Path]:
+    """Film the first episode; without a display driver there is no film, and the rehearsal stands all the same."""
+    from s2rctl.evaluation.film import compose, write_mp4
+    from s2rctl.render.film import Film
+
+    path = context.run_folder / "rehearsal.mp4"
+    width, height = FILM_SIZE
+    try:
+        with Film(stand.twin.plant.model, "viewer", width, height) as camera:
+            frames = (compose(camera.frame(qpos), images) for qpos, images in film)
+            write_mp4(path, frames, width, height, context.profile.simulation.rate_hz)
+    except MissingEnvironmentError as error:
+        context.reporter.note(f"no film: {error.message}")
+        return {}
+    return {path.name: path}
