@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from s2rctl.experts.servo import Pose, Servo
 from s2rctl.tasks import arm as arms
@@ -16,7 +15,9 @@ from s2rctl.tasks.protocol import World
 
 Expert = Callable[[World], jax.Array]
 
-PITCH = float(np.radians(55.0))  # of the gripper below the horizontal while it grips
+PITCH = (48.0, 56.0)  # deg of the gripper below the horizontal while it grips: for thin and for thick objects.
+# A flat hand needs fewer steps of the slow wrist, a steep one gets more reliably over a box as wide as the gap.
+THICK = (0.02, 0.03)  # m, half widths between which the pitch changes
 CLEARANCE = 0.02  # m that a misaligned gripper stays above the top of the object
 OPENING = 0.0283  # m, half of the gap between the open fingertips
 SLOPE = 6.0  # clearance per sideways error beyond what the gap allows
@@ -58,7 +59,7 @@ def approach(view: arms.ArmView, half_width: jax.Array | float) -> Pose:
     """Return the gripper pose on the way to the grip point: above it by as much as the gripper is misaligned."""
     along = view.rotation[:, 0] * jnp.where(view.rotation[0, 0] < 0, -1.0, 1.0)
     yaw = jnp.arctan2(along[1], along[0])
-    wanted = gripping(yaw, PITCH)
+    wanted = gripping(yaw, jnp.radians(jnp.interp(jnp.asarray(half_width), jnp.array(THICK), jnp.array(PITCH))))
     # Sideways: across the gripper's wanted y axis and along the box, both in the table's plane.
     error = (view.tool - view.grip)[:2]
     aside = jnp.abs(error @ wanted[:2, 1])
@@ -70,10 +71,10 @@ def approach(view: arms.ArmView, half_width: jax.Array | float) -> Pose:
     return Pose(view.grip + jnp.array([0.0, 0.0, 1.0]) * clearance, wanted)
 
 
-def gripping(yaw: jax.Array, pitch: float) -> jax.Array:
+def gripping(yaw: jax.Array, pitch: jax.Array) -> jax.Array:
     """Return the gripper rotation (3, 3): x ahead along ``yaw`` and down by ``pitch`` (rad), y level."""
     c, s = jnp.cos(yaw), jnp.sin(yaw)
     ahead = jnp.stack([c, s, jnp.zeros(())])
     across = jnp.stack([-s, c, jnp.zeros(())])
-    x = np.cos(pitch) * ahead - np.sin(pitch) * jnp.array([0.0, 0.0, 1.0])
+    x = jnp.cos(pitch) * ahead - jnp.sin(pitch) * jnp.array([0.0, 0.0, 1.0])
     return jnp.stack([x, across, jnp.cross(x, across)], axis=1)
