@@ -59,7 +59,7 @@ def deploy(
     job = session.job(chosen, force or mode != "rehearse", fresh)
     stage = stage_named(graph_of(chosen.system), "rehearse")
     if mode != "rehearse":
-        rehearsal = latest_with_input(artifact, "deployment")
+        rehearsal = latest_with_input(artifact, "deployment", "certificate.json")
         if rehearsal is not None:
             inputs["rehearsal"] = rehearsal
         wanted = tuple(
@@ -70,11 +70,11 @@ def deploy(
     return outcome_answer(run_alone(stage, job, inputs))
 
 
-def latest_with_input(artifact: "Artifact", kind: str) -> "Artifact | None":
-    """Return the newest artifact of a kind that was made from this very one."""
+def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) -> "Artifact | None":
+    """Return the newest artifact of a kind that was made from this very one (and that holds ``file``, if given)."""
     made = [
         other
         for other in artifact.store.list(kind)
-        if any(item.id == artifact.id for item in other.manifest.content.inputs)
+        if any(item.id == artifact.id for item in other.manifest.content.inputs) and (not file or file in other.files)
     ]
     return made[-1] if made else None

@@ -50,7 +50,7 @@ begun = time.monotonic()
 for _ in range(10):
     state = step(state, jnp.zeros(({worlds}, model.nu)))
 jax.block_until_ready(state.qpos)
-print(f'10 control steps of {worlds} worlds in {{time.monotonic() - begun:.2f} s')
+print(f'10 control steps of {worlds} worlds in {{time.monotonic() - begun:.2f}} s')
 """
 _RAYCAST = """
 import os; os.environ.setdefault('JAX_PLATFORMS', 'cpu')

@@ -117,7 +117,9 @@ def register(app: typer.Typer, name: str, group: str = "") -> Callable[[Callable
         own = [parameter.replace(kind=keyword) for parameter in own]
         inner.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         inner.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *added]}
-        inner.__doc__, inner.__name__ = function.__doc__, function.__name__
+        # A line with \b keeps the examples from being wrapped.
+        inner.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("Examples:\n", "\b\nExamples:\n")
+        inner.__name__ = function.__name__
         app.command(name, epilog=EXITS)(inner)
         return function
 

@@ -1,0 +1,31 @@
+import json
+import sys
+
+from s2rctl.cli.main import main
+from s2rctl.cli.probes import PROBES, Probe, examine
+
+
+def test_a_probe_reports_success_absence_failure_and_silence():
+    good = examine(Probe("x", "print('noise'); print('1.2')", "hint"), 20)
+    assert (good.status, good.detail, good.hint) == ("ok", "1.2", "")
+    absent = examine(Probe("x", "import no_such_module", "install it"), 20)
+    assert (absent.status, absent.hint) == ("missing", "install it") and "no_such_module" in absent.detail
+    assert examine(Probe("x", "raise RuntimeError('broken driver')", ""), 20).detail == "RuntimeError: broken driver"
+    assert examine(Probe("x", "import os; os.abort()", ""), 20).status == "failed"
+    assert examine(Probe("x", "import time; time.sleep(60)", ""), 1).status == "timeout"
+
+
+def test_doctor_works_with_everything_broken(tmp_path, monkeypatch, capsys):
+    for module in ("jax", "mujoco", "onnxruntime", "jax2onnx", "cv2", "xarm", "dynamixel_sdk", "imageio_ffmpeg"):
+        (tmp_path / f"{module}.py").write_text("raise OSError('libbroken.so: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").write_text("a file, not a folder")
+    assert main(["doctor", "--json", "--store", str(tmp_path / "store"), "--timeout", "30"]) == 7
+    value = json.loads(capsys.readouterr().out)
+    found = {check["name"]: check for check in value["data"]["checks"]}
+    assert set(found) == {probe.name for probe in PROBES} | {"store"}
+    assert found["python"]["status"] == "ok" and found["python"]["detail"] == sys.version.split()[0]
+    for name in ("mujoco", "jax", "physics native", "renderer raycast", "onnxruntime"):
+        assert found[name]["status"] == "failed" and "libbroken.so" in found[name]["detail"] and found[name]["hint"]
+    assert "onnxruntime" in value["error"]["message"]

@@ -1,0 +1,63 @@
+import io
+import json
+import sys
+
+import pytest
+
+from s2rctl.cli.output import Answer, Output, table
+from s2rctl.cli.progress import RichReporter, make_reporter
+from s2rctl.core.errors import RunError, UsageError
+from s2rctl.core.progress import LineReporter, MultiReporter, NullReporter
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_reporter_fits_the_terminal(monkeypatch, tmp_path):
+    for name in ("CI", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert isinstance(make_reporter(True, None), NullReporter)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert isinstance(make_reporter(False, None), LineReporter)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert isinstance(make_reporter(False, None), RichReporter)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_reporter(False, None), LineReporter)
+    assert isinstance(make_reporter(True, tmp_path / "e.jsonl"), MultiReporter)
+    with pytest.raises(UsageError, match="cannot write events"):
+        make_reporter(True, tmp_path / "none" / "e.jsonl")
+
+
+def test_rich_reporter_says_stage_figures_and_summary(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "120")
+    reporter = RichReporter()
+    reporter.note("before")
+    reporter.start("train-teacher-pick", 100, "steps")
+    reporter.update(0, {})
+    reporter.update(50, {"reward": 1.5})
+    reporter.note("[1/2] a note, with brackets")
+    reporter.finish("success 92/100 [85.0, 95.9]")
+    reporter.start("open end", 0, "images")
+    reporter.update(5, {})
+    reporter.close()
+    text = stream.getvalue()
+    for part in ("before\n", "[1/2] a note, with brackets", "train-teacher-pick: success 92/100 [85.0, 95.9] ("):
+        assert part in text
+
+
+def test_output_keeps_data_and_errors_apart():
+    out, err = io.StringIO(), io.StringIO()
+    Output(False, out, err).answer("x", Answer({"a": 1}, "text", RunError("it broke", "mend it")))
+    assert (out.getvalue(), err.getvalue()) == ("text\n", "error: it broke\nhint: mend it\n")
+    out, err = io.StringIO(), io.StringIO()
+    Output(True, out, err).answer("x", Answer({"a": 1}, "text"))
+    assert json.loads(out.getvalue()) == {"schema": 1, "command": "x", "ok": True, "data": {"a": 1}}
+    assert err.getvalue() == ""
+
+
+def test_table_is_aligned():
+    assert table(("a", "long"), [("xyz", 1), ("", 22)]) == "a    long\nxyz  1\n     22"

@@ -1,0 +1,60 @@
+from typing import get_args
+
+import pytest
+
+from s2rctl.pipeline.graph import GRAPHS, downstream, graph_of, producer_of, stage_named
+from s2rctl.pipeline.key import cache_key, read_fields
+from s2rctl.pipeline.plan import flat
+from s2rctl.schema.load import load_profile
+from s2rctl.schema.manifest import Kind
+
+PROFILES = {"aloha": "aloha-smoke", "xarm7-reach": "xarm7-smoke"}
+
+
+@pytest.mark.parametrize("system", GRAPHS)
+def test_graphs_are_in_running_order_and_read_fields_that_exist(system):
+    graph = graph_of(system)
+    profile = load_profile(PROFILES[system]).profile
+    made: set[tuple[str, str]] = set()
+    for stage in graph:
+        assert stage.kind in get_args(Kind)
+        for wanted in stage.inputs:
+            assert (wanted.kind, wanted.name) in made, f"{stage.name} runs before {wanted}"
+            assert producer_of(graph, wanted) is not None
+        assert read_fields(stage, profile.model_dump(mode="json"))
+        made.add((stage.kind, stage.output))
+    assert len({stage.name for stage in graph}) == len(graph) == len(made)
+    assert graph[-1].name == "report" and len(graph[-1].inputs) == len(graph) - 1
+    assert downstream(graph, graph[0].name) >= {graph[0].name, "export", "evaluate", "rehearse", "report"}
+
+
+@pytest.mark.parametrize("system", GRAPHS)
+def test_every_profile_value_reaches_some_cache_key(system):
+    """A field that no stage declares to read would be ignored by the cache."""
+    values = load_profile(PROFILES[system]).profile.model_dump(mode="json")
+    read = {prefix for stage in graph_of(system) if "*" not in stage.reads for prefix in stage.reads}
+    # What only names things, or belongs to the real robot, changes no result.
+    free = {"name", "description", "seed", "robot.address", "robot.ports", "robot.ports.left", "robot.ports.right"}
+    unread = [
+        path
+        for path in flat(values)
+        if path not in free and not any(path == prefix or path.startswith(f"{prefix}.") for prefix in read)
+    ]
+    assert unread == []
+
+
+def test_key_depends_on_inputs_and_nothing_else_changes_it():
+    profile = load_profile("aloha-smoke").profile
+    stage = stage_named(graph_of("aloha"), "train-teacher-insert")
+    key = cache_key(stage, profile, 0, {"pick": "a" * 64})
+    assert key == cache_key(stage, load_profile("aloha-smoke", ["distill.epochs=9"]).profile, 0, {"pick": "a" * 64})
+    assert key != cache_key(stage, profile, 0, {"pick": "b" * 64})
+    assert key != cache_key(stage, profile, 1, {"pick": "a" * 64})
+    changed = load_profile("aloha-smoke", ["teacher.insert.ppo.clip=0.1"]).profile
+    assert key != cache_key(stage, changed, 0, {"pick": "a" * 64})
+
+
+def test_stages_of_the_graphs_can_be_loaded():
+    for graph in GRAPHS.values():
+        for stage in graph:
+            assert callable(stage.load()), stage.run

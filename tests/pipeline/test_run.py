@@ -1,0 +1,218 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from s2rctl.core.errors import ArtifactError, GateError, StoreLockedError, UsageError
+from s2rctl.core.progress import NullReporter
+from s2rctl.pipeline.key import cache_key, read_fields
+from s2rctl.pipeline.plan import make_plan
+from s2rctl.pipeline.run import Job, check_gates, make_inputs, run_alone, run_pipeline
+from s2rctl.schema.load import load_profile
+from s2rctl.store.lock import locked
+from s2rctl.store.store import Store
+from s2rctl.store.verify import verify
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from fake_stages import GRAPH  # noqa: E402
+
+
+def make_job(folder: Path, sets: tuple[str, ...] = (), seed: int | None = None, **options: bool) -> Job:
+    profile = load_profile("xarm7-smoke", sets, seed).profile
+    return Job(profile, profile.seed, Store(folder / "store"), NullReporter(), "s2rctl pipeline run", **options)
+
+
+def calls(folder: Path) -> list[str]:
+    log = folder / "calls.log"
+    lines = log.read_text().split() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return lines
+
+
+def reasons(folder: Path, job: Job, **options: object) -> dict[str, tuple[str, str]]:
+    steps = make_plan(GRAPH, job.profile, job.seed, job.store, **options)
+    return {step.stage.name: (step.action, step.reason) for step in steps}
+
+
+def test_second_run_does_nothing_and_refs_name_the_results(tmp_path):
+    job = make_job(tmp_path)
+    assert {action for action, _ in reasons(tmp_path, job).values()} == {"run"}
+    outcomes = run_pipeline(GRAPH, job)
+    assert calls(tmp_path) == ["first@0", "second@0", "third@0"]
+    again = run_pipeline(GRAPH, make_job(tmp_path))
+    assert calls(tmp_path) == [] and all(outcome.cached for outcome in again)
+    assert [o.artifact.id for o in again] == [o.artifact.id for o in outcomes]
+    for ref in ("student/two", "student/two:xarm7-smoke"):
+        assert job.store.resolve(ref).id == outcomes[1].artifact.id
+    assert {action for action, _ in reasons(tmp_path, job).values()} == {"cached"}
+    assert [p for p in (job.store.root / "runs").iterdir() if p.is_dir()] == []  # what is published is not kept twice
+    assert verify(job.store, full=True).clean
+
+
+def test_only_what_reads_a_changed_field_runs_and_plan_says_why(tmp_path):
+    run_pipeline(GRAPH, make_job(tmp_path))
+    calls(tmp_path)
+    gate = make_job(tmp_path, ("evaluate.gate.episodes=9",))
+    assert reasons(tmp_path, gate) == {
+        "first": ("cached", "nothing changed"),
+        "second": ("cached", "nothing changed"),
+        "third": ("run", "evaluate.gate.episodes 32 -> 9"),
+    }
+    run_pipeline(GRAPH, gate)
+    assert calls(tmp_path) == ["third@0"]
+    physics = make_job(tmp_path, ("simulation.substeps=5",))
+    assert reasons(tmp_path, physics)["first"] == ("run", "simulation.substeps 10 -> 5")
+    assert reasons(tmp_path, physics)["second"] == ("run", "made from what first will make")
+    run_pipeline(GRAPH, physics)
+    assert calls(tmp_path) == ["first@0", "second@0"]  # the third does not read it
+    # back to the first settings: everything is still there
+    run_pipeline(GRAPH, make_job(tmp_path))
+    assert calls(tmp_path) == []
+    assert "first 10 0" in make_job(tmp_path).store.resolve("student/two").path("out.txt").read_text()
+
+
+def test_seed_version_and_never_made(tmp_path):
+    run_pipeline(GRAPH, make_job(tmp_path))
+    assert reasons(tmp_path, make_job(tmp_path, seed=3))["first"] == ("run", "seed 0 -> 3")
+    job = make_job(tmp_path)
+    newer = [replace(GRAPH[0], version=2)]
+    assert make_plan(newer, job.profile, job.seed, job.store)[0].reason == "stage version 1 -> 2"
+    fresh = [replace(GRAPH[0], output="new")]
+    assert make_plan(fresh, job.profile, job.seed, job.store)[0].reason == "never made"
+
+
+def test_from_and_force(tmp_path):
+    run_pipeline(GRAPH, make_job(tmp_path))
+    calls(tmp_path)
+    run_pipeline(GRAPH, make_job(tmp_path), from_stage="first")
+    assert calls(tmp_path) == ["first@0", "second@0"]
+    run_pipeline(GRAPH, make_job(tmp_path), from_stage="second")
+    assert calls(tmp_path) == ["second@0"]
+    run_pipeline(GRAPH, make_job(tmp_path, force=True))
+    assert calls(tmp_path) == ["first@0", "second@0", "third@0"]
+    with pytest.raises(UsageError, match="no stage 'secnd'") as caught:
+        run_pipeline(GRAPH, make_job(tmp_path), from_stage="secnd")
+    assert "second" in caught.value.hint
+
+
+def test_damaged_result_is_noticed_and_made_again(tmp_path):
+    job = make_job(tmp_path)
+    made = run_pipeline(GRAPH, job)[0].artifact
+    calls(tmp_path)
+    job.store.blobs.path(made.files["out.txt"].sha256).unlink()
+    action, reason = reasons(tmp_path, job)["first"]
+    assert action == "run" and reason == "damaged in the store: out.txt"
+    run_pipeline(GRAPH, make_job(tmp_path))
+    assert calls(tmp_path) == ["first@0"]  # the same bytes came back, so nothing behind it changed
+    assert verify(job.store, full=True).clean
+
+
+def test_failure_keeps_what_was_done_and_the_next_run_goes_on(tmp_path):
+    (tmp_path / "fail").touch()
+    with pytest.raises(ZeroDivisionError):
+        run_pipeline(GRAPH, make_job(tmp_path))
+    (tmp_path / "fail").unlink()
+    run_pipeline(GRAPH, make_job(tmp_path))
+    assert calls(tmp_path) == ["first@0", "second@0", "second@0", "third@0"]
+
+
+def test_missed_gate_lets_the_rest_run_and_is_reported_even_when_cached(tmp_path):
+    (tmp_path / "gate").touch()
+    for _ in range(2):
+        outcomes = run_pipeline(GRAPH, make_job(tmp_path))
+        with pytest.raises(GateError, match="third"):
+            check_gates(outcomes)
+    check_gates(outcomes[:2])
+
+
+def test_stage_alone_takes_its_inputs_from_the_store(tmp_path):
+    job = make_job(tmp_path)
+    with pytest.raises(ArtifactError, match="second needs teacher/one") as caught:
+        make_inputs(GRAPH, GRAPH[1], job)
+    assert caught.value.hint.startswith("s2rctl pipeline run -p xarm7-smoke")
+    one = run_alone(GRAPH[0], job, {}).artifact
+    other = run_alone(GRAPH[0], make_job(tmp_path, ("simulation.substeps=5",)), {}).artifact
+    assert job.store.resolve("teacher/one").id == other.id
+    # not the latest, but the one that these settings give
+    assert make_inputs(GRAPH, GRAPH[1], job)["one"].id == one.id
+    outcome = run_alone(GRAPH[1], job, make_inputs(GRAPH, GRAPH[1], job))
+    assert not outcome.cached and outcome.artifact.manifest.content.inputs[0].id == one.id
+
+
+def test_a_run_folder_belongs_to_one_process(tmp_path):
+    job = make_job(tmp_path)
+    folder = job.store.run_folder(cache_key(GRAPH[0], job.profile, job.seed, {}))
+    lock = folder.parent / f".{folder.name}.lock"
+    with locked(lock, "the run"), pytest.raises(StoreLockedError, match=f"run of first .*{os.getpid()}"):
+        run_alone(GRAPH[0], job, {})
+
+
+def test_read_fields_refuses_what_the_profile_does_not_have():
+    with pytest.raises(UsageError, match="reads 'teacher'"):
+        read_fields(replace(GRAPH[0], reads=("teacher",)), {"system": "x"})
+
+
+PROGRAM = """
+import sys; from pathlib import Path
+sys.path[:0] = [sys.argv[2]]
+import test_run
+from s2rctl.core.errors import S2rError
+try:
+    test_run.run_pipeline(test_run.GRAPH, test_run.make_job(Path(sys.argv[1])))
+except S2rError as error:
+    sys.stderr.write(f"error: {error.message}\\nhint: {error.hint}\\n")
+    sys.exit(int(error.exit_code))
+"""
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
+    call = [sys.executable, "-c", PROGRAM, str(folder), str(HERE)]
+    return subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_kill_9_then_the_same_command_resumes(tmp_path):
+    (tmp_path / "kill").touch()
+    process = start(tmp_path)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    store = Store(tmp_path / "store")
+    assert verify(store, full=True).clean and store.list() == []
+    assert reasons(tmp_path, make_job(tmp_path))["first"][0] == "resume"
+    process = start(tmp_path)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert calls(tmp_path) == ["first@0", "first@3", "second@0", "third@0"]
+    assert verify(store, full=True).clean
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number):
+    (tmp_path / "wait").touch()
+    process = start(tmp_path)
+    marks = tmp_path / "store" / "runs"
+    for _ in range(600):
+        if any(mark.read_text() == "3" for mark in marks.glob("*/checkpoint")):
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "hint: to carry on: s2rctl pipeline run" in said
+    (tmp_path / "wait").unlink()
+    run_pipeline(GRAPH, make_job(tmp_path))
+    assert calls(tmp_path) == ["first@0", "first@3", "second@0", "third@0"]
+
+
+def test_fresh_forgets_a_half_finished_run(tmp_path):
+    (tmp_path / "kill").touch()
+    process = start(tmp_path)
+    process.communicate(timeout=60)
+    run_pipeline(GRAPH, make_job(tmp_path, fresh=True))
+    assert calls(tmp_path) == ["first@0", "first@0", "second@0", "third@0"]
