@@ -1,0 +1,148 @@
+"""MuJoCo's own OpenGL renderer behind the batch protocol: the reference in tests, and the way to draw meshes.
+
+It draws one world after the other on the host, hundreds of times slower than the ray caster.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.spatial import from_rotation_vector
+from s2rctl.render.layout import DRAWN_GROUPS, camera_ids
+from s2rctl.render.look import model_look
+from s2rctl.render.protocol import Appearance, Frames
+from s2rctl.scene.poses import Poses
+
+
+def open_renderer(model: Any, width: int, height: int) -> Any:
+    """Return a ``mujoco.Renderer``; raise MissingEnvironmentError when no OpenGL context can be made."""
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    import mujoco
+
+    model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+    model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+    try:
+        return mujoco.Renderer(model, height, width)
+    except Exception as error:  # the GL stack raises whatever its loader met: ImportError, AttributeError, RuntimeError
+        raise MissingEnvironmentError(
+            f"no OpenGL context: {error}",
+            "install EGL (Debian: apt-get install libegl1 libgl1-mesa-dri), or use the renderer 'raycast'",
+        ) from error
+
+
+def geoms_only() -> Any:
+    """Return drawing options that show what the ray caster shows: geoms of groups 0 to 2, no sites, no markers."""
+    import mujoco
+
+    option = mujoco.MjvOption()
+    option.geomgroup[:] = [int(group in DRAWN_GROUPS) for group in range(len(option.geomgroup))]
+    option.sitegroup[:] = 0
+    return option
+
+
+class GlRenderer:
+    """``mujoco.Renderer`` over worlds, through a host callback; the context is made at the first frame."""
+
+    def __init__(self, model: Any, cameras: Sequence[str], width: int, height: int, *, shadows: bool = False) -> None:
+        import copy
+
+        self.cameras = tuple(cameras)
+        self.width = width
+        self.height = height
+        self._ids = camera_ids(model, cameras)
+        self._look = model_look(model)
+        self._model = copy.deepcopy(model)
+        self._shadows = shadows
+        self._painter: _Painter | None = None
+
+    def appearance(self, worlds: int) -> Appearance:
+        """Return the model's own look, repeated for ``worlds`` worlds."""
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), (worlds, *leaf.shape)), self._look)
+
+    def render(self, poses: Poses, appearance: Appearance) -> Frames:
+        """Return the frames of all worlds."""
+        shape = (poses.geom_xpos.shape[0], len(self.cameras), self.height, self.width)
+        result = Frames(jax.ShapeDtypeStruct((*shape, 3), jnp.uint8), jax.ShapeDtypeStruct(shape, jnp.float32))
+        frames: Frames = jax.pure_callback(self._draw, result, poses, appearance, vmap_method="sequential")
+        return frames
+
+    def _draw(self, poses: Poses, appearance: Appearance) -> Frames:
+        if self._painter is None:
+            self._painter = _Painter(self._model, self._ids, self.width, self.height, self._shadows)
+        host_poses = Poses(*(np.asarray(leaf) for leaf in poses))
+        host_look = Appearance(*(np.asarray(leaf) for leaf in appearance))
+        frames = [self._painter.world(host_poses, host_look, world) for world in range(host_poses.geom_xpos.shape[0])]
+        rgb, depth = zip(*frames, strict=True)
+        return Frames(np.stack(rgb), np.stack(depth))  # type: ignore[arg-type]
+
+
+class _Painter:
+    """One GL context with the model and data that it draws; lives in the thread that made it."""
+
+    def __init__(self, model: Any, cameras: np.ndarray, width: int, height: int, shadows: bool) -> None:
+        import mujoco
+
+        self._model = model
+        self._cameras = cameras
+        self._data = mujoco.MjData(model)
+        self._option = geoms_only()
+        self._shadow_flag = int(mujoco.mjtRndFlag.mjRND_SHADOW)
+        self._shadows = shadows
+        self._intrinsic = np.array(model.cam_intrinsic)
+        self._fovy = np.array(model.cam_fovy)
+        self._far = float(model.vis.map.zfar * model.stat.extent)
+        if not model.vis.headlight.active:  # it carries the ambient light
+            model.vis.headlight.active, model.vis.headlight.diffuse[:] = 1, 0
+        model.vis.headlight.specular[:] = 0
+        model.light_ambient[:] = 0
+        self._renderer = open_renderer(model, width, height)
+
+    def world(self, poses: Poses, look: Appearance, world: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return rgb (C, H, W, 3) uint8 and depth (C, H, W) float32 of one world."""
+        self._dress(look, world)
+        self._place(poses, look, world)
+        images = [self._camera(int(camera)) for camera in self._cameras]
+        return np.stack([rgb for rgb, _ in images]), np.stack([depth for _, depth in images])
+
+    def _dress(self, look: Appearance, world: int) -> None:
+        model = self._model
+        rgba = np.array(look.geom_rgba[world])
+        # MuJoCo takes exactly this colour for "not given" and would draw the material's instead
+        unset = (rgba == np.array([0.5, 0.5, 0.5, 1.0], np.float32)).all(axis=1) & (model.geom_matid >= 0)
+        rgba[unset, 0] += 1e-4
+        model.geom_rgba[:] = rgba
+        model.geom_size[:] = look.geom_size[world]
+        model.light_diffuse[:] = look.light_diffuse[world]
+        model.vis.headlight.ambient[:] = look.ambient[world]
+        model.cam_fovy[:] = look.camera_fovy[world]
+        zoom = np.tan(np.deg2rad(self._fovy) / 2) / np.tan(np.deg2rad(model.cam_fovy) / 2)
+        model.cam_intrinsic[:, :2] = self._intrinsic[:, :2] * zoom[:, None]
+
+    def _place(self, poses: Poses, look: Appearance, world: int) -> None:
+        data = self._data
+        data.geom_xpos[:] = poses.geom_xpos[world]
+        data.geom_xmat[:] = poses.geom_xmat[world].reshape(-1, 9)
+        data.light_xpos[:] = look.light_pos[world]
+        data.light_xdir[:] = look.light_dir[world]
+        for camera in self._cameras:
+            axes = poses.cam_xmat[world, camera]
+            data.cam_xpos[camera] = poses.cam_xpos[world, camera] + axes @ look.camera_pos_offset[world, camera]
+            turned = axes @ from_rotation_vector(look.camera_rot_offset[world, camera])
+            data.cam_xmat[camera] = turned.reshape(9)
+
+    def _camera(self, camera: int) -> tuple[np.ndarray, np.ndarray]:
+        renderer = self._renderer
+        renderer.update_scene(self._data, camera=camera, scene_option=self._option)
+        renderer.scene.flags[self._shadow_flag] = self._shadows
+        rgb = renderer.render()
+        renderer.enable_depth_rendering()
+        depth = renderer.render()
+        renderer.disable_depth_rendering()
+        return rgb, np.where(depth >= 0.999 * self._far, 0.0, depth).astype(np.float32)
