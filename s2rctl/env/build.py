@@ -1,0 +1,120 @@
+"""From a profile to an environment: the one place where task, scene, physics and renderer are put together."""
+
+from functools import partial
+
+import jax
+import mujoco
+import numpy as np
+
+from s2rctl.core.errors import ProfileError
+from s2rctl.env.colours import COLOURS
+from s2rctl.env.images import DepthFaults, Images
+from s2rctl.env.vec_env import Pilot, VecEnv
+from s2rctl.physics import PHYSICS
+from s2rctl.physics.protocol import ModelEdits, Physics
+from s2rctl.render import RENDERERS
+from s2rctl.scene import SCENES
+from s2rctl.schema.profile import AlohaProfile, Profile
+from s2rctl.schema.simulation import Delays, Noise, Vision
+from s2rctl.tasks import TASKS
+from s2rctl.tasks.protocol import Start, Task, TaskSettings
+
+_SCENE_OF = {"pick": "pick", "insertion": "insertion", "reach": "reach"}
+_WITH_IMAGES = frozenset({"insertion", "reach"})
+
+
+def make_env(
+    profile: Profile,
+    task: str,
+    worlds: int,
+    *,
+    seed: int,
+    images: bool | None = None,
+    pilot: Pilot | None = None,
+    bank: Start | None = None,
+    bank_probability: float = 0.0,
+    randomise: bool = True,
+) -> VecEnv:
+    """Return ``worlds`` copies of a task as the profile describes it.
+
+    ``images`` adds the policy cameras (default: for the tasks whose policies see, which is everything but pick);
+    ``seed`` decides the per-world quantities; the other arguments are VecEnv's. Raises ProfileError when the profile
+    does not fit the task and UsageError for an unknown task or backend.
+    """
+    model = make_model(profile, task)
+    made, delays = make_task(profile, task, model)
+    shown = task in _WITH_IMAGES if images is None else images
+    simulation = profile.simulation
+
+    def physics(edits: ModelEdits) -> Physics:
+        backend: Physics = PHYSICS.load(simulation.physics)(
+            model, worlds, substeps=simulation.substeps, edits=edits, poses=shown, threads=simulation.threads
+        )
+        return backend
+
+    return VecEnv(
+        made,
+        model,
+        physics,
+        worlds,
+        key=jax.random.key(seed),
+        delays=delays,
+        images=make_images(profile.vision, model, _SCENE_OF[task]) if shown else None,
+        pilot=pilot,
+        bank=bank,
+        bank_probability=bank_probability,
+        randomise=randomise,
+    )
+
+
+def make_model(profile: Profile, task: str) -> mujoco.MjModel:
+    """Return the model of the task's scene with the profile's time step."""
+    TASKS.load(task)
+    model: mujoco.MjModel = SCENES.load(_SCENE_OF[task])(profile.simulation.timestep_s)
+    return model
+
+
+def make_task(profile: Profile, task: str, model: mujoco.MjModel) -> tuple[Task, Delays]:
+    """Return the task with the profile's episode length, noise and reward weights, and the delays to train with."""
+    if isinstance(profile, AlohaProfile):
+        if task == "reach":
+            raise ProfileError(f"profile '{profile.name}' is for Aloha, it has no reach task", "use -p xarm7-reach")
+        phase = profile.teacher.pick if task == "pick" else profile.teacher.insert
+        settings = TaskSettings(model, phase.episode_steps, phase.noise, phase.rewards)
+        delays = phase.delays
+    else:
+        if task != "reach":
+            raise ProfileError(f"profile '{profile.name}' is for xArm7 reach, it has no {task} task", "use -p aloha")
+        reach = profile.reach
+        settings = TaskSettings(model, reach.episode_steps, Noise(), action_scale=reach.action_scale_m)
+        delays = reach.delays
+    made: Task = TASKS.load(task)(settings)
+    return made, delays
+
+
+def make_images(vision: Vision, model: mujoco.MjModel, scene: str) -> Images:
+    """Return the policy cameras; ProfileError when a camera is not in the scene or the cameras differ in size."""
+    if not vision.cameras:
+        raise ProfileError("the policy needs at least one camera", "add it under vision.cameras")
+    known = {model.camera(index).name for index in range(model.ncam)}
+    for camera in vision.cameras:
+        if camera.name not in known:
+            raise ProfileError(
+                f"vision.cameras: the scene has no camera '{camera.name}'", f"use one of {', '.join(sorted(known))}"
+            )
+    sizes = {(camera.width, camera.height) for camera in vision.cameras}
+    if len(sizes) > 1:
+        raise ProfileError("vision.cameras: all policy cameras must have one size", "give them equal width and height")
+    (width, height) = sizes.pop()
+    names = tuple(camera.name for camera in vision.cameras)
+    renderer = RENDERERS.load(vision.renderer)(model, names, width, height, shadows=vision.shadows)
+    return Images(model, renderer, vision, colours=COLOURS.get(scene, ()), depth_faults=_depth_faults(vision))
+
+
+def _depth_faults(vision: Vision) -> DepthFaults | None:
+    if vision.depth_noise is None or not any(camera.depth for camera in vision.cameras):
+        return None
+    from s2rctl.render.depth_noise import depth_faults
+
+    far = float(np.max([camera.depth_range_m[1] for camera in vision.cameras if camera.depth]))
+    return partial(depth_faults, noise=vision.depth_noise, far_m=far)
