@@ -20,9 +20,9 @@ from s2rctl.tasks.protocol import World
 HALF = 0.048  # m, half length of peg and socket
 MEETING = (0.0, 0.0, 0.22)  # m, world: between socket and peg
 FREEDOM = (0.02, 0.03, 0.05)  # m, ± that they may meet elsewhere, where both have the shortest way
-STANDOFF = 0.03  # m between peg end and entrance while they are not aligned
-FREE = 0.003  # m of sideways error that may enter
-SLOPE = 8.0  # share of the way out per further m of sideways error
+STANDOFF = 0.02  # m between peg end and entrance while they are not aligned
+FREE = 0.004  # m of sideways error that may enter; the play in the socket is 0.008
+BAND = 0.005  # m of further error over which the peg is sent further out, up to the standoff
 DEEP = 0.006  # m from the socket's end that the peg is sent: 2 mm into the back wall, more would slip in the hand
 OPENING = 0.012  # m of sideways error at which the peg is certainly not inside
 TURN_WEIGHT = 0.05  # m per rad: how much misalignment counts as sideways error
@@ -75,20 +75,19 @@ def meet(
     aside = off + TURN_WEIGHT * jnp.sqrt(jnp.sum(twist**2) + 1e-12)
     # Wanted peg_end[0]: beyond the end when aligned, before the entrance when not.
     waiting = 2 * HALF + STANDOFF
-    depth = DEEP + jnp.clip(SLOPE * (aside - FREE), 0.0, 1.0) * (waiting - DEEP)
+    free = jnp.where(peg_end[0] < 2 * HALF - 0.01, OPENING, FREE)  # inside, the walls guide it
+    depth = DEEP + jnp.clip((aside - free) / BAND, 0.0, 1.0) * (waiting - DEEP)
     # A peg beside the socket first goes back, along the axis, and only then sideways.
     beside = (peg_end[0] < 2 * HALF) & (off > OPENING)
     depth = jnp.where(beside, waiting, depth)
+    # The socket gives way half of what is still open, so that entrance and peg end meet in the middle.
+    here, there = arms.in_world(left, socket.position), arms.in_world(right, peg.position)
+    freedom = jnp.array(FREEDOM)
+    middle = jnp.array(MEETING) + jnp.clip(0.5 * (here + there) - jnp.array(MEETING), -freedom, freedom)
     outside = jnp.maximum(peg_end[0] - 2 * HALF, 0.0)
-    # Each object goes half of the way that is still open, so that entrance and peg end meet in the middle.
-    here = arms.in_world(left, socket.position)
-    middle = 0.5 * (here + arms.in_world(right, peg.position))
-    middle = jnp.clip(middle, jnp.array(MEETING) - jnp.array(FREEDOM), jnp.array(MEETING) + jnp.array(FREEDOM))
     socket_place = middle - jnp.array([HALF + 0.5 * outside, 0.0, 0.0])
-    axis = socket_turn[:, 0]
-    here = arms.in_world(left, socket.position)
     kept = socket_turn[:, 1:] @ peg_end[1:]
-    peg_place = here + axis * depth + jnp.where(beside, kept, 0.0)
+    peg_place = here + socket_turn[:, 0] * depth + jnp.where(beside, kept, 0.0)
     return (
         Pose(arms.in_base(left, socket_place), jnp.asarray(left.base_rotation.T)),
         Pose(arms.in_base(right, peg_place), right.base_rotation.T @ facing),
