@@ -7,7 +7,17 @@ from s2rctl.core.tables import suggestion
 from s2rctl.pipeline.key import EVERYTHING
 from s2rctl.stages.protocol import Input, Stage
 
-_SCENE = ("system", "robot.name", "simulation")
+_SCENE = ("system", "robot.name", "simulation.physics", "simulation.timestep_s", "simulation.substeps")
+
+
+def _phase(name: str) -> tuple[str, ...]:
+    """Return what an environment of a teacher's phase is built from; its learning settings are not part of it."""
+    fields = ("episode_steps", "delays", "noise", "rewards", "bank_probability")
+    return tuple(f"teacher.{name}.{field}" for field in fields)
+
+
+_PICK, _INSERT = _phase("pick"), _phase("insert")
+_REACH = ("reach.episode_steps", "reach.delays", "reach.action_scale_m", "reach.threshold_m")
 
 # The versions are raised by hand when the same inputs would give another result.
 ALOHA: tuple[Stage, ...] = (
@@ -32,7 +42,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "pretrain-encoder",
         version=1,
-        reads=(*_SCENE, "vision", "encoder"),
+        reads=(*_SCENE, *_INSERT, "vision", "encoder"),
         inputs=(),
         kind="encoder",
         output="aloha",
@@ -41,7 +51,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "distill",
         version=1,
-        reads=(*_SCENE, "vision", "teacher.insert", "distill", "encoder.latent"),
+        reads=(*_SCENE, *_INSERT, "vision", "distill", "encoder.latent"),
         inputs=(
             Input("pick", "teacher", "pick"),
             Input("insert", "teacher", "insert"),
@@ -54,7 +64,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "export",
         version=1,
-        reads=(*_SCENE, "vision", "teacher.insert", "export"),
+        reads=(*_SCENE, *_INSERT, "vision", "export"),
         inputs=(Input("policy", "student", "aloha"),),
         kind="onnx",
         output="aloha-student",
@@ -63,7 +73,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "export-pick",
         version=1,
-        reads=(*_SCENE, "teacher.pick", "export"),
+        reads=(*_SCENE, *_PICK, "export"),
         inputs=(Input("policy", "teacher", "pick"),),
         kind="onnx",
         output="aloha-pick",
@@ -72,7 +82,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "evaluate",
         version=1,
-        reads=(*_SCENE, "vision", "teacher.insert", "evaluate"),
+        reads=(*_SCENE, *_INSERT, "vision", "evaluate"),
         inputs=(Input("onnx", "onnx", "aloha-student"),),
         kind="evaluation",
         output="aloha-student",
@@ -81,7 +91,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "rehearse",
         version=1,
-        reads=(*_SCENE, "vision", "teacher.insert", "deploy"),
+        reads=(*_SCENE, *_INSERT, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "aloha-student"), Input("evaluation", "evaluation", "aloha-student")),
         kind="deployment",
         output="aloha",
@@ -121,7 +131,7 @@ XARM7: tuple[Stage, ...] = (
     Stage(
         "init-extractor",
         version=1,
-        reads=(*_SCENE, "vision", "extractor", "reach.variant"),
+        reads=(*_SCENE, *_REACH, "vision", "extractor", "reach.variant"),
         inputs=(),
         kind="encoder",
         output="xarm7",
@@ -139,7 +149,7 @@ XARM7: tuple[Stage, ...] = (
     Stage(
         "export",
         version=1,
-        reads=(*_SCENE, "vision", "reach", "export"),
+        reads=(*_SCENE, *_REACH, "vision", "export"),
         inputs=(Input("policy", "reach", "xarm7"),),
         kind="onnx",
         output="xarm7-reach",
@@ -148,7 +158,7 @@ XARM7: tuple[Stage, ...] = (
     Stage(
         "evaluate",
         version=1,
-        reads=(*_SCENE, "vision", "reach", "evaluate"),
+        reads=(*_SCENE, *_REACH, "vision", "evaluate"),
         inputs=(Input("onnx", "onnx", "xarm7-reach"),),
         kind="evaluation",
         output="xarm7-reach",
@@ -166,7 +176,7 @@ XARM7: tuple[Stage, ...] = (
     Stage(
         "rehearse",
         version=1,
-        reads=(*_SCENE, "vision", "reach", "deploy"),
+        reads=(*_SCENE, *_REACH, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "xarm7-reach"), Input("evaluation", "evaluation", "xarm7-reach")),
         kind="deployment",
         output="xarm7",

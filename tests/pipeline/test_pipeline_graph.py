@@ -34,7 +34,16 @@ def test_every_profile_value_reaches_some_cache_key(system):
     values = load_profile(PROFILES[system]).profile.model_dump(mode="json")
     read = {prefix for stage in graph_of(system) if "*" not in stage.reads for prefix in stage.reads}
     # What only names things, or belongs to the real robot, changes no result.
-    free = {"name", "description", "seed", "robot.address", "robot.ports", "robot.ports.left", "robot.ports.right"}
+    free = {
+        "name",
+        "description",
+        "seed",
+        "simulation.threads",
+        "robot.address",
+        "robot.ports",
+        "robot.ports.left",
+        "robot.ports.right",
+    }
     unread = [
         path
         for path in flat(values)
