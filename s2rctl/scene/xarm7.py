@@ -1,6 +1,8 @@
 """The xArm7 reach scene: an arm on a table, seen from the side.
 
 The world frame is the robot's base frame: x forward, z up, the foot of ``link_base`` at the origin on the table top.
+With the tool at home at (0.400, 0, 0.228) m, goals lie within ±0.15 m of it: x 0.250…0.550, y ±0.150, z 0.078…0.378 m.
+The camera ``side`` stands at y = -1.35 m and sees the whole arm with the tool anywhere in that box.
 """
 
 import mujoco
