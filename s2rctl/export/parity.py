@@ -134,7 +134,8 @@ def random_inputs(graph: Graph, recorded: Inputs, count: int, generator: np.rand
             found[name] = values
             continue
         low, high = np.min(recorded[name], axis=0), np.max(recorded[name], axis=0)
-        middle, half = (low + high) / 2, (high - low) + 1e-3
+        # A number that never moved while recording (a flag, for one) is tried one unit either way.
+        middle, half = (low + high) / 2, np.where(high > low, high - low, 1.0)
         found[name] = generator.uniform(middle - half, middle + half, (count, *shape)).astype(dtype)
     return found
 

@@ -93,14 +93,17 @@ def collect(
     return env_state, rows, jax.tree.map(jnp.sum, counts)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Collector:
-    """The part of ``Parts`` that ``collect`` is compiled for; compared by identity."""
+    """The part of ``Parts`` that ``collect`` is compiled for."""
 
     env: Any
     settings: ReachSettings
     position: Callable[[Observation], jax.Array]
     noise: float
+
+
+_update = jax.jit(asym_ddpg.update, static_argnums=(1, 2), donate_argnums=0)
 
 
 class Loop:
@@ -109,9 +112,6 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self._collector = Collector(parts.env, parts.settings, parts.position, parts.reach.exploration_noise)
-        self._update = jax.jit(
-            lambda learner, batch: asym_ddpg.update(learner, parts.settings, parts.reach, batch), donate_argnums=0
-        )
 
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
@@ -166,10 +166,50 @@ class Loop:
             batch = parts.replay.sample(
                 np.random.default_rng((parts.seed, updates)), reach.batch, ("image", "position")
             )
-            learner, metrics = self._update(learner, batch)
+            learner, metrics = _update(learner, parts.settings, reach, batch)
             updates += 1
         figures |= {name: float(value) for name, value in metrics.items()}
         after = Snapshot(
             learner, env_state, np.array(chunks, np.int64), np.array(updates, np.int64), parts.replay.position()
         )
         return after, figures
+
+
+class Judged(NamedTuple):
+    """Deterministic first episodes, one entry each."""
+
+    success: Any  # (N,) bool: the goal was met at the last step
+    final_error_m: Any  # (N,) distance from the goal at the last step
+    position_error_m: Any  # (N,) distance of the seen from the true position at the last step but one
+
+
+def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
+    """Play at least one episode per world without exploration, in rounds of all worlds, and keep ``episodes`` of them.
+
+    These are the training worlds with new starts: a first look. The evaluate stage decides.
+    """
+    env, settings = parts.env, parts.settings
+
+    def play(key: jax.Array) -> Judged:
+        def step(carry: Any, _: None) -> tuple[Any, None]:
+            state, over, result = carry
+            seen = state.observation
+            decision = decide(actor, settings, seen.inputs)
+            state, now = env.step(state, decision.action)
+            ended = now.done & ~over
+            distance = jnp.linalg.norm(parts.position(now.last) - now.last.inputs["goal"], axis=-1)
+            missed = jnp.linalg.norm(decision.position - parts.position(seen), axis=-1)
+            found = Judged(now.success, distance, missed)
+            result = jax.tree.map(lambda new, old: jnp.where(ended, new, old), found, result)
+            return (state, over | now.done, result), None
+
+        nothing = jnp.zeros(env.worlds, bool)
+        blank = Judged(nothing, jnp.zeros(env.worlds), jnp.zeros(env.worlds))
+        (_, _, result), _ = jax.lax.scan(step, (env.reset(key), nothing, blank), None, length=env.task.episode_steps)
+        return result
+
+    run = jax.jit(play)
+    first = jax.random.fold_in(jax.random.key(parts.seed), 2)
+    rounds = [run(jax.random.fold_in(first, number)) for number in range(-(-episodes // env.worlds))]
+    found = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves])[:episodes], *rounds)
+    return Judged(*found)

@@ -33,7 +33,7 @@ def test_convolution_refuses_a_kernel_that_is_no_multiple_of_the_stride():
         encoder.init(Convolution(4, 3, 2), jax.random.key(0), 8, 8, 3)
 
 
-@pytest.mark.parametrize(("size", "channels", "latent"), [(84, 3, 100), (32, 4, 64), (48, 3, 16), (128, 4, 8)])
+@pytest.mark.parametrize(("size", "channels", "latent"), [(84, 3, 100), (32, 4, 64)])
 def test_encoder_gives_a_finite_latent_that_depends_on_every_part_of_the_image(size, channels, latent):
     module = Encoder(settings_for(Size(size, size), channels, latent))
     params = encoder.init(module, jax.random.key(0), size, size, channels)

@@ -1,0 +1,81 @@
+"""Stage: DAgger from the two state teachers to the student that sees images."""
+
+from collections import deque
+
+import jax
+
+from s2rctl.core.errors import Interrupted
+from s2rctl.env.build import make_env
+from s2rctl.learning import student
+from s2rctl.learning.checkpoint import Checkpoints
+from s2rctl.learning.distill import Distiller, Snapshot
+from s2rctl.learning.encoder_files import load_encoder
+from s2rctl.learning.metrics_log import MetricsLog
+from s2rctl.learning.policy_files import load_policy, save_policy
+from s2rctl.learning.student import StudentSettings
+from s2rctl.learning.teachers import pick_pilot
+from s2rctl.schema.profile import AlohaProfile
+from s2rctl.stages.protocol import Context, Result
+
+VERSION = 1
+_PANELS = (("action_error",), ("success",), ("switched",))
+_RECENT = 50
+"""Iterations over which the running success rate is counted."""
+
+
+def run(context: Context) -> Result:
+    """Write the student's policy files and training curves; metrics: action error and running success."""
+    profile = context.profile
+    assert isinstance(profile, AlohaProfile)
+    distill = profile.distill
+    settings = student.student_settings(profile.vision.cameras, profile.encoder, distill)
+    context.reporter.start("distill", distill.iterations, "iterations")
+    distiller = Distiller(
+        env=make_env(profile, "insertion", distill.worlds, seed=context.seed),
+        settings=settings,
+        distill=distill,
+        teacher=load_policy(context.inputs["insert"].folder()).act,
+        pilot=pick_pilot(load_policy(context.inputs["pick"].folder())),
+        seed=context.seed,
+    )
+    checkpoints = Checkpoints(context.run_folder / "checkpoints")
+    snapshot = distiller.start(_params(context, settings))
+    if checkpoints.latest() is not None:
+        snapshot = checkpoints.restore(snapshot)
+        context.reporter.note(f"going on at iteration {int(snapshot.iteration)}")
+    recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
+    last: dict[str, float] = {}
+
+    def save(snapshot: Snapshot) -> None:
+        checkpoints.save(int(snapshot.iteration), snapshot)
+
+    with MetricsLog(context.run_folder, int(snapshot.iteration)) as log:
+
+        def record(iteration: int, metrics: dict[str, float]) -> None:
+            recent.append((metrics.pop("episodes"), metrics.pop("successes")))
+            episodes = sum(e for e, _ in recent)
+            if episodes:
+                metrics["success"] = sum(s for _, s in recent) / episodes
+            last.update(metrics)
+            log.record(iteration, metrics)
+            context.reporter.update(iteration, metrics)
+
+        snapshot = distiller.run(snapshot, save, record, context.interrupt)
+        if int(snapshot.iteration) < distill.iterations:
+            raise Interrupted(
+                f"stopped after iteration {int(snapshot.iteration)} of {distill.iterations}; progress is saved",
+                "run the same command again to go on",
+            )
+        files = log.files(_PANELS)
+    files |= save_policy(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.params)
+    summary = {"action_error": last.get("action_error"), "training_success": last.get("success")}
+    context.reporter.finish(", ".join(f"{name} {value:.3g}" for name, value in summary.items() if value is not None))
+    samples = distill.iterations * distill.steps * distill.worlds
+    return Result(files, {"iterations": distill.iterations, "samples": samples, **summary})
+
+
+def _params(context: Context, settings: StudentSettings) -> student.Params:
+    """Return a student with the pretrained encoder and a fresh head."""
+    fresh = student.init(jax.random.key(context.seed), settings)
+    pretrained = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
+    return {**fresh, "encoder": pretrained["encoder"]}

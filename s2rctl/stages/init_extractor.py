@@ -1,0 +1,64 @@
+"""Stage: the reach policy's feature extractor, initialised by regressing the tool position from randomised renders."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.env.build import make_env
+from s2rctl.learning import pretrain, pretrain_targets
+from s2rctl.learning.encoder import Size, settings_for
+from s2rctl.learning.encoder_files import save_encoder
+from s2rctl.learning.preprocess import camera_from
+from s2rctl.schema.profile import ReachProfile
+from s2rctl.stages.protocol import Context, Result
+from s2rctl.tasks.protocol import World
+
+VERSION = 1
+STROKE = 12
+"""Vector steps that a random direction is kept: at full speed an arm crosses the workspace."""
+
+
+def run(context: Context) -> Result:
+    """Write encoder.safetensors and encoder.json; metrics: held-out position error in mm.
+
+    The variant ``plain`` starts from random weights, as does a budget of no images.
+    """
+    profile = context.profile
+    assert isinstance(profile, ReachProfile)
+    camera = camera_from(profile.vision.cameras[0])
+    budget, reporter = profile.extractor, context.reporter
+    settings = settings_for(Size(camera.height, camera.width), camera.channels, budget.latent)
+    if budget.images == 0 or profile.reach.variant == "plain":
+        reporter.start("init-extractor", 0, "images")
+        params = pretrain.random_params(context.seed, settings, 3)
+        reporter.finish("random weights: the variant is plain, or extractor.images is 0")
+        return Result(save_encoder(context.run_folder, settings, params), {"images": 0})
+
+    worlds = pretrain.worlds_for(budget.images, 1, profile.reach.episode_steps)
+    env = make_env(profile, "reach", worlds, seed=context.seed)
+    place = pretrain_targets.workspace(env.task)
+
+    def drive(key: jax.Array, world: World, step: jax.Array) -> jax.Array:
+        stroke = jax.random.fold_in(jax.random.key(context.seed), step // STROKE)
+        direction = jax.random.uniform(stroke, (worlds, 3), minval=-1.0, maxval=1.0)
+        return jnp.clip(direction + 0.3 * jax.random.normal(key, (worlds, 3)), -1.0, 1.0)
+
+    reporter.start("init-extractor: rendering", budget.images, "images")
+    data = pretrain.collect(
+        env,
+        drive,
+        pretrain_targets.reach(place),
+        (camera,),
+        budget.images,
+        context.seed,
+        reporter,
+        context.interrupt,
+    )
+    reporter.finish(f"{len(data.targets)} images of {worlds} worlds")
+    reporter.start("init-extractor: training", budget.passes * int(np.sum(~data.held_out)), "images")
+    result = pretrain.fit(data, camera, settings, budget, context.seed, reporter, context.interrupt)
+    error = 1e3 * place.spread_m * np.linalg.norm(result.error, axis=1)
+    p50, p95 = (round(float(value), 2) for value in np.percentile(error, [50, 95]))
+    reporter.finish(f"held-out position error {p50:.1f} mm median, {p95:.1f} mm at 95 %")
+    metrics = {"images": len(data.targets), "position_error_mm_median": p50, "position_error_mm_p95": p95}
+    return Result(save_encoder(context.run_folder, settings, result.params), metrics)

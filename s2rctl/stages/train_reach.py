@@ -1,0 +1,102 @@
+"""Stage: asymmetric DDPG for reaching from one camera."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+
+from s2rctl.core.atomic import write_atomic
+from s2rctl.core.errors import Interrupted
+from s2rctl.env.build import make_env
+from s2rctl.evaluation.statistics import format_rate, wilson
+from s2rctl.learning import asym_ddpg, pretrain_targets, reach_loop
+from s2rctl.learning.checkpoint import Checkpoints
+from s2rctl.learning.encoder_files import load_encoder
+from s2rctl.learning.metrics_log import MetricsLog
+from s2rctl.learning.policy_files import save_policy
+from s2rctl.learning.reach_loop import Loop, Parts, Snapshot
+from s2rctl.learning.reach_networks import ReachSettings, reach_settings
+from s2rctl.schema.profile import ReachProfile
+from s2rctl.stages.protocol import Context, Result
+from s2rctl.tasks.protocol import Observation
+
+VERSION = 1
+_PANELS = (("reward",), ("success",), ("position_error_mm",), ("critic_loss", "actor_loss"))
+
+
+def run(context: Context) -> Result:
+    """Write the policy files and training curves; metrics: success and final distance of deterministic episodes."""
+    profile = context.profile
+    assert isinstance(profile, ReachProfile)
+    reach = profile.reach
+    context.reporter.start("train-reach", reach.steps, "steps")
+    env = make_env(profile, "reach", reach.worlds, seed=context.seed)
+    place = pretrain_targets.workspace(env.task)
+    settings = reach_settings(profile.vision.cameras[0], profile.extractor, reach, *place)
+    replay = reach_loop.make_replay(env, settings, reach, context.run_folder / "replay")
+    loop = Loop(Parts(env, settings, reach, tool_position, replay, context.seed))
+    checkpoints = Checkpoints(context.run_folder / "checkpoints")
+    snapshot = loop.start(_learner(context, settings))
+    if checkpoints.latest() is not None:
+        snapshot = checkpoints.restore(snapshot)
+        replay.move_to(snapshot.replay)
+        context.reporter.note(f"going on at step {loop.env_steps(snapshot)}")
+
+    def save(snapshot: Snapshot) -> None:
+        checkpoints.save(int(snapshot.chunks), snapshot)
+
+    with MetricsLog(context.run_folder, loop.env_steps(snapshot)) as log:
+
+        def record(steps: int, metrics: dict[str, float]) -> None:
+            episodes, successes = metrics.pop("episodes"), metrics.pop("successes")
+            if episodes:
+                metrics["success"] = successes / episodes
+            log.record(steps, metrics)
+            context.reporter.update(steps, metrics)
+
+        snapshot = loop.run(snapshot, save, record, context.interrupt)
+        if int(snapshot.chunks) < loop.total_chunks():
+            raise Interrupted(
+                f"stopped after {loop.env_steps(snapshot)} of {reach.steps} steps; progress is saved",
+                "run the same command again to go on",
+            )
+        files = log.files(_PANELS)
+    files |= save_policy(context.run_folder, "reach", settings.model_dump(mode="json"), snapshot.learner.actor)
+    judged = reach_loop.judge(loop.parts, snapshot.learner.actor, profile.evaluate.gate.episodes)
+    metrics = _figures(judged, loop.env_steps(snapshot))
+    write_atomic(context.run_folder / "episodes.json", json.dumps(metrics, indent=2).encode())
+    files["episodes.json"] = context.run_folder / "episodes.json"
+    shutil.rmtree(context.run_folder / "replay", ignore_errors=True)
+    context.reporter.finish(f"success {metrics['text']}, final error {metrics['final_error_mm_median']:.0f} mm median")
+    return Result(files, metrics)
+
+
+def tool_position(observation: Observation) -> jax.Array:
+    """Return the true tool position (B, 3) m: the critic's observation of the reach task begins with it."""
+    return observation.critic[:, :3]
+
+
+def _learner(context: Context, settings: ReachSettings) -> asym_ddpg.Learner:
+    profile = context.profile
+    assert isinstance(profile, ReachProfile)
+    extractor = None
+    if profile.reach.variant == "best":
+        extractor = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
+    return asym_ddpg.init(jax.random.key(context.seed), settings, profile.reach, extractor)
+
+
+def _figures(judged: reach_loop.Judged, steps: int) -> dict[str, float | int | str]:
+    episodes, successes = len(judged.success), int(judged.success.sum())
+    low, high = wilson(successes, episodes)
+    return {
+        "steps": steps,
+        "episodes": episodes,
+        "successes": successes,
+        "success_rate": round(successes / episodes, 4),
+        "wilson_low": round(low, 4),
+        "wilson_high": round(high, 4),
+        "text": format_rate(successes, episodes),
+        "final_error_mm_median": round(float(np.median(judged.final_error_m)) * 1e3, 2),
+        "position_error_mm_median": round(float(np.median(judged.position_error_m)) * 1e3, 2),
+    }

@@ -1,0 +1,166 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2rctl.core.interrupt import Interrupt
+from s2rctl.learning import asym_ddpg, reach_loop, reach_networks
+from s2rctl.learning.checkpoint import Checkpoints
+from s2rctl.learning.encoder import Size, settings_for
+from s2rctl.learning.preprocess import Camera
+from s2rctl.learning.reach_loop import Loop, Parts
+from s2rctl.learning.reach_networks import ReachSettings
+from s2rctl.schema.learning import Reach
+from tests.learning.toy_reach import SIZE, ToyReach
+
+SETTINGS = ReachSettings(
+    camera=Camera(name="side", width=SIZE, height=SIZE),
+    encoder=settings_for(Size(SIZE, SIZE), 3, 32),
+    hidden=(64, 64),
+    action_scale_m=0.25,
+    centre_m=(0.0, 0.0, 0.0),
+    spread_m=0.6,
+)
+REACH = Reach(
+    worlds=16,
+    steps=6_000,
+    replay=6_000,
+    warmup=500,
+    batch=128,
+    updates_per_step=1.0,
+    discount=0.9,
+    actor_learning_rate=2e-3,
+    critic_learning_rate=2e-3,
+    action_l2=0.01,
+    hidden=(64, 64),
+)
+
+
+def batch(count=32, **changes):
+    generator = np.random.default_rng(0)
+    found = {
+        "image": generator.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8),
+        "next_image": generator.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8),
+        "reward": generator.normal(size=count).astype(np.float32),
+        "terminated": np.zeros(count, np.float32),
+        "valid": np.ones(count, np.float32),
+    }
+    for name in ("position", "next_position", "goal", "action"):
+        found[name] = generator.uniform(-1, 1, (count, 3)).astype(np.float32)
+    return {name: jnp.asarray(value) for name, value in (found | changes).items()}
+
+
+@pytest.fixture(scope="module")
+def learner():
+    return asym_ddpg.init(jax.random.key(0), SETTINGS, REACH)
+
+
+def test_critic_loss_is_the_bellman_error_with_target_networks(learner):
+    data = batch()
+    seen = reach_networks.decide(learner.target_actor, SETTINGS, {"rgb_side": data["next_image"], "goal": data["goal"]})
+    future = reach_networks.value(learner.target_critic, SETTINGS, data["next_position"], data["goal"], seen.action)
+    now = reach_networks.value(learner.critic, SETTINGS, data["position"], data["goal"], data["action"])
+    expected = np.mean((np.asarray(now) - (np.asarray(data["reward"]) + 0.9 * np.asarray(future))) ** 2)
+    np.testing.assert_allclose(
+        asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, data), expected, rtol=1e-5
+    )
+
+
+def test_terminated_transitions_are_not_bootstrapped_and_invalid_ones_do_not_count(learner):
+    ended = batch(terminated=jnp.ones(32))
+    other_future = ended | {"next_position": ended["next_position"] + 1, "next_image": ended["image"]}
+    first, second = (asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, b) for b in (ended, other_future))
+    np.testing.assert_allclose(first, second)
+    half = jnp.arange(32) < 16
+    spoiled = batch(valid=half.astype(jnp.float32))
+    spoiled["reward"] = jnp.where(half, spoiled["reward"], 1e6)
+    assert asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, spoiled) < 100
+
+
+def test_bottleneck_weight_adds_the_position_error_and_plain_has_none(learner):
+    def loss(**changes):
+        reach = REACH.model_copy(update=changes)
+        return asym_ddpg.actor_loss(learner.actor, learner.critic, SETTINGS, reach, batch())
+
+    (without, parts), (once, _), (thrice, _) = (loss(bottleneck=weight) for weight in (0.0, 1.0, 3.0))
+    miss = (parts["position_error_mm"] / 600) ** 2 / 3
+    np.testing.assert_allclose(once - without, miss, rtol=1e-3)
+    np.testing.assert_allclose(thrice - without, 3 * miss, rtol=1e-3)
+    np.testing.assert_allclose(loss(variant="plain", bottleneck=3.0)[0], without, rtol=1e-6)
+
+
+def test_the_gradient_of_the_critic_reaches_the_extractor_without_a_bottleneck(learner):
+    plain = REACH.model_copy(update={"variant": "plain"})
+    gradient = jax.grad(lambda a: asym_ddpg.actor_loss(a, learner.critic, SETTINGS, plain, batch())[0])(learner.actor)
+    assert jnp.any(gradient["extractor"]["conv_0"]["Dense_0"]["kernel"] != 0)
+
+
+def test_targets_move_by_the_polyak_share(learner):
+    after, _ = asym_ddpg.update(learner, SETTINGS, REACH, batch())
+    for new, old, target in zip(
+        *(jax.tree.leaves(tree) for tree in (after.critic, learner.target_critic, after.target_critic)), strict=True
+    ):
+        np.testing.assert_allclose(target, 0.95 * old + 0.05 * new, atol=1e-6)
+
+
+def test_exploration_is_bounded_and_as_random_as_asked():
+    action = jnp.full((4000, 3), 0.5)
+    quiet = asym_ddpg.explore(jax.random.key(0), action, 0.0, jnp.float32(0.0))
+    np.testing.assert_array_equal(quiet, action)
+    wild = asym_ddpg.explore(jax.random.key(0), action, 0.0, jnp.float32(0.3))
+    assert 0.26 < float(jnp.mean(jnp.any(wild != action, axis=1))) < 0.34
+    noisy = asym_ddpg.explore(jax.random.key(0), action, 5.0, jnp.float32(0.0))
+    assert jnp.max(jnp.abs(noisy)) <= 1.0
+
+
+ENV = ToyReach(REACH.worlds)
+
+
+def tool_position(observation):
+    return observation.critic
+
+
+def make_loop(reach, folder=None):
+    replay = reach_loop.make_replay(ENV, SETTINGS, reach, folder)
+    return Loop(Parts(ENV, SETTINGS, reach, tool_position, replay, seed=3))
+
+
+def test_it_learns_to_reach_from_images():
+    loop = make_loop(REACH)
+    start = asym_ddpg.init(jax.random.key(1), SETTINGS, REACH)
+    before = reach_loop.judge(loop.parts, start.actor, 64)
+    figures = []
+    snapshot = loop.run(loop.start(start), lambda s: None, lambda n, m: figures.append(m), Interrupt())
+    after = reach_loop.judge(loop.parts, snapshot.learner.actor, 64)
+    assert len(after.success) == 64
+    assert np.median(before.final_error_m) > 0.6
+    assert np.median(after.final_error_m) < 0.35, (np.median(after.final_error_m), figures[-1])
+    assert figures[-1]["position_error_mm"] < 0.5 * figures[8]["position_error_mm"]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    reach = REACH.model_copy(update={"steps": 16 * 8 * 6, "warmup": 128, "updates_per_step": 0.5})
+
+    def start(loop):
+        return loop.start(asym_ddpg.init(jax.random.key(1), SETTINGS, reach))
+
+    whole = make_loop(reach)
+    expected = whole.run(start(whole), lambda s: None, lambda n, m: None, Interrupt())
+
+    first, flag = make_loop(reach, tmp_path / "replay"), Interrupt()
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+
+    def stop_in_the_middle(steps, metrics):
+        flag.requested = steps >= 16 * 8 * 3
+
+    halted = first.run(start(first), lambda s: checkpoints.save(int(s.chunks), s), stop_in_the_middle, flag)
+    assert int(halted.chunks) == 3
+    del first, halted
+
+    second = make_loop(reach, tmp_path / "replay")
+    snapshot = checkpoints.restore(start(second))
+    second.parts.replay.move_to(snapshot.replay)
+    resumed = second.run(snapshot, lambda s: None, lambda n, m: None, Interrupt())
+    assert int(resumed.updates) == int(expected.updates) > 0
+    for one, other in zip(jax.tree.leaves(resumed.learner), jax.tree.leaves(expected.learner), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)

@@ -1,0 +1,60 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2rctl.learning import student
+from s2rctl.learning.policy_files import load_policy, save_policy
+from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.schema.simulation import CameraSettings
+from tests.learning.toy_insertion import SIZE, ToyInsertion
+
+CAMERAS = tuple(
+    CameraSettings(name=f"wrist_cam_{side}", width=SIZE, height=SIZE, depth=True) for side in ("left", "right")
+)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    settings = student.student_settings(CAMERAS, Encoder(latent=8), Distill(network=(16,)))
+    return settings, student.init(jax.random.key(0), settings)
+
+
+@pytest.fixture(scope="module")
+def observation():
+    return ToyInsertion(3).reset(jax.random.key(0)).observation
+
+
+def test_an_untrained_student_hardly_moves(parts, observation):
+    settings, params = parts
+    action = student.mean(params, settings, observation.inputs)
+    assert action.shape == (3, 14) and jnp.max(jnp.abs(action)) < 0.2
+
+
+def test_inputs_are_the_raw_tensors_of_the_contract(parts, observation):
+    settings, _ = parts
+    shapes = student.raw_shapes(settings)
+    assert list(shapes) == [
+        "rgb_wrist_cam_left",
+        "depth_wrist_cam_left",
+        "rgb_wrist_cam_right",
+        "depth_wrist_cam_right",
+        "joint_pos",
+        "joint_target",
+        "switched",
+    ]
+    for name, (shape, dtype) in shapes.items():
+        assert observation.inputs[name].shape[1:] == shape and observation.inputs[name].dtype == dtype
+
+
+def test_it_uses_only_the_deployed_inputs(parts, observation):
+    settings, params = parts
+    poisoned = observation._replace(actor=jnp.nan * observation.actor, critic=jnp.nan * observation.critic)
+    assert jnp.all(jnp.isfinite(student.mean(params, settings, poisoned.inputs)))
+
+
+def test_files_give_back_the_same_policy(parts, observation, tmp_path):
+    settings, params = parts
+    save_policy(tmp_path, "student", settings.model_dump(mode="json"), params)
+    policy = load_policy(tmp_path)
+    np.testing.assert_array_equal(policy.act(observation), student.mean(params, settings, observation.inputs))
