@@ -3,6 +3,8 @@
 It draws one world after the other on the host, hundreds of times slower than the ray caster.
 """
 
+import atexit
+import copy
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from s2rctl.core.spatial import from_rotation_vector
 from s2rctl.render.layout import DRAWN_GROUPS, camera_ids
 from s2rctl.render.look import model_look
 from s2rctl.render.protocol import Appearance, Frames
+from s2rctl.render.worker import Worker
 from s2rctl.scene.poses import Poses
 
 
@@ -51,8 +54,6 @@ class GlRenderer:
     """``mujoco.Renderer`` over worlds, through a host callback; the context is made at the first frame."""
 
     def __init__(self, model: Any, cameras: Sequence[str], width: int, height: int, *, shadows: bool = False) -> None:
-        import copy
-
         self.cameras = tuple(cameras)
         self.width = width
         self.height = height
@@ -61,6 +62,8 @@ class GlRenderer:
         self._model = copy.deepcopy(model)
         self._shadows = shadows
         self._painter: _Painter | None = None
+        # a context belongs to the thread that made it, and JAX calls back from any of its threads
+        self._thread = Worker("gl")
 
     def appearance(self, worlds: int) -> Appearance:
         """Return the model's own look, repeated for ``worlds`` worlds."""
@@ -69,18 +72,28 @@ class GlRenderer:
     def render(self, poses: Poses, appearance: Appearance) -> Frames:
         """Return the frames of all worlds."""
         shape = (poses.geom_xpos.shape[0], len(self.cameras), self.height, self.width)
-        result = Frames(jax.ShapeDtypeStruct((*shape, 3), jnp.uint8), jax.ShapeDtypeStruct(shape, jnp.float32))
-        frames: Frames = jax.pure_callback(self._draw, result, poses, appearance, vmap_method="sequential")
-        return frames
+        rgb, depth = jax.ShapeDtypeStruct((*shape, 3), jnp.uint8), jax.ShapeDtypeStruct(shape, jnp.float32)
+        frames = jax.pure_callback(self._call, (rgb, depth), poses, appearance, vmap_method="sequential")
+        return Frames(*frames)
 
-    def _draw(self, poses: Poses, appearance: Appearance) -> Frames:
+    def close(self) -> None:
+        """Free the OpenGL context; the next frame makes a new one."""
+        if self._painter is not None:
+            self._thread.call(self._painter.close)
+            self._painter = None
+
+    def _call(self, poses: Any, appearance: Any) -> Any:
+        host_poses = Poses(*map(np.asarray, poses))  # type: ignore[arg-type]
+        host_look = Appearance(*map(np.asarray, appearance))  # type: ignore[arg-type]
+        return self._thread.call(self._draw, host_poses, host_look)
+
+    def _draw(self, poses: Any, look: Any) -> Any:
         if self._painter is None:
             self._painter = _Painter(self._model, self._ids, self.width, self.height, self._shadows)
-        host_poses = Poses(*(np.asarray(leaf) for leaf in poses))
-        host_look = Appearance(*(np.asarray(leaf) for leaf in appearance))
-        frames = [self._painter.world(host_poses, host_look, world) for world in range(host_poses.geom_xpos.shape[0])]
+            atexit.register(self.close)
+        frames = [self._painter.world(poses, look, world) for world in range(poses.geom_xpos.shape[0])]
         rgb, depth = zip(*frames, strict=True)
-        return Frames(np.stack(rgb), np.stack(depth))  # type: ignore[arg-type]
+        return np.stack(rgb), np.stack(depth)
 
 
 class _Painter:
@@ -102,16 +115,21 @@ class _Painter:
             model.vis.headlight.active, model.vis.headlight.diffuse[:] = 1, 0
         model.vis.headlight.specular[:] = 0
         model.light_ambient[:] = 0
+        model.vis.quality.offsamples = 0  # one sample per pixel, as the other renderers take
         self._renderer = open_renderer(model, width, height)
 
-    def world(self, poses: Poses, look: Appearance, world: int) -> tuple[np.ndarray, np.ndarray]:
+    def close(self) -> None:
+        """Free the context."""
+        self._renderer.close()
+
+    def world(self, poses: Any, look: Any, world: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rgb (C, H, W, 3) uint8 and depth (C, H, W) float32 of one world."""
         self._dress(look, world)
         self._place(poses, look, world)
         images = [self._camera(int(camera)) for camera in self._cameras]
         return np.stack([rgb for rgb, _ in images]), np.stack([depth for _, depth in images])
 
-    def _dress(self, look: Appearance, world: int) -> None:
+    def _dress(self, look: Any, world: int) -> None:
         model = self._model
         rgba = np.array(look.geom_rgba[world])
         # MuJoCo takes exactly this colour for "not given" and would draw the material's instead
@@ -125,7 +143,7 @@ class _Painter:
         zoom = np.tan(np.deg2rad(self._fovy) / 2) / np.tan(np.deg2rad(model.cam_fovy) / 2)
         model.cam_intrinsic[:, :2] = self._intrinsic[:, :2] * zoom[:, None]
 
-    def _place(self, poses: Poses, look: Appearance, world: int) -> None:
+    def _place(self, poses: Any, look: Any, world: int) -> None:
         data = self._data
         data.geom_xpos[:] = poses.geom_xpos[world]
         data.geom_xmat[:] = poses.geom_xmat[world].reshape(-1, 9)

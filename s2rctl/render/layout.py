@@ -18,7 +18,7 @@ GROUP_LIMIT = 32
 
 @dataclass(frozen=True)
 class Group:
-    """Up to 32 drawn geoms of one shape; their ids in a hit are ``first``, ``first + 1`` …"""
+    """Up to 32 drawn geoms of one shape; their ids in a hit are ``first`` and those after it."""
 
     shape: Shape
     geoms: np.ndarray  # (n,) geom ids of the model
@@ -138,6 +138,7 @@ def _lights(model: mujoco.MjModel) -> tuple[Light, ...]:
         if not model.light_active[index]:
             continue
         spot = model.light_type[index] == mujoco.mjtLightType.mjLIGHT_SPOT
+        constant, linear, quadratic = (float(value) for value in model.light_attenuation[index])
         cutoff = np.cos(np.deg2rad(min(float(model.light_cutoff[index]), 180.0)))
         found.append(
             Light(
@@ -145,7 +146,7 @@ def _lights(model: mujoco.MjModel) -> tuple[Light, ...]:
                 bool(model.light_type[index] == mujoco.mjtLightType.mjLIGHT_DIRECTIONAL),
                 float(cutoff) if spot else -1.0,
                 float(model.light_exponent[index]) if spot else 0.0,
-                tuple(float(value) for value in model.light_attenuation[index]),
+                (constant, linear, quadratic),
                 bool(model.light_castshadow[index]),
             )
         )

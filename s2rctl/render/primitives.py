@@ -159,7 +159,7 @@ def _cylinder(origin: Components, ray: Components, half: jax.Array) -> jax.Array
 
 
 def _capsule(origin: Components, ray: Components, half: jax.Array) -> jax.Array:
-    """The ray enters through the side, or through the ball at the end beyond which it meets the tube."""
+    """Enter through the side, or through the ball at the end beyond which the ray meets the tube."""
     (ox, oy, oz), (dx, dy, dz) = origin, ray
     closest, square, _ = _tube(origin, ray)
     side = closest - jnp.sqrt(jnp.maximum(square, 0.0))

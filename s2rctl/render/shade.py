@@ -1,4 +1,4 @@
-"""Lambert shading: colour * (ambient + sum of diffuse light * incidence), clipped, as MuJoCo's OpenGL renderer draws it."""
+"""Lambert shading as MuJoCo's OpenGL renderer draws it: colour * (ambient + sum of diffuse light * incidence)."""
 
 from functools import partial
 

@@ -39,9 +39,8 @@ def trace(
         packed = (lax.bitcast_convert_type(t, jnp.int32) & ~low) | index
         return jnp.where(t > layout.near, jnp.minimum(best, packed), best)
 
-    return visit(
-        layout.groups, lambda group, place: words[place], nearer, jnp.full(x.shape, nothing(layout), jnp.int32)
-    )
+    empty = jnp.full(x.shape, nothing(layout), jnp.int32)
+    return visit(layout.groups, lambda group, place: words[place], nearer, empty)
 
 
 def unpack(layout: Layout, hits: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -75,7 +75,7 @@ class Row:
         return self.values[start : start + 3]
 
     def beam(self, light: int) -> jax.Array:
-        """Unit direction (3,) in which a light shines, in the geom's frame."""
+        """Direction (3,), unit, in which a light shines, in the geom's frame."""
         start = 20 + 3 * (2 * self.lights + light)
         return self.values[start : start + 3]
 
