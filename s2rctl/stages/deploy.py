@@ -64,7 +64,7 @@ def run_rehearsal(context: Context) -> Result:
     policy = load_policy(context)
     clock: Clock = RealClock() if settings.realtime else VirtualClock()
     faults = Faults(latency_s=settings.latency_s, frame_drop=settings.frame_drop)
-    stand = make_stand(context.profile, clock, faults, context.seed)
+    stand = make_stand(context.profile, clock, faults)
     rig = make_rig(context.profile, policy, stand.twin, stand.twin.cameras, clock)
     episodes, timings, files = [], Timings(), {}
     film: list[tuple[np.ndarray, list[np.ndarray]]] = []

@@ -16,8 +16,9 @@ from s2rctl.core.clock import Clock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.twin import Twin
-from s2rctl.env.build import make_env
-from s2rctl.env.vec_env import VecEnv
+from s2rctl.env.build import make_images, make_model, make_task
+from s2rctl.env.images import Images
+from s2rctl.env.randomise import draw_params, model_edits
 from s2rctl.robots import ROBOTS
 from s2rctl.scene.poses import Poses
 from s2rctl.scene.signals import SignalReader
@@ -38,19 +39,20 @@ class Verdict:
 
 
 class Judge:
-    """Follows an episode with the task's own functions; ``goal`` is the task's goal, where it has one."""
+    """Follows an episode with the task's own functions; every episode has its own draw of the task's quantities."""
 
-    def __init__(self, task: Task, model: mujoco.MjModel, params: Params) -> None:
-        self._task = task
+    def __init__(self, task: Task, model: mujoco.MjModel) -> None:
+        self._task, self._model = task, model
         reader: SignalReader[Any] = SignalReader(model, task.signals)
 
-        def advance(state: Any, before: Any, after: Any, action: jax.Array) -> Any:
+        def advance(state: Any, params: Params, before: Any, after: Any, action: jax.Array) -> Any:
             world = World(reader.read(before[0]), before[1], state, params)
             _, moved = task.target(world, action)
             return task.advance(World(reader.read(after[0]), after[1], moved, params), action)
 
         self._advance = jax.jit(advance)
-        self._reset = jax.jit(lambda key: task.reset(key, params))
+        self._reset = jax.jit(task.reset)
+        self._params: Params = {}
         self._state: Any = None
         self._outcome: Any = None
         self._last: tuple[np.ndarray, np.ndarray] | None = None
@@ -69,9 +71,18 @@ class Judge:
 
     def start(self, seed: int) -> PlantStart:
         """Draw an episode and return where its body begins."""
-        start = self._reset(jax.random.key(seed))
+        quantities_key, start_key = jax.random.split(jax.random.key(seed))
+        drawn = draw_params(self._task.randomised, quantities_key, 1)
+        edits = model_edits(self._model, self._task.randomised, drawn)
+        self._params = {name: value[0] for name, value in drawn.items()}
+        start = self._reset(start_key, self._params)
         self._state, self._outcome, self._last, self.steps = start.state, None, None, 0
-        return PlantStart(np.asarray(start.qpos, float), np.asarray(start.qvel, float), np.asarray(start.ctrl, float))
+        return PlantStart(
+            np.asarray(start.qpos, float),
+            np.asarray(start.qvel, float),
+            np.asarray(start.ctrl, float),
+            {name: np.asarray(rows)[0] for name, rows in edits.items()},
+        )
 
     def watch(self, data: mujoco.MjData, action: np.ndarray) -> bool:
         """Judge the body after a control step (called once before the first, with any action); return whether it ended.
@@ -82,7 +93,7 @@ class Judge:
         before, self._last = self._last, now
         if before is None:
             return False
-        self._outcome = self._advance(self._state, before, now, jnp.asarray(action, jnp.float32))
+        self._outcome = self._advance(self._state, self._params, before, now, jnp.asarray(action, jnp.float32))
         self._state = self._outcome.state
         self.steps += 1
         return bool(self._outcome.done) or self.steps >= self._task.episode_steps
@@ -101,11 +112,9 @@ class Judge:
 class Eyes:
     """Renders the policy cameras of one world, with one look per episode, as training did."""
 
-    def __init__(self, env: VecEnv) -> None:
-        images = env.images
-        if images is None:
-            raise ValueError("the environment was built without cameras")
+    def __init__(self, images: Images) -> None:
         self.cameras = tuple(camera.name for camera in images.cameras)
+        self._images = images
         self._draw = jax.jit(lambda key: images.draw(key, 1))
         self._take = jax.jit(images.take)
         self.reset(0)
@@ -138,10 +147,15 @@ class Stand:
         self.judge.watch(self.twin.plant.data, np.zeros(1))
 
 
-def make_stand(profile: Profile, clock: Clock, faults: Faults, seed: int) -> Stand:
-    """Return the stand of a profile; MuJoCo and renderer are those of the profile's environment with one world."""
-    env = make_env(profile, TASK[profile.system], 1, seed=seed)
-    params = jax.tree.map(lambda leaf: leaf[0], env.params)
-    eyes = Eyes(env)
-    twin = Twin(env.model, ROBOTS.load(profile.robot.name), clock, eyes.cameras, eyes, faults)
-    return Stand(twin, Judge(env.task, env.model, params), eyes)
+def make_stand(profile: Profile, clock: Clock, faults: Faults) -> Stand:
+    """Return the stand of a profile: its scene, cameras and task, compiled and ready to run at the wall's pace."""
+    name = TASK[profile.system]
+    model = make_model(profile, name)
+    task, _ = make_task(profile, name, model)
+    eyes = Eyes(make_images(profile.vision, model, name))
+    twin = Twin(model, ROBOTS.load(profile.robot.name), clock, eyes.cameras, eyes, faults)
+    stand = Stand(twin, Judge(task, model), eyes)
+    stand.begin(0)
+    eyes(twin.plant.poses())
+    stand.judge.watch(twin.plant.data, np.zeros(task.action_size))
+    return stand
