@@ -1,0 +1,184 @@
+"""The loop around PPO: progress, judging from the start, checkpoints, interruption, stopping when good enough."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.core.errors import Interrupted, RunError
+from s2rctl.core.interrupt import Interrupt
+from s2rctl.core.progress import Reporter
+from s2rctl.learning.checkpoint import Checkpoints
+from s2rctl.learning.metrics_log import MetricsLog
+from s2rctl.learning.networks import Params
+from s2rctl.learning.ppo import PpoState, PpoTrainer, Taught
+
+WINDOW = 64
+"""Iterations whose episodes make up the success rate that progress shows."""
+JUDGEMENTS = 8
+"""Evaluations from the start that a whole training is given, besides those that its own success rate asks for."""
+
+Judge = Callable[[Params], tuple[int, int]]
+"""Published parameters -> successes and episodes, deterministic, from the task's own start."""
+Enough = Callable[[int, int], bool]
+"""Successes and episodes -> whether the gate is met with confidence."""
+
+
+class Snapshot(NamedTuple):
+    """What a checkpoint keeps: a pytree."""
+
+    state: PpoState
+    best: Params  # published parameters of the best judgement so far
+    best_count: np.ndarray  # (2,) int64: its successes and episodes; 0 episodes: not judged yet
+    window: np.ndarray  # (WINDOW, 2) int64: successes and episodes of the last iterations
+    judged: np.ndarray  # () int64, iteration of the last judgement
+    seconds: np.ndarray  # () float64, time spent so far, over all attempts
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop and how often to save."""
+
+    checkpoint_interval_s: float
+    stop_early: bool
+    enough: Enough
+    episodes: int  # of the rolling count that asks for a judgement before its turn
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the loop talks to."""
+
+    checkpoints: Checkpoints
+    log: MetricsLog
+    reporter: Reporter
+    interrupt: Interrupt
+    first_step: int  # environment steps before PPO (the warm start's), where the curve goes on
+    first_seconds: float  # and their time
+
+
+def start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None, checkpoints: Checkpoints) -> Snapshot:
+    """Return the newest checkpoint, or the state before the first iteration."""
+    state = trainer.start(key, taught)
+    fresh = Snapshot(
+        state=state,
+        best=trainer.published(state.learner),
+        best_count=np.zeros(2, np.int64),
+        window=np.zeros((WINDOW, 2), np.int64),
+        judged=np.array(-1, np.int64),
+        seconds=np.array(0.0),
+    )
+    if checkpoints.latest() is None:
+        return fresh
+    restored: Snapshot = checkpoints.restore(fresh)
+    return restored
+
+
+def train(trainer: PpoTrainer, snapshot: Snapshot, judge: Judge, limits: Limits, around: Surroundings) -> Snapshot:
+    """Train to the last iteration, or until the judged success is enough; ``best`` is what to publish.
+
+    Saves a checkpoint at every interval and at the end. Raises Interrupted after a checkpoint when asked to stop,
+    RunError when the networks are no longer finite.
+    """
+    saved = time.monotonic()
+    while True:
+        iteration = int(snapshot.state.iteration)
+        if _judgement_is_due(trainer, snapshot, limits):
+            snapshot = _judged(trainer, snapshot, judge, around)
+        if _finished(trainer, snapshot, limits):
+            break
+        if around.interrupt.requested:
+            around.checkpoints.save(iteration, snapshot)
+            raise Interrupted("training was interrupted; its progress is kept", "run the same command again")
+        if time.monotonic() - saved > limits.checkpoint_interval_s:
+            # After the judgement, so that no resumed run judges the same policy twice.
+            around.checkpoints.save(iteration, snapshot)
+            saved = time.monotonic()
+        begun = time.monotonic()
+        state, figures = trainer.iterate(snapshot.state)
+        numbers = {name: float(value) for name, value in jax.device_get(figures).items()}
+        if not np.isfinite(numbers["value_loss"]) or not np.isfinite(numbers["kl"]):
+            raise RunError("training diverged: a loss is not finite", "lower ppo.learning_rate, or start with --fresh")
+        spent = time.monotonic() - begun
+        window = np.roll(snapshot.window, 1, axis=0)
+        window[0] = int(numbers["successes"]), int(numbers["episodes"])
+        snapshot = snapshot._replace(state=state, window=window, seconds=snapshot.seconds + spent)
+        _report(trainer, snapshot, numbers, spent, around)
+    around.checkpoints.save(int(snapshot.state.iteration), snapshot)
+    return snapshot
+
+
+def _judgement_is_due(trainer: PpoTrainer, snapshot: Snapshot, limits: Limits) -> bool:
+    """Return whether to look at the policy from the start: in turn, at the end, or when it seems good enough.
+
+    The rolling count is of exploring episodes, some from the state bank: it may ask for a judgement, never replace it.
+    """
+    iteration, judged = int(snapshot.state.iteration), int(snapshot.judged)
+    if judged == iteration:
+        return False
+    since = iteration - judged
+    if judged < 0 or iteration >= trainer.iterations or since * JUDGEMENTS >= trainer.iterations:
+        return True
+    if not limits.stop_early or since * JUDGEMENTS * 4 < trainer.iterations:
+        return False
+    successes, episodes = _recent(snapshot.window, limits.episodes)
+    return episodes >= limits.episodes and limits.enough(successes, episodes)
+
+
+def _recent(window: np.ndarray, episodes: int) -> tuple[int, int]:
+    """Return successes and episodes of the fewest last iterations that have that many episodes (or of all)."""
+    sums = np.cumsum(window, axis=0)
+    row = min(int(np.searchsorted(sums[:, 1], episodes)), len(sums) - 1)
+    return int(sums[row, 0]), int(sums[row, 1])
+
+
+def _judged(trainer: PpoTrainer, snapshot: Snapshot, judge: Judge, around: Surroundings) -> Snapshot:
+    begun = time.monotonic()
+    published = trainer.published(snapshot.state.learner)
+    successes, episodes = judge(published)
+    seconds = snapshot.seconds + (time.monotonic() - begun)
+    best, best_count = snapshot.best, snapshot.best_count
+    if best_count[1] == 0 or successes * best_count[1] >= best_count[0] * episodes:
+        # A copy: the learner's own buffers may be given away to the next iteration.
+        best, best_count = jax.tree.map(jnp.array, published), np.array([successes, episodes], np.int64)
+    step = around.first_step + int(snapshot.state.iteration) * trainer.steps_per_iteration
+    minutes = (around.first_seconds + float(seconds)) / 60
+    figures = {"successes": successes, "episodes": episodes, "minutes": minutes}
+    around.log.add("evaluation", step, figures)
+    around.reporter.update(_done(trainer, snapshot), {"from_start": successes / episodes})
+    return snapshot._replace(
+        best=best, best_count=best_count, judged=np.array(snapshot.state.iteration, np.int64), seconds=seconds
+    )
+
+
+def _finished(trainer: PpoTrainer, snapshot: Snapshot, limits: Limits) -> bool:
+    if int(snapshot.state.iteration) >= trainer.iterations:
+        return True
+    successes, episodes = (int(n) for n in snapshot.best_count)
+    return limits.stop_early and episodes > 0 and limits.enough(successes, episodes)
+
+
+def _done(trainer: PpoTrainer, snapshot: Snapshot) -> int:
+    return int(snapshot.state.iteration) * trainer.steps_per_iteration
+
+
+def _report(
+    trainer: PpoTrainer, snapshot: Snapshot, numbers: dict[str, float], seconds: float, around: Surroundings
+) -> None:
+    """Log one iteration and say how it goes."""
+    done = _done(trainer, snapshot)
+    successes, episodes = (int(n) for n in snapshot.window.sum(axis=0))
+    rate = trainer.steps_per_iteration / max(seconds, 1e-9)
+    figures: dict[str, Any] = numbers | {
+        "minutes": (around.first_seconds + float(snapshot.seconds)) / 60,
+        "steps_per_second": rate,
+    }
+    around.log.add("ppo", around.first_step + done, figures)
+    shown = {"reward": numbers["reward"], "kl": numbers["kl"]}
+    if episodes:
+        shown |= {"success": successes / episodes, "episodes": float(episodes)}
+    around.reporter.update(done, shown | {"steps_per_second": rate})
