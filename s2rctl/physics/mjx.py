@@ -1,17 +1,22 @@
 """MJX behind the physics protocol: runs on CPU, GPU and TPU (impl "jax") or on NVIDIA through Warp (impl "warp")."""
 
+import contextlib
+import sys
 from importlib.util import find_spec
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import mujoco
-from mujoco import mjx
 
 from s2rctl.core.errors import MissingEnvironmentError
 from s2rctl.physics.edits import complete_edits
 from s2rctl.physics.protocol import ModelEdits, PhysicsState
 from s2rctl.scene.poses import Poses
+
+# Without Warp the import prints a line about it, and standard output is for data.
+with contextlib.redirect_stdout(sys.stderr):
+    from mujoco import mjx
 
 HUGE = 1e4
 """As in the native backend: a coordinate (m, rad) or speed (m/s, rad/s) beyond this means that the world diverged."""
@@ -59,18 +64,18 @@ class MjxPhysics:
 
     def init(self, qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> PhysicsState:
         """Return all worlds at (B, nq), (B, nv), (B, nu), time 0, with all sensors current."""
-        return self._state(self._start(qpos, qvel, ctrl), ctrl)
+        return self._state(self._start(*_floats(qpos, qvel, ctrl)), ctrl)
 
     def step(self, state: PhysicsState, ctrl: jax.Array) -> PhysicsState:
         """Hold ``ctrl`` (B, nu) for one control step and return the new state."""
-        data = self._advance(state.backend, ctrl)
+        data = self._advance(state.backend, *_floats(ctrl))
         return self._state(data, ctrl, safe=True)
 
     def reset(
         self, state: PhysicsState, mask: jax.Array, qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array
     ) -> PhysicsState:
         """Put the worlds of ``mask`` (B,) at the given coordinates as ``init`` would; keep the others."""
-        data = self._merge(mask, self._start(qpos, qvel, ctrl), state.backend)
+        data = self._merge(mask, self._start(*_floats(qpos, qvel, ctrl)), state.backend)
         merged = self._state(data, _where(mask, ctrl, state.ctrl))
         return merged._replace(diverged=jnp.where(mask, merged.diverged, state.diverged))
 
@@ -97,7 +102,7 @@ class MjxPhysics:
         def place(model: Any, qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> Any:
             return mjx.forward(model, self._template.replace(qpos=qpos, qvel=qvel, ctrl=ctrl))
 
-        return self._map(place, *(jnp.asarray(a, jnp.float32) for a in (qpos, qvel, ctrl)))
+        return _strong(self._map(place, qpos, qvel, ctrl))
 
     def _advance_all(self, data: Any, ctrl: jax.Array) -> Any:
         """Step all worlds through all substeps and bring position and velocity sensors to the new state."""
@@ -111,7 +116,7 @@ class MjxPhysics:
             data = mjx.sensor_pos(model, data)
             return mjx.sensor_vel(model, mjx.com_vel(model, data))
 
-        return self._map(advance, data, jnp.asarray(ctrl, jnp.float32))
+        return _strong(self._map(advance, data, ctrl))
 
     def _state(self, data: Any, ctrl: jax.Array, *, safe: bool = False) -> PhysicsState:
         """Return the named fields of ``data``; with ``safe``, diverged worlds first go to the default state."""
@@ -129,6 +134,16 @@ class MjxPhysics:
         """Return the data of ``new`` where ``mask`` (B,), else of ``old``."""
         # ``Data.where`` knows which of Warp's leaves (the contact arrays) are shared by all worlds.
         return jax.vmap(lambda chosen, n, o: o.where(chosen, n))(mask, new, old)
+
+
+def _floats(*arrays: jax.Array) -> list[jax.Array]:
+    """Return the arrays as float32, never weakly typed."""
+    return [jnp.asarray(array, jnp.float32) for array in arrays]
+
+
+def _strong(data: Any) -> Any:
+    """Fix the types of all leaves, so that a step compiled for one state serves every other."""
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), data)
 
 
 def _where(mask: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ MJCF = """
       <joint name="hinge" type="hinge" axis="1 0 0" damping="0.01"/>
       <geom name="rod" type="capsule" size="0.01" fromto="0 0 0 0 0 -0.2" mass="0.1" contype="0" conaffinity="0"/>
     </body>
-    <body name="box" pos="0 0 0.04">
+    <body name="box" pos="0 0 0.0399">
       <freejoint/>
       <geom name="box" type="box" size="0.04 0.04 0.04" mass="0.2" rgba="0.9 0.1 0.1 1" contype="3" conaffinity="3"/>
     </body>
