@@ -1,0 +1,63 @@
+"""Experts act in their real environments, with the full delays: few worlds, whole episodes."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.experts import EXPERTS
+from s2rctl.physics.native import NativePhysics
+from s2rctl.scene import SCENES
+from s2rctl.scene.signals import quantities
+from s2rctl.schema.simulation import Delays
+from s2rctl.tasks import TASKS
+from s2rctl.tasks.protocol import TaskSettings, World
+
+DELAYS = Delays(joint_action=(0.83, 0.104, 0.02, 0.014), gripper_action=(1, 1, 1, 1))
+
+
+def first_episodes(name: str, worlds: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Success at the end of each world's first episode, and all actions (T, B, n)."""
+    model = SCENES.load(name)(0.005)
+    task = TASKS.load(name)(TaskSettings(model=model, episode_steps=steps))
+    build = lambda edits: NativePhysics(model, worlds, substeps=10, edits=edits)  # noqa: E731
+    env = VecEnv(task, model, build, worlds, key=jax.random.key(0), delays=DELAYS)
+    act: Callable = jax.vmap(EXPERTS.load(name)(model))
+
+    @jax.jit
+    def roll(key: jax.Array) -> tuple[jax.Array, ...]:
+        def step(state, _):  # type: ignore[no-untyped-def]
+            action = act(env.world(state))
+            state, step = env.step(state, action)
+            return state, (step.done, step.success, action)
+
+        return jax.lax.scan(step, env.reset(key), None, length=steps)[1]
+
+    done, success, action = (np.asarray(a) for a in roll(jax.random.key(1)))
+    assert done.any(0).all()
+    return success[done.argmax(0), np.arange(worlds)], action
+
+
+@pytest.mark.parametrize(("name", "worlds", "steps"), [("pick", 16, 160), ("insertion", 8, 160), ("reach", 16, 40)])
+def test_expert_succeeds_from_home_under_full_delay(name: str, worlds: int, steps: int) -> None:
+    success, action = first_episodes(name, worlds, steps)
+    assert success.sum() >= worlds - 1
+    assert np.isfinite(action).all() and np.abs(action).max() <= 1 + 1e-5
+
+
+def test_every_expert_labels_any_state_with_a_finite_action() -> None:
+    for name in EXPERTS.rows:
+        model = SCENES.load(name)(0.005)
+        task = TASKS.load(name)(TaskSettings(model=model, episode_steps=10))
+        rng = np.random.default_rng(0)
+        params = {q.name: jnp.full(50, q.high) for q in task.randomised}
+        start = jax.vmap(task.reset)(jax.random.split(jax.random.key(0), 50), params)
+        shapes = quantities(task.signals)
+        values = {n: jnp.asarray(rng.normal(0, 1, (50, *q.shape)), jnp.float32) for n, q in shapes.items()}
+        world = World(task.signals(**values), start.ctrl, start.state, params)
+        action = np.asarray(jax.jit(jax.vmap(EXPERTS.load(name)(model)))(world))
+        assert action.shape == (50, task.action_size)
+        assert np.isfinite(action).all() and np.abs(action).max() <= 1 + 1e-5

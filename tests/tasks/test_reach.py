@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from task_worlds import build, random_world, silent_terms
+
+from s2rctl.tasks import kinematics, reach
+from s2rctl.tasks.protocol import World
+
+MODEL, TASK = build("reach", episode_steps=50)
+START = jax.jit(TASK.reset)(jax.random.key(0), {})
+CHAIN = kinematics.read_chain(MODEL, "link_base", "tcp")
+target, advance = jax.jit(TASK.target), jax.jit(TASK.advance)
+
+
+def at(tool: jax.Array, start: object = START) -> World:
+    signals = reach.Signals(joint_pos=START.ctrl, tcp_pos=tool, tcp_quat=jnp.array([1.0, 0, 0, 0]))
+    return World(signals, START.ctrl, START.state, {})
+
+
+def test_episodes_begin_with_the_tool_where_it_is_commanded() -> None:
+    starts = jax.jit(jax.vmap(lambda key: TASK.reset(key, {})))(jax.random.split(jax.random.key(1), 64))
+    frames = jax.vmap(lambda q: kinematics.forward(CHAIN, q))(starts.qpos)
+    assert np.linalg.norm(np.asarray(frames.position - starts.state.command), axis=1).max() < 1e-3
+    home = kinematics.forward(CHAIN, jnp.array(reach.HOME))
+    np.testing.assert_allclose(frames.rotation, np.broadcast_to(home.rotation, (64, 3, 3)), atol=5e-3)
+    assert np.abs(np.asarray(starts.state.goal - home.position)).max() <= reach.GOAL_RANGE
+    np.testing.assert_array_equal(starts.ctrl, starts.qpos)
+
+
+def test_actions_displace_the_commanded_tool_and_hold_its_orientation() -> None:
+    ctrl, state = target(at(START.state.command), jnp.array([1.0, -0.5, 0.0]))
+    np.testing.assert_allclose(state.command - START.state.command, [0.03, -0.015, 0.0], atol=1e-6)
+    before, after = kinematics.forward(CHAIN, START.ctrl), kinematics.forward(CHAIN, ctrl)
+    np.testing.assert_allclose(after.position - before.position, [0.03, -0.015, 0.0], atol=1e-3)
+    np.testing.assert_allclose(after.rotation, before.rotation, atol=5e-3)
+
+
+def test_the_command_stays_in_the_workspace() -> None:
+    world = at(START.state.command)
+    for _ in range(30):
+        ctrl, state = target(world, jnp.array([1.0, 1.0, -1.0]))
+        world = world._replace(ctrl=ctrl, state=state)
+    home = kinematics.forward(CHAIN, jnp.array(reach.HOME)).position
+    limit = reach.GOAL_RANGE + reach.WORKSPACE_MARGIN
+    np.testing.assert_allclose(state.command, home + limit * jnp.array([1.0, 1.0, -1.0]), atol=1e-6)
+    np.testing.assert_allclose(kinematics.forward(CHAIN, ctrl).position, state.command, atol=2e-3)
+
+
+def test_success_is_a_distance_that_the_profile_may_set() -> None:
+    near = at(START.state.goal + jnp.array([0.04, 0.0, 0.0]))
+    assert bool(advance(near, jnp.zeros(3)).success)
+    strict = build("reach", threshold=0.03)[1]
+    outcome = strict.advance(near, jnp.zeros(3))
+    assert not bool(outcome.success) and strict.failures[int(outcome.failure)] == "timeout"
+    lost = advance(at(jnp.array([3.0, 0.0, 0.0])), jnp.zeros(3))
+    assert bool(lost.done) and TASK.failures[int(lost.failure)] == "out_of_bounds"
+
+
+def test_reward_grows_towards_the_goal_and_every_term_matters() -> None:
+    rewards = [float(advance(at(START.state.goal + d), jnp.zeros(3)).reward) for d in (0.0, 0.01, 0.05, 0.1, 0.3)]
+    assert rewards == sorted(rewards, reverse=True)
+    assert silent_terms(TASK, [random_world(TASK, seed) for seed in range(5)]) == set()
+
+
+def test_observation_begins_with_the_position_that_the_bottleneck_predicts() -> None:
+    world = at(jnp.array([0.4, 0.1, 0.2]))
+    seen = TASK.observe(world, jax.random.key(0))
+    np.testing.assert_allclose(seen.critic[:3], [0.4, 0.1, 0.2], atol=1e-6)
+    np.testing.assert_allclose(seen.critic[3:6], START.state.goal)
+    np.testing.assert_array_equal(seen.critic[: seen.actor.size], seen.actor)
+    assert list(seen.inputs) == ["goal"] and seen.inputs["goal"].shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["pick", "insertion", "reach"])
+def test_scene_and_task_fit(name: str) -> None:
+    model, task = build(name)
+    start = jax.eval_shape(task.reset, jax.random.key(0), {q.name: jnp.float32(q.low) for q in task.randomised})
+    assert start.qpos.shape == (model.nq,) and start.qvel.shape == (model.nv,) and start.ctrl.shape == (model.nu,)

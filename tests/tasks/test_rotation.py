@@ -1,0 +1,55 @@
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2rctl.tasks import rotation
+
+angles = st.floats(-3.1, 3.1)
+
+
+def unit(seed: int) -> np.ndarray:
+    vector = np.random.default_rng(seed).normal(size=3)
+    return vector / np.linalg.norm(vector)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), angle=angles)
+def test_matrices_agree_with_mujoco_and_with_each_other(seed: int, angle: float) -> None:
+    axis = unit(seed)
+    quat, wanted = np.zeros(4), np.zeros(9)
+    mujoco.mju_axisAngle2Quat(quat, axis, angle)
+    mujoco.mju_quat2Mat(wanted, quat)
+    turned = rotation.to_matrix(3.0 * rotation.from_axis_angle(jnp.asarray(axis), jnp.float32(angle)))
+    np.testing.assert_allclose(turned, wanted.reshape(3, 3), atol=2e-6)
+    np.testing.assert_allclose(rotation.matrix_about(jnp.asarray(axis), jnp.float32(angle)), turned, atol=2e-6)
+    np.testing.assert_allclose(rotation.rotation_vector(turned), angle * axis, atol=2e-3)
+    assert abs(float(rotation.angle_between(jnp.eye(3), turned)) - abs(angle)) < 2e-3
+
+
+def test_product_is_first_the_second_factor() -> None:
+    quarter, tilt = rotation.about_z(jnp.float32(np.pi / 2)), rotation.from_axis_angle(jnp.eye(3)[0], jnp.float32(0.4))
+    both = rotation.to_matrix(rotation.multiply(quarter, tilt))
+    np.testing.assert_allclose(both, rotation.to_matrix(quarter) @ rotation.to_matrix(tilt), atol=1e-6)
+
+
+def test_rotation_vector_is_finite_at_no_turn_and_at_a_half_turn() -> None:
+    assert float(jnp.linalg.norm(rotation.rotation_vector(jnp.eye(3)))) < 1e-6
+    assert np.isfinite(np.asarray(rotation.rotation_vector(jnp.diag(jnp.array([-1.0, -1.0, 1.0]))))).all()
+
+
+def test_random_directions_are_uniform_on_the_sphere() -> None:
+    directions = np.asarray(jax.vmap(rotation.random_direction)(jax.random.split(jax.random.key(0), 20000)))
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(directions.T @ directions / len(directions), np.eye(3) / 3, atol=0.01)
+    # Archimedes: each coordinate is uniform, also its fourth moment is 1/5
+    np.testing.assert_allclose((directions**4).mean(0), 0.2, atol=0.01)
+
+
+def test_disturbance_turns_by_no_more_than_asked() -> None:
+    keys = jax.random.split(jax.random.key(1), 500)
+    turned = jax.vmap(lambda key: rotation.disturb(key, jnp.eye(3), 0.1))(keys)
+    angle = np.asarray(jax.vmap(lambda matrix: rotation.angle_between(jnp.eye(3), matrix))(turned))
+    assert 0.08 < angle.max() < 0.102
