@@ -39,7 +39,7 @@ def calibrate_camera(
     loaded = session.load(profile, sets, seed).profile
     if mode == "live":
         raise MissingEnvironmentError(
-            f"no camera '{loaded.calibration.camera}' is connected to this computer",
+            f"this version has no driver for the real camera '{loaded.calibration.camera}'",
             f"rehearse on rendered boards: s2rctl calibrate-camera -p {loaded.name} --mode rehearse",
         )
     stage = stage_named(graph_of(loaded.system), "calibrate-camera")
