@@ -41,7 +41,7 @@ import os; os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 import time, jax, jax.numpy as jnp
 from s2rctl.physics import PHYSICS
 from s2rctl.scene import SCENES
-model = {model}
+{build}
 physics = PHYSICS.load('{backend}')(model, {worlds}, substeps=10)
 qpos = jnp.tile(jnp.asarray(model.key_qpos[0] if model.nkey else model.qpos0, jnp.float32), ({worlds}, 1))
 state = physics.init(qpos, jnp.zeros(({worlds}, model.nv)), jnp.zeros(({worlds}, model.nu)))
@@ -52,11 +52,12 @@ for _ in range(10):
 jax.block_until_ready(state.qpos)
 print(f'10 control steps of {worlds} worlds in {{time.monotonic() - begun:.2f}} s')
 """
-_REACH = "SCENES.load('reach')(0.005)"
-_PENDULUM = (  # compiles in seconds, a robot takes most of a minute
-    "__import__('mujoco').MjModel.from_xml_string('<mujoco><worldbody><body><joint/>"
-    "<geom size=\\".1\\" pos=\\"0 1 0\\"/></body></worldbody></mujoco>')"
-)
+_REACH = "model = SCENES.load('reach')(0.005)"
+# A pendulum compiles in seconds; a robot takes MJX most of a minute.
+_PENDULUM = """
+import mujoco; spec = mujoco.MjSpec(); body = spec.worldbody.add_body(); body.add_joint()
+body.add_geom(size=[0.1, 0.1, 0.1], pos=[0, 1, 0]); model = spec.compile()
+"""
 _RAYCAST = """
 import os; os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 import jax, mujoco
@@ -124,8 +125,8 @@ PROBES: tuple[Probe, ...] = (
     ),
     Probe("mujoco", _imports("mujoco"), _SIM, True),
     Probe("jax", _GPU, f"{_SIM}; for an NVIDIA GPU also pip install 's2rctl[cuda12]'", True),
-    Probe("physics native", _PHYSICS.format(backend="native", worlds=16, model=_REACH), _SIM, True),
-    Probe("physics mjx", _PHYSICS.format(backend="mjx", worlds=1, model=_PENDULUM), "optional: the native backend does not need it"),
+    Probe("physics native", _PHYSICS.format(backend="native", worlds=16, build=_REACH), _SIM, True),
+    Probe("physics mjx", _PHYSICS.format(backend="mjx", worlds=1, build=_PENDULUM), "optional: native is the default"),
     Probe("renderer raycast", _RAYCAST.format(renderer="raycast"), _SIM, True),
     Probe("renderer gl", _GL, "for videos install EGL (Debian: libegl1), or set MUJOCO_GL=osmesa"),
     Probe("onnx export", _imports("jax2onnx", "jax2onnx"), _SIM, True),
