@@ -1,7 +1,8 @@
 """Figures of a run as JSON lines and as TensorBoard events; a resumed run continues both without overlaps."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,10 +15,10 @@ Record = Mapping[str, Any]
 
 
 class MetricsLog:
-    """Appends records to ``metrics.jsonl`` and to ``events/``; each has a ``step``, the axis of the curves.
+    """Appends records to ``metrics.jsonl`` and to ``events/``; each has a ``step`` and ``minutes``, axes of the curves.
 
     ``upto`` is the step of the checkpoint that the run goes on from (0: it begins): later records came from work that
-    was lost, and are dropped.
+    was lost, and are dropped. Minutes count the time of all attempts, but not the time between them.
     """
 
     def __init__(self, folder: Path, upto: int) -> None:
@@ -25,15 +26,27 @@ class MetricsLog:
         self.path = folder / "metrics.jsonl"
         kept = [record for record in read(self.path) if record["step"] <= upto] if upto > 0 else []
         write_atomic(self.path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        self._minutes = max((float(record.get("minutes", 0.0)) for record in kept), default=0.0)
+        self._begun = time.monotonic()
         self._file = self.path.open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder / "events"), purge_step=upto + 1)
 
-    def add(self, kind: str, step: int, figures: Record) -> None:
+    def record(self, step: int, figures: Record, kind: str = "train") -> None:
         """Append one record: ``kind`` names the part of the training, ``figures`` are numbers."""
-        self._file.write(json.dumps({"kind": kind, "step": step, **figures}) + "\n")
+        minutes = round(self._minutes + (time.monotonic() - self._begun) / 60, 4)
+        self._file.write(json.dumps({"kind": kind, "step": step, "minutes": minutes, **figures}) + "\n")
         self._file.flush()
         for name, value in figures.items():
             self._events.add_scalar(f"{kind}/{name}", value, step)
+
+    def files(self, panels: Sequence[Sequence[str]]) -> dict[str, Path]:
+        """Draw ``curve.png``, one panel per group of figures against the step; return the files to publish by name."""
+        from s2rctl.learning.curves import Panel, draw, series
+
+        records = read(self.path)
+        curve = self.path.with_name("curve.png")
+        draw(curve, [[Panel("step", ", ".join(names), series(records, "step", names)) for names in panels]])
+        return {self.path.name: self.path, curve.name: curve}
 
     def __enter__(self) -> "MetricsLog":
         return self

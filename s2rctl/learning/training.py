@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,6 @@ class Snapshot(NamedTuple):
     best_count: np.ndarray  # (2,) int64: its successes and episodes; 0 episodes: not judged yet
     window: np.ndarray  # (WINDOW, 2) int64: successes and episodes of the last iterations
     judged: np.ndarray  # () int64, iteration of the last judgement
-    seconds: np.ndarray  # () float64, time spent so far, over all attempts
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,6 @@ class Surroundings:
     reporter: Reporter
     interrupt: Interrupt
     first_step: int  # environment steps before PPO (the warm start's), where the curve goes on
-    first_seconds: float  # and their time
 
 
 def start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None, checkpoints: Checkpoints) -> Snapshot:
@@ -70,7 +68,6 @@ def start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None, checkpoint
         best_count=np.zeros(2, np.int64),
         window=np.zeros((WINDOW, 2), np.int64),
         judged=np.array(-1, np.int64),
-        seconds=np.array(0.0),
     )
     if checkpoints.latest() is None:
         return fresh
@@ -106,7 +103,7 @@ def train(trainer: PpoTrainer, snapshot: Snapshot, judge: Judge, limits: Limits,
         spent = time.monotonic() - begun
         window = np.roll(snapshot.window, 1, axis=0)
         window[0] = int(numbers["successes"]), int(numbers["episodes"])
-        snapshot = snapshot._replace(state=state, window=window, seconds=snapshot.seconds + spent)
+        snapshot = snapshot._replace(state=state, window=window)
         _report(trainer, snapshot, numbers, spent, around)
     around.checkpoints.save(int(snapshot.state.iteration), snapshot)
     return snapshot
@@ -137,22 +134,16 @@ def _recent(window: np.ndarray, episodes: int) -> tuple[int, int]:
 
 
 def _judged(trainer: PpoTrainer, snapshot: Snapshot, judge: Judge, around: Surroundings) -> Snapshot:
-    begun = time.monotonic()
     published = trainer.published(snapshot.state.learner)
     successes, episodes = judge(published)
-    seconds = snapshot.seconds + (time.monotonic() - begun)
     best, best_count = snapshot.best, snapshot.best_count
     if best_count[1] == 0 or successes * best_count[1] >= best_count[0] * episodes:
         # A copy: the learner's own buffers may be given away to the next iteration.
         best, best_count = jax.tree.map(jnp.array, published), np.array([successes, episodes], np.int64)
     step = around.first_step + int(snapshot.state.iteration) * trainer.steps_per_iteration
-    minutes = (around.first_seconds + float(seconds)) / 60
-    figures = {"successes": successes, "episodes": episodes, "minutes": minutes}
-    around.log.add("evaluation", step, figures)
+    around.log.record(step, {"successes": successes, "episodes": episodes}, "evaluation")
     around.reporter.update(_done(trainer, snapshot), {"from_start": successes / episodes})
-    return snapshot._replace(
-        best=best, best_count=best_count, judged=np.array(snapshot.state.iteration, np.int64), seconds=seconds
-    )
+    return snapshot._replace(best=best, best_count=best_count, judged=np.array(snapshot.state.iteration, np.int64))
 
 
 def _finished(trainer: PpoTrainer, snapshot: Snapshot, limits: Limits) -> bool:
@@ -173,11 +164,7 @@ def _report(
     done = _done(trainer, snapshot)
     successes, episodes = (int(n) for n in snapshot.window.sum(axis=0))
     rate = trainer.steps_per_iteration / max(seconds, 1e-9)
-    figures: dict[str, Any] = numbers | {
-        "minutes": (around.first_seconds + float(snapshot.seconds)) / 60,
-        "steps_per_second": rate,
-    }
-    around.log.add("ppo", around.first_step + done, figures)
+    around.log.record(around.first_step + done, numbers | {"steps_per_second": rate}, "ppo")
     shown = {"reward": numbers["reward"], "kl": numbers["kl"]}
     if episodes:
         shown |= {"success": successes / episodes, "episodes": float(episodes)}

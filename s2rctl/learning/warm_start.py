@@ -43,7 +43,6 @@ class WarmState(NamedTuple):
     labels: np.ndarray  # (capacity, actions) float16
     filled: np.ndarray  # () int64, samples ever added
     round: np.ndarray  # () int64, rounds done
-    seconds: np.ndarray  # () float64, time spent
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +73,6 @@ class WarmStarter:
             labels=np.zeros((capacity, self.env.action_size), np.float16),
             filled=np.array(0, np.int64),
             round=np.array(0, np.int64),
-            seconds=np.array(0.0),
         )
 
     def optimiser(self) -> optax.GradientTransformation:

@@ -58,6 +58,7 @@ class TeacherPhase(Model):
     noise: Noise = Noise()
     rewards: dict[str, float] = quantity({}, "", "reward weights that replace the task's own")
     bank_probability: float = quantity(0.0, "", "share of episodes that start from the state bank", ge=0, le=1)
+    gate: Gate = quantity(Gate(success_low=0.95), "", "when the teacher is good enough, judged from the task's start")
     stop_early: bool = quantity(True, "", "end when the gate is met with confidence")
     checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)
 

@@ -69,7 +69,7 @@ def test_resuming_after_a_round_changes_nothing(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state)
     resumed, _ = finish(starter, Checkpoints(tmp_path).restore(starter.start()))
-    same(whole._replace(seconds=0), resumed._replace(seconds=0))
+    same(whole, resumed)
 
 
 def test_a_round_given_up_in_the_middle_can_be_repeated(monkeypatch):

@@ -1,0 +1,132 @@
+"""From one teacher to the next: the pick policy as pilot of both arms, and the states at which insertion begins."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import load, save
+
+from s2rctl.core.atomic import write_atomic
+from s2rctl.core.errors import RunError
+from s2rctl.core.progress import Reporter
+from s2rctl.env.types import EnvState
+from s2rctl.learning.policy_files import Policy
+from s2rctl.learning.rollout import Environment
+from s2rctl.tasks.protocol import Observation, Start
+
+SMALLEST_BANK = 64
+"""Starts that a bank needs, so that the learner does not learn them by heart."""
+
+Pilot = Callable[[Observation], jax.Array]
+
+
+def pick_pilot(policy: Policy) -> Pilot:
+    """Return the policy of one arm as the pilot of both: observation of B worlds -> action (B, 14), left arm first.
+
+    An observation of the insertion task begins with what the pick policy would see of the left arm and its object,
+    then of the right arm and its object. Raises RunError for a policy that is no state teacher.
+    """
+    if policy.kind != "teacher":
+        raise RunError(f"a {policy.kind} policy cannot drive one arm", "train the pick teacher")
+    size = int(policy.config["observation_size"])
+
+    def act(observation: Observation) -> jax.Array:
+        worlds = observation.actor.shape[0]
+        # Both arms in one call: one matrix product instead of two.
+        arms = jnp.concatenate([observation.actor[:, :size], observation.actor[:, size : 2 * size]])
+        action = policy.act(Observation(arms, arms, {}))
+        return jnp.concatenate([action[:worlds], action[worlds:]], axis=-1)
+
+    return act
+
+
+def build_bank(
+    env: Environment,
+    free_env: Callable[[], Environment],
+    expert: Callable[[Any], jax.Array],
+    key: jax.Array,
+    reporter: Reporter,
+    smallest: int = SMALLEST_BANK,
+) -> Start:
+    """Return the states at which the learner takes over, as a bank of starts (leaves with a leading axis).
+
+    ``env`` starts from home and is driven by its pilot. If that gives fewer than ``smallest`` states, ``free_env``
+    (the same environment without a pilot) adds those that the scripted expert of one world reaches, and the reporter
+    is told. Raises RunError if neither reaches enough.
+    """
+    still = jnp.zeros((env.worlds, env.action_size))
+    bank = _switches(env, lambda _: still, key)
+    found = size_of(bank)
+    if found >= smallest:
+        return bank
+    reporter.note(
+        f"the pick policy reached the switch in {found} of {env.worlds} episodes; the scripted expert adds more starts"
+    )
+    other = free_env()
+    batched = jax.vmap(expert)
+    for attempt in range(4):
+        more = _switches(other, lambda state: batched(other.world(state)), jax.random.fold_in(key, attempt))
+        bank = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), bank, more)
+        if size_of(bank) >= smallest:
+            return bank
+    raise RunError(
+        f"only {size_of(bank)} episodes reached the switch, {smallest} are needed", "train the pick teacher for longer"
+    )
+
+
+def size_of(bank: Start) -> int:
+    """Return the number of starts."""
+    return len(bank.qpos)
+
+
+def save_bank(path: Path, bank: Start) -> None:
+    """Write a bank's arrays."""
+    write_atomic(path, save({f"{i:02d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(bank))}))
+
+
+def load_bank(path: Path, like: Start) -> Start:
+    """Read a bank that ``save_bank`` wrote, with the structure of one start."""
+    arrays = load(path.read_bytes())
+    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(arrays[name]) for name in sorted(arrays)])
+
+
+def _switches(env: Environment, act: Callable[[EnvState], jax.Array], key: jax.Array) -> Start:
+    """Return the states at the switch of every world's first episode, where there was one."""
+    found, start = jax.jit(partial(_run, env, act))(key)
+    mask = np.asarray(found)
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[mask]), start)
+
+
+def _run(env: Environment, act: Callable[[EnvState], jax.Array], key: jax.Array) -> tuple[jax.Array, Start]:
+    """Play first episodes up to the switch; return (B,) bool where it happened, and the state at that moment."""
+
+    def acting(state: EnvState) -> jax.Array:
+        return jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))
+
+    def start_of(state: EnvState) -> Start:
+        physics = state.physics
+        return Start(physics.qpos, physics.qvel, physics.ctrl, state.task)
+
+    def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+        state, index, waiting, found, start = carry
+        state, step = env.step(state, act(state))
+        # After a reset the state is another episode's.
+        switched = waiting & acting(state) & ~step.done
+        start = jax.tree.map(
+            lambda new, old: jnp.where(switched.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
+            start_of(state),
+            start,
+        )
+        return state, index + 1, waiting & ~switched & ~step.done, found | switched, start
+
+    def running(carry: tuple[Any, ...]) -> jax.Array:
+        return jnp.any(carry[2]) & (carry[1] < env.task.episode_steps)
+
+    state = env.reset(key)
+    nobody = jnp.zeros(env.worlds, bool)
+    _, _, _, found, start = jax.lax.while_loop(running, body, (state, jnp.int32(0), ~nobody, nobody, start_of(state)))
+    return found, start

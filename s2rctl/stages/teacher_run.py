@@ -1,0 +1,201 @@
+"""One teacher's training: environments, warm start, PPO and judgement, each resumable."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+
+from s2rctl.core.errors import Interrupted
+from s2rctl.env.build import make_env, make_model
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.evaluation.statistics import wilson
+from s2rctl.experts import EXPERTS
+from s2rctl.learning import networks, normalise, teachers, training
+from s2rctl.learning.checkpoint import Checkpoints
+from s2rctl.learning.metrics_log import MetricsLog
+from s2rctl.learning.networks import Params, TeacherSettings
+from s2rctl.learning.policy_files import load_policy
+from s2rctl.learning.ppo import PpoTrainer, Taught
+from s2rctl.learning.rollout import first_episodes
+from s2rctl.learning.warm_start import WarmStarter, WarmState
+from s2rctl.schema.learning import TeacherPhase
+from s2rctl.stages.protocol import Context
+from s2rctl.tasks.protocol import Observation, Start
+
+JUDGED_WORLDS = 256
+"""Largest number of worlds that judge a policy side by side."""
+BANK_WORLDS = 256
+# Added to the stage's seed, so that box sizes and the like differ between what trains and what judges.
+_TRAIN, _HOME = 0, 10_000
+
+
+@dataclass(frozen=True)
+class TeacherRun:
+    """One run of either teacher stage. Every part goes on where an earlier attempt left it."""
+
+    context: Context
+    task: str
+    phase: TeacherPhase
+
+    def train(self) -> tuple[Params, int]:
+        """Return the published parameters of the best policy, and the environment steps it took to find it."""
+        with MetricsLog(self.context.run_folder, self._steps_done()) as log:
+            taught = self._warm_start(log)
+            if self.phase.ppo.steps or taught is None:
+                return self._ppo(log, taught)
+        normaliser = normalise.published(taught.actor_statistics)
+        return {"actor": taught.actor, "normaliser": normaliser}, self._warm_steps()
+
+    def judge(self, params: Params, first_batch: int, batches: int) -> tuple[int, int]:
+        """Return successes and episodes of first episodes from home, deterministic actions."""
+        done = [self._play(params, self._key(100 + first_batch + batch)) for batch in range(batches)]
+        return int(sum(success.sum() for success in done)), batches * self.home.worlds
+
+    @cached_property
+    def settings(self) -> TeacherSettings:
+        """Shape of the policy."""
+        return networks.teacher_settings(self.home.actor_size, self.home.action_size, self.phase.network)
+
+    @cached_property
+    def home(self) -> VecEnv:
+        """The environment that judges: every episode begins as the task says."""
+        return self._env(min(JUDGED_WORLDS, self.phase.gate.episodes), _HOME)
+
+    @cached_property
+    def _checkpoints(self) -> tuple[Checkpoints, Checkpoints]:
+        """Those of the warm start and those of PPO."""
+        folder = self.context.run_folder / "checkpoints"
+        return Checkpoints(folder / "warm", keep=1), Checkpoints(folder / "ppo")
+
+    @cached_property
+    def _pilot(self) -> teachers.Pilot | None:
+        """What drives before the learner acts."""
+        if "pick" not in self.context.inputs:
+            return None
+        return teachers.pick_pilot(load_policy(self.context.inputs["pick"].folder()))
+
+    @cached_property
+    def _bank(self) -> Start | None:
+        """Starts at the moment of the switch, made once and kept in the run folder."""
+        if self._pilot is None or not self.phase.bank_probability:
+            return None
+        path = self.context.run_folder / "bank.safetensors"
+        env = self._env(BANK_WORLDS, _TRAIN)
+        if not path.is_file():
+            self.context.reporter.start(f"{self.task} starts", 0, "starts")
+
+            def free() -> VecEnv:
+                return make_env(self.context.profile, self.task, BANK_WORLDS, seed=self.context.seed, images=False)
+
+            made = teachers.build_bank(env, free, self._expert(), self._key(3), self.context.reporter)
+            teachers.save_bank(path, made)
+            self.context.reporter.finish(f"{teachers.size_of(made)} starts at the switch")
+        state = jax.eval_shape(env.reset, self._key(0))
+        return teachers.load_bank(path, Start(state.physics.qpos, state.physics.qvel, state.physics.ctrl, state.task))
+
+    @cached_property
+    def _play(self) -> Callable[[Params, jax.Array], jax.Array]:
+        env, settings = self.home, self.settings
+
+        def play(params: Params, key: jax.Array) -> jax.Array:
+            def act(observation: Observation) -> jax.Array:
+                return networks.teacher_action(params, settings, observation.actor)
+
+            return first_episodes(env, act, key)[0]
+
+        return jax.jit(play)
+
+    def _warm_start(self, log: MetricsLog) -> Taught | None:
+        """Imitate the expert; None without a warm start, or when PPO has already begun from it."""
+        warm, checkpoints = self.phase.warm_start, self._checkpoints[0]
+        if not warm.rounds or self._checkpoints[1].latest() is not None:
+            return None
+        reporter = self.context.reporter
+        env = self._env(warm.worlds, _TRAIN, self._bank)
+        reporter.start(f"{self.task} warm start", warm.rounds, "rounds")
+        starter = WarmStarter(env, self.settings, warm, self._expert(), self._key(1))
+        state = starter.start()
+        if checkpoints.latest() is not None:
+            state = checkpoints.restore(state)
+        saved = time.monotonic()
+        while int(state.round) < warm.rounds:
+            state = self._round(starter, state, log)
+            if time.monotonic() - saved > self.phase.checkpoint_interval_s or int(state.round) == warm.rounds:
+                checkpoints.save(int(state.round), state)
+                saved = time.monotonic()
+        reporter.finish(f"imitated the expert on {int(state.filled)} samples")
+        return starter.taught(state)
+
+    def _round(self, starter: WarmStarter, state: WarmState, log: MetricsLog) -> WarmState:
+        """Do one round of the warm start, or save the last one and leave."""
+        number, context = int(state.round), self.context
+
+        def carry_on(share: float) -> bool:
+            context.reporter.update(number + share, {})
+            return not context.interrupt.requested
+
+        advanced = starter.advance(state, carry_on)
+        if advanced is None:
+            self._checkpoints[0].save(number, state)
+            raise Interrupted(f"stopped in round {number + 1} of the warm start", "run the same command again")
+        state, figures = advanced
+        log.record((number + 1) * starter.steps_per_round, figures, "warm_start")
+        shown = {"action_error": figures["action_error"]}
+        who = "" if figures["episodes"] else "expert_"
+        if figures[f"{who}episodes"]:
+            shown[f"{who}success"] = figures[f"{who}successes"] / figures[f"{who}episodes"]
+        context.reporter.update(number + 1, shown)
+        return state
+
+    def _ppo(self, log: MetricsLog, taught: Taught | None) -> tuple[Params, int]:
+        phase, reporter = self.phase, self.context.reporter
+        env = self._env(phase.ppo.worlds, _TRAIN, self._bank)
+        trainer = PpoTrainer(env, self.settings, phase.network.value, phase.ppo, bool(phase.warm_start.rounds))
+        reporter.start(f"{self.task} ppo", trainer.iterations * trainer.steps_per_iteration, "steps")
+        checkpoints = self._checkpoints[1]
+        snapshot = training.start(trainer, self._key(2), taught, checkpoints)
+        limits = training.Limits(phase.checkpoint_interval_s, phase.stop_early, self._enough, phase.gate.episodes)
+        around = training.Surroundings(checkpoints, log, reporter, self.context.interrupt, self._warm_steps())
+        snapshot = training.train(trainer, snapshot, lambda params: self.judge(params, 0, 1), limits, around)
+        done = int(snapshot.state.iteration) * trainer.steps_per_iteration
+        successes, episodes = (int(n) for n in snapshot.best_count)
+        reporter.finish(f"{done} steps, best policy {successes}/{episodes} from the start")
+        return snapshot.best, self._warm_steps() + done
+
+    def _enough(self, successes: int, episodes: int) -> bool:
+        """Return whether the gate is met with confidence; a gate of 0 asks for nothing and ends nothing."""
+        gate = self.phase.gate.success_low
+        return gate > 0 and wilson(successes, episodes)[0] >= gate
+
+    def _steps_done(self) -> int:
+        """Return the environment steps behind the newest checkpoint."""
+        rounds, iteration = (checkpoints.latest() for checkpoints in self._checkpoints)
+        if iteration is not None:
+            return self._warm_steps() + iteration * self.phase.ppo.worlds * self.phase.ppo.unroll
+        return (rounds or 0) * self.phase.warm_start.worlds * self.phase.episode_steps
+
+    def _warm_steps(self) -> int:
+        warm = self.phase.warm_start
+        return warm.rounds * warm.worlds * self.phase.episode_steps
+
+    def _env(self, worlds: int, seed: int, bank: Start | None = None) -> VecEnv:
+        return make_env(
+            self.context.profile,
+            self.task,
+            worlds,
+            seed=self.context.seed + seed,
+            images=False,
+            pilot=self._pilot,
+            bank=bank,
+            bank_probability=self.phase.bank_probability if bank is not None else 0.0,
+        )
+
+    def _expert(self) -> Callable[[Any], jax.Array]:
+        made: Callable[[Any], jax.Array] = EXPERTS.load(self.task)(make_model(self.context.profile, self.task))
+        return made
+
+    def _key(self, number: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.key(self.context.seed), number)
