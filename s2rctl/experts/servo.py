@@ -42,16 +42,19 @@ class Servo:
 
     def joints(self, goal: Pose) -> jax.Array:
         """Return joint angles (6,) rad with the fingertip midpoint at ``goal`` or as close as they can."""
-        q = self._unrolled(goal)
         weights = jnp.array([1.0, 1.0, 1.0, 0.2, 0.2, 0.2])  # 1 rad weighs as much as 0.2 m
-        for _ in range(SOLVER_STEPS):
+
+        def step(_: int, q: jax.Array) -> jax.Array:
             frames = kinematics.forward(self.chain, q)
             tip = frames.position + frames.rotation @ self._tip
             turn = rotation.rotation_vector(goal.rotation @ frames.rotation.T)
             error = jnp.concatenate([goal.position - tip, turn]) * weights
             matrix = kinematics.jacobian(frames, tip) * weights[:, None]
-            q = jnp.clip(q + kinematics.damped_least_squares(matrix, error, DAMPING), self.chain.low, self.chain.high)
-        return q
+            change = kinematics.damped_least_squares(matrix, error, DAMPING)
+            return jnp.clip(q + change, self.chain.low, self.chain.high)
+
+        # A loop, not unrolled: it compiles several times faster.
+        return jax.lax.fori_loop(0, SOLVER_STEPS, step, self._unrolled(goal))
 
     def action(self, view: arms.ArmView, goal: Pose, gripper: jax.Array) -> jax.Array:
         """Return the action (7,) that moves towards ``goal``; ``gripper`` in [-1, 1], positive opens.

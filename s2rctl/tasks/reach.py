@@ -108,13 +108,17 @@ class _Reach:
 
     def solve(self, joints: jax.Array, position: jax.Array) -> jax.Array:
         """Return joint angles (7,) near ``joints`` with the tool at ``position`` (3,) m in its home orientation."""
-        for _ in range(SOLVER_STEPS):
-            frames = kinematics.forward(self.chain, joints)
+
+        def step(_: int, q: jax.Array) -> jax.Array:
+            frames = kinematics.forward(self.chain, q)
             turn = rotation.rotation_vector(self.held @ frames.rotation.T)
             error = jnp.concatenate([position - frames.position, turn])
-            step = kinematics.damped_least_squares(kinematics.jacobian(frames, frames.position), error, DAMPING)
-            joints = jnp.clip(joints + step, self.chain.low, self.chain.high)
-        return joints
+            matrix = kinematics.jacobian(frames, frames.position)
+            change = kinematics.damped_least_squares(matrix, error, DAMPING)
+            return jnp.clip(q + change, self.chain.low, self.chain.high)
+
+        # A loop, not unrolled: it compiles several times faster.
+        return jax.lax.fori_loop(0, SOLVER_STEPS, step, joints)
 
     def advance(self, world: World, action: jax.Array) -> Outcome:
         """Judge the state after a step."""

@@ -54,7 +54,7 @@ def test_every_expert_labels_any_state_with_a_finite_action() -> None:
         task = TASKS.load(name)(TaskSettings(model=model, episode_steps=10))
         rng = np.random.default_rng(0)
         params = {q.name: jnp.full(50, q.high) for q in task.randomised}
-        start = jax.vmap(task.reset)(jax.random.split(jax.random.key(0), 50), params)
+        start = jax.jit(jax.vmap(task.reset))(jax.random.split(jax.random.key(0), 50), params)
         shapes = quantities(task.signals)
         values = {n: jnp.asarray(rng.normal(0, 1, (50, *q.shape)), jnp.float32) for n, q in shapes.items()}
         world = World(task.signals(**values), start.ctrl, start.state, params)

@@ -10,6 +10,7 @@ from s2rctl.tasks.protocol import World
 MODEL, TASK = build("reach", episode_steps=50)
 START = jax.jit(TASK.reset)(jax.random.key(0), {})
 CHAIN = kinematics.read_chain(MODEL, "link_base", "tcp")
+forward = jax.jit(lambda q: kinematics.forward(CHAIN, q))
 target, advance = jax.jit(TASK.target), jax.jit(TASK.advance)
 
 
@@ -20,9 +21,9 @@ def at(tool: jax.Array, start: object = START) -> World:
 
 def test_episodes_begin_with_the_tool_where_it_is_commanded() -> None:
     starts = jax.jit(jax.vmap(lambda key: TASK.reset(key, {})))(jax.random.split(jax.random.key(1), 64))
-    frames = jax.vmap(lambda q: kinematics.forward(CHAIN, q))(starts.qpos)
+    frames = jax.jit(jax.vmap(lambda q: kinematics.forward(CHAIN, q)))(starts.qpos)
     assert np.linalg.norm(np.asarray(frames.position - starts.state.command), axis=1).max() < 1e-3
-    home = kinematics.forward(CHAIN, jnp.array(reach.HOME))
+    home = forward(jnp.array(reach.HOME))
     np.testing.assert_allclose(frames.rotation, np.broadcast_to(home.rotation, (64, 3, 3)), atol=5e-3)
     assert np.abs(np.asarray(starts.state.goal - home.position)).max() <= reach.GOAL_RANGE
     np.testing.assert_array_equal(starts.ctrl, starts.qpos)
@@ -31,7 +32,7 @@ def test_episodes_begin_with_the_tool_where_it_is_commanded() -> None:
 def test_actions_displace_the_commanded_tool_and_hold_its_orientation() -> None:
     ctrl, state = target(at(START.state.command), jnp.array([1.0, -0.5, 0.0]))
     np.testing.assert_allclose(state.command - START.state.command, [0.03, -0.015, 0.0], atol=1e-6)
-    before, after = kinematics.forward(CHAIN, START.ctrl), kinematics.forward(CHAIN, ctrl)
+    before, after = forward(START.ctrl), forward(ctrl)
     np.testing.assert_allclose(after.position - before.position, [0.03, -0.015, 0.0], atol=1e-3)
     np.testing.assert_allclose(after.rotation, before.rotation, atol=5e-3)
 
@@ -41,10 +42,10 @@ def test_the_command_stays_in_the_workspace() -> None:
     for _ in range(30):
         ctrl, state = target(world, jnp.array([1.0, 1.0, -1.0]))
         world = world._replace(ctrl=ctrl, state=state)
-    home = kinematics.forward(CHAIN, jnp.array(reach.HOME)).position
+    home = forward(jnp.array(reach.HOME)).position
     limit = reach.GOAL_RANGE + reach.WORKSPACE_MARGIN
     np.testing.assert_allclose(state.command, home + limit * jnp.array([1.0, 1.0, -1.0]), atol=1e-6)
-    np.testing.assert_allclose(kinematics.forward(CHAIN, ctrl).position, state.command, atol=2e-3)
+    np.testing.assert_allclose(forward(ctrl).position, state.command, atol=2e-3)
 
 
 def test_success_is_a_distance_that_the_profile_may_set() -> None:
