@@ -118,8 +118,8 @@ def update(
     return updated, {"critic_loss": loss, "actor_loss": total, **parts}
 
 
-def explore(key: jax.Array, action: jax.Array, noise: float, random_share: jax.Array) -> jax.Array:
-    """Return actions (N, 3) with Gaussian noise of the action range's ``noise`` share, a share of them uniform."""
+def explore(key: jax.Array, action: jax.Array, noise: jax.Array, random_share: jax.Array) -> jax.Array:
+    """Return actions (N, 3) in [-1, 1] with Gaussian ``noise`` (standard deviation), and a share of them uniform."""
     shake, pick, draw = jax.random.split(key, 3)
     noisy = jnp.clip(action + noise * jax.random.normal(shake, action.shape), -1.0, 1.0)
     free = jax.random.uniform(draw, action.shape, minval=-1.0, maxval=1.0)

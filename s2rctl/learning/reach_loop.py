@@ -61,36 +61,69 @@ def make_replay(env: Any, settings: ReachSettings, reach: Reach, folder: Any = N
 
 
 @partial(jax.jit, static_argnums=0)
+def _begin(collector: "Collector", key: jax.Array) -> Any:
+    """Return the environment at the start of episodes."""
+    return collector.env.reset(key)
+
+
+@partial(jax.jit, static_argnums=0)
+def _advance(
+    collector: "Collector", actor: Any, env_state: Any, key: jax.Array, noise: jax.Array, random_share: jax.Array
+) -> tuple[Any, dict[str, jax.Array], "Ending"]:
+    """Act once in every world; return the environment, the replay row (B, ...) and what an ending would mean.
+
+    One vector step, not a scan of many: the environment's step takes most of the compilation, and exploring and judging
+    share this one.
+    """
+    seen, settings = env_state.observation, collector.settings
+    goal, image = seen.inputs["goal"], seen.inputs[f"rgb_{settings.camera.name}"]
+    wanted = decide(actor, settings, inputs_of(settings, image, goal))
+    action = explore(key, wanted.action, noise, random_share)
+    following, result = collector.env.step(env_state, action)
+    place = collector.position(seen)
+    row = {
+        "image": image,
+        "position": place,
+        "goal": goal,
+        "action": action,
+        "reward": result.reward,
+        "terminated": (result.done & ~result.truncated).astype(jnp.float32),
+        # After a time-out or a failure of physics the next row belongs to another episode.
+        "valid": (~result.truncated & ~result.diverged).astype(jnp.float32),
+    }
+    left = jnp.linalg.norm(collector.position(result.last) - result.last.inputs["goal"], axis=-1)
+    missed = jnp.linalg.norm(wanted.position - place, axis=-1)
+    return following, row, Ending(result.done, result.success & ~result.diverged, result.diverged, left, missed)
+
+
+class Ending(NamedTuple):
+    """The step as the last of an episode; leaves (B,)."""
+
+    done: jax.Array
+    success: jax.Array
+    diverged: jax.Array
+    final_error_m: jax.Array
+    position_error_m: jax.Array
+
+
 def collect(
-    parts: "Collector", actor: Any, env_state: Any, key: jax.Array, random_share: jax.Array
-) -> tuple[Any, dict[str, jax.Array], dict[str, jax.Array]]:
-    """Return the environment after CHUNK steps, the rows (CHUNK, B, ...) and counts of ended and solved episodes."""
-
-    def step(state: Any, key: jax.Array) -> tuple[Any, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:
-        seen = state.observation
-        goal, image = seen.inputs["goal"], seen.inputs[f"rgb_{parts.settings.camera.name}"]
-        wanted = decide(actor, parts.settings, inputs_of(parts.settings, image, goal)).action
-        action = explore(key, wanted, parts.noise, random_share)
-        following, result = parts.env.step(state, action)
-        row = {
-            "image": image,
-            "position": parts.position(seen),
-            "goal": goal,
-            "action": action,
-            "reward": result.reward,
-            "terminated": (result.done & ~result.truncated).astype(jnp.float32),
-            # After a time-out or a failure of physics the next row belongs to another episode.
-            "valid": (~result.truncated & ~result.diverged).astype(jnp.float32),
-        }
-        counts = {
-            "episodes": jnp.sum(result.done & ~result.diverged),
-            "successes": jnp.sum(result.done & result.success & ~result.diverged),
-            "reward": jnp.mean(result.reward),
-        }
-        return following, (row, counts)
-
-    env_state, (rows, counts) = jax.lax.scan(step, env_state, jax.random.split(key, CHUNK))
-    return env_state, rows, jax.tree.map(jnp.sum, counts)
+    parts: Parts, collector: "Collector", actor: Any, env_state: Any, key: jax.Array, random_share: float
+) -> tuple[Any, dict[str, np.ndarray], dict[str, float]]:
+    """Explore CHUNK steps; return the environment, rows (CHUNK, B, ...) and counts of ended and solved episodes."""
+    noise, share = jnp.float32(parts.reach.exploration_noise), jnp.float32(random_share)
+    rows, endings = [], []
+    for number in range(CHUNK):
+        env_state, row, ending = _advance(collector, actor, env_state, jax.random.fold_in(key, number), noise, share)
+        rows.append(jax.tree.map(np.asarray, row))
+        endings.append(jax.tree.map(np.asarray, ending))
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    counted = [ending.done & ~ending.diverged for ending in endings]
+    counts = {
+        "episodes": float(np.sum(counted)),
+        "successes": float(sum(np.sum(c & e.success) for c, e in zip(counted, endings, strict=True))),
+        "reward": float(np.mean(stacked["reward"])),
+    }
+    return env_state, stacked, counts
 
 
 @dataclass(frozen=True)
@@ -100,7 +133,6 @@ class Collector:
     env: Any
     settings: ReachSettings
     position: Callable[[Observation], jax.Array]
-    noise: float
 
 
 _update = jax.jit(asym_ddpg.update, static_argnums=(1, 2), donate_argnums=0)
@@ -111,11 +143,11 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._collector = Collector(parts.env, parts.settings, parts.position, parts.reach.exploration_noise)
+        self._collector = Collector(parts.env, parts.settings, parts.position)
 
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
-        env_state = jax.jit(self.parts.env.reset)(jax.random.fold_in(jax.random.key(self.parts.seed), 0))
+        env_state = _begin(self._collector, jax.random.fold_in(jax.random.key(self.parts.seed), 0))
         return Snapshot(learner, env_state, np.array(0, np.int64), np.array(0, np.int64), self.parts.replay.position())
 
     def total_chunks(self) -> int:
@@ -152,11 +184,9 @@ class Loop:
         parts, reach = self.parts, self.parts.reach
         warming = self.env_steps(snapshot) < reach.warmup
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(parts.seed), 1), int(snapshot.chunks))
-        share = jnp.float32(1.0 if warming else reach.random_action)
-        env_state, rows, counts = collect(self._collector, snapshot.learner.actor, snapshot.env, key, share)
-        parts.replay.add({name: np.asarray(value) for name, value in rows.items()})
-        figures = {name: float(value) for name, value in counts.items()}
-        figures["reward"] /= CHUNK
+        share = 1.0 if warming else reach.random_action
+        env_state, rows, figures = collect(parts, self._collector, snapshot.learner.actor, snapshot.env, key, share)
+        parts.replay.add(rows)
         chunks = int(snapshot.chunks) + 1
         learner, updates = snapshot.learner, int(snapshot.updates)
         steps_after_warmup = chunks * CHUNK - reach.warmup // parts.env.worlds
@@ -188,28 +218,25 @@ def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
 
     These are the training worlds with new starts: a first look. The evaluate stage decides.
     """
-    env, settings = parts.env, parts.settings
-
-    def play(key: jax.Array) -> Judged:
-        def step(carry: Any, _: None) -> tuple[Any, None]:
-            state, over, result = carry
-            seen = state.observation
-            decision = decide(actor, settings, seen.inputs)
-            state, now = env.step(state, decision.action)
-            ended = now.done & ~over
-            distance = jnp.linalg.norm(parts.position(now.last) - now.last.inputs["goal"], axis=-1)
-            missed = jnp.linalg.norm(decision.position - parts.position(seen), axis=-1)
-            found = Judged(now.success, distance, missed)
-            result = jax.tree.map(lambda new, old: jnp.where(ended, new, old), found, result)
-            return (state, over | now.done, result), None
-
-        nothing = jnp.zeros(env.worlds, bool)
-        blank = Judged(nothing, jnp.zeros(env.worlds), jnp.zeros(env.worlds))
-        (_, _, result), _ = jax.lax.scan(step, (env.reset(key), nothing, blank), None, length=env.task.episode_steps)
-        return result
-
-    run = jax.jit(play)
+    collector = Collector(parts.env, parts.settings, parts.position)
     first = jax.random.fold_in(jax.random.key(parts.seed), 2)
-    rounds = [run(jax.random.fold_in(first, number)) for number in range(-(-episodes // env.worlds))]
-    found = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves])[:episodes], *rounds)
+    rounds = [
+        _play(parts, collector, actor, jax.random.fold_in(first, number))
+        for number in range(-(-episodes // parts.env.worlds))
+    ]
+    found = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:episodes], *rounds)
     return Judged(*found)
+
+
+def _play(parts: Parts, collector: Collector, actor: Any, key: jax.Array) -> Judged:
+    """Play the first episode of every world."""
+    worlds, none = parts.env.worlds, jnp.float32(0.0)
+    state, over = _begin(collector, key), np.zeros(parts.env.worlds, bool)
+    result = Judged(np.zeros(worlds, bool), np.zeros(worlds), np.zeros(worlds))
+    for _ in range(parts.env.task.episode_steps):
+        state, _, ending = _advance(collector, actor, state, key, none, none)
+        ended = np.asarray(ending.done) & ~over
+        found = Judged(ending.success, ending.final_error_m, ending.position_error_m)
+        result = jax.tree.map(lambda new, old, e=ended: np.where(e, new, old), found, result)
+        over |= ended
+    return result

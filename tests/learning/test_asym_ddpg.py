@@ -105,11 +105,11 @@ def test_targets_move_by_the_polyak_share(learner):
 
 def test_exploration_is_bounded_and_as_random_as_asked():
     action = jnp.full((4000, 3), 0.5)
-    quiet = asym_ddpg.explore(jax.random.key(0), action, 0.0, jnp.float32(0.0))
+    quiet = asym_ddpg.explore(jax.random.key(0), action, jnp.float32(0.0), jnp.float32(0.0))
     np.testing.assert_array_equal(quiet, action)
-    wild = asym_ddpg.explore(jax.random.key(0), action, 0.0, jnp.float32(0.3))
+    wild = asym_ddpg.explore(jax.random.key(0), action, jnp.float32(0.0), jnp.float32(0.3))
     assert 0.26 < float(jnp.mean(jnp.any(wild != action, axis=1))) < 0.34
-    noisy = asym_ddpg.explore(jax.random.key(0), action, 5.0, jnp.float32(0.0))
+    noisy = asym_ddpg.explore(jax.random.key(0), action, jnp.float32(5.0), jnp.float32(0.0))
     assert jnp.max(jnp.abs(noisy)) <= 1.0
 
 
