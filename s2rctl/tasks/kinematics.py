@@ -129,4 +129,5 @@ def jacobian(frames: Frames, point: jax.Array) -> jax.Array:
 def damped_least_squares(matrix: jax.Array, error: jax.Array, damping: float) -> jax.Array:
     """Return the joint change (n,) that reduces ``error`` (m,): J^T (J J^T + damping I)^-1 e (Wampler 1986)."""
     square = matrix @ matrix.T + damping * jnp.eye(matrix.shape[0])
-    return matrix.T @ jnp.linalg.solve(square, error)
+    factor = jnp.linalg.cholesky(square)  # positive definite by the damping
+    return matrix.T @ jax.scipy.linalg.cho_solve((factor, True), error)
