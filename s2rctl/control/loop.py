@@ -59,6 +59,7 @@ class Settings:
     max_missed_deadlines: int
     send: bool = True  # False: shadow, nothing is sent
     park: bool = False  # park at the end of a good episode, too
+    watchdog_periods: int = WATCHDOG_PERIODS
 
 
 @dataclass
@@ -135,7 +136,7 @@ class _Loop:
         self._watchdog: Watchdog | None = None
         self.memory: Memory
         if rig.clock.realtime and settings.send:
-            timeout = WATCHDOG_PERIODS * self._period
+            timeout = settings.watchdog_periods * self._period
             self._watchdog = Watchdog(lambda: rig.robot.stop(StopLevel.SOFT), timeout)
 
     def guard(self) -> Any:

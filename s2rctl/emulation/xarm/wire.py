@@ -114,7 +114,7 @@ class Report:
     def rich(self) -> bytes:
         """Return a 245-byte report of port 30002 (5 Hz): the part that every firmware has."""
         limits = struct.pack("<12f", 1000, 1, 50000, 0.1, 1000, 20, 0.01, 20, 0.0001, 4, 2.3, 2.7)
-        tail = bytes([7, 7, 0, 0, 0, 0]) + b"v1.9.0".ljust(30, b"\0") + limits + bytes(16)
+        tail = bytes([7, 7, 0, 0, 0, 0]) + b"v1.12.10".ljust(30, b"\0") + limits + bytes(16)
         return struct.pack(">I", 245) + self._status() + tail
 
     def _motion(self) -> bytes:

@@ -1,0 +1,254 @@
+"""The controller's behaviour: modes, states, errors, limits and the answers to commands, with MuJoCo as the arm.
+
+Modes 0 (queued lines and joints), 1 (servo), 5 (tool velocity), 6 and 7 (joint and line online) move. What a real
+controller does beyond that, when it trips, and how fast it stops is not claimed.
+"""
+
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+
+from s2rctl.core.spatial import from_rpy, to_rpy, transform
+from s2rctl.core.spatial import inverse as inverted
+from s2rctl.emulation.plant import Plant, PlantStart
+from s2rctl.emulation.xarm.motion import Goal, JointGoal, LineGoal, Motion, VelocityGoal
+from s2rctl.emulation.xarm.wire import Function, Report, Request, Status
+from s2rctl.robots import ROBOTS
+
+VERSION = b"7,7,XI130512345678,AC130512345,v1.12.10"  # the reply holds 40 bytes
+READY, MOVING, STOPPED, MODE_CHANGED = 2, 1, 4, 5
+BOUNDARY_ERROR, COLLISION_ERROR = 35, 31
+SERVO_SPEED = 1.0  # m/s, mode 1 executes the latest target at full speed
+
+
+class Controller:
+    """One controller and its arm. ``handle`` and ``tick`` may be called from different threads."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        specification = ROBOTS.load("xarm7")
+        self.plant = Plant(model)
+        home = np.array(specification.home)
+        self._qpos = np.array([int(model.joint(name).qposadr[0]) for name in specification.joints])
+        self._dofs = np.array([int(model.joint(name).dofadr[0]) for name in specification.joints])
+        self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
+        self.plant.reset(PlantStart(home, np.zeros(model.nv), home), 0.0)
+        self.motion = Motion(specification, home)
+        self._low, self._high = np.array(specification.joint_low), np.array(specification.joint_high)
+        self.mode, self.state, self.enabled = 0, STOPPED, False
+        self.error = self.warning = 0
+        self.commands = 0  # motion commands taken
+        self.silent = False  # fault: answer nothing, report nothing
+        self._queue: deque[Goal] = deque()
+        self._offset = np.zeros(6)
+        self._reduced = self._fence = False
+        self._boundary = np.array([9999, -9999] * 3) / 1000
+        self._tcp_speed = 1.0
+        self._lock = threading.Lock()
+        self._answers = self._table()
+
+    def tick(self) -> None:
+        """Advance controller and arm by one physics step."""
+        with self._lock:
+            dt = float(self.plant.model.opt.timestep)
+            if self.state in (READY, MOVING):
+                if self.motion.goal is None and self._queue:
+                    self.motion.goal = self._queue.popleft()
+                self.motion.tick(self.plant.time, dt)
+                self.state = MOVING if self.motion.moving else READY
+                self._check_fence()
+            elif not self.error:
+                self.motion.tick(self.plant.time, dt)  # decelerates
+            ctrl = self.plant.data.ctrl.copy()
+            ctrl[self._ctrl] = self.motion.joints
+            self.plant.command(ctrl, self.plant.time)
+            self.plant.step()
+
+    def fail(self, code: int) -> None:
+        """Inject a controller error: the arm stops where it is."""
+        with self._lock:
+            self._fail(code)
+
+    def handle(self, request: Request) -> bytes | None:
+        """Return the reply to a command, or None when the controller is silent."""
+        if self.silent:
+            return None
+        with self._lock:
+            answer = self._answers.get(request.function)
+            status, payload = (Status.INVALID, b"") if answer is None else answer(request)
+            return request.reply(int(status | self._condition()), payload)
+
+    def report(self) -> Report:
+        """Return what the controller tells of itself now."""
+        with self._lock:
+            joints = self._measured()
+            torque = self.plant.data.qfrc_actuator[self._dofs]
+            return Report(
+                state=self.state,
+                mode=self.mode,
+                commands=len(self._queue),
+                joints=joints.tolist(),
+                pose=self._pose(joints),
+                torque=torque.tolist(),
+                enabled=self.enabled,
+                error=self.error,
+                warning=self.warning,
+                tcp_offset=self._offset.tolist(),
+            )
+
+    def _table(self) -> dict[int, Callable[[Request], tuple[Status, bytes]]]:
+        f = Function
+        return {
+            f.VERSION: lambda r: (Status.OK, VERSION.ljust(40, b"\0")),
+            f.SERIAL: lambda r: (Status.OK, VERSION[4:18].ljust(40, b"\0")),
+            f.MOTION_ENABLE: self._motion_enable,
+            f.SET_STATE: self._set_state,
+            f.GET_STATE: lambda r: (Status.OK, bytes([self.state])),
+            f.COMMAND_COUNT: lambda r: (Status.OK, struct.pack(">H", len(self._queue))),
+            f.ERROR_CODES: lambda r: (Status.OK, bytes([self.error, self.warning])),
+            f.CLEAN_ERROR: self._clean_error,
+            f.CLEAN_WARNING: self._clean_warning,
+            f.SET_MODE: self._set_mode,
+            f.MOVE_LINE: lambda r: self._move(r, (0, 7), self._line(r, 3)),
+            f.SERVO_LINE: lambda r: self._move(r, (1,), self._line(r, 0, servo=True)),
+            f.MOVE_JOINT: lambda r: self._move(r, (0, 6), self._joint(r, float(r.floats(8)[7]))),
+            f.SERVO_JOINT: lambda r: self._move(r, (1,), self._joint(r, np.pi)),
+            f.LINE_VELOCITY: self._velocity,
+            f.TCP_OFFSET: self._set_offset,
+            f.POSE: lambda r: (Status.OK, struct.pack("<6f", *self._pose(self._measured()))),
+            f.JOINTS: lambda r: (Status.OK, struct.pack("<7f", *self._measured())),
+            f.INVERSE: self._inverse,
+            f.FORWARD: lambda r: (Status.OK, struct.pack("<6f", *self._pose(np.array(r.floats(7))))),
+            f.REDUCED_TCP_SPEED: self._set_tcp_speed,
+            f.REDUCED_JOINT_SPEED: lambda r: (Status.OK, b""),
+            f.GET_REDUCED_MODE: lambda r: (Status.OK, bytes([self._reduced])),
+            f.REDUCED_MODE: self._set_reduced,
+            f.TCP_BOUNDARY: self._set_boundary,
+            f.FENCE: self._set_fence,
+        }
+
+    def _condition(self) -> Status:
+        status = Status.ERROR if self.error else Status.OK
+        if self.warning:
+            status |= Status.WARNING
+        if self.state in (STOPPED, MODE_CHANGED) or not self.enabled:
+            status |= Status.NOT_READY
+        return status
+
+    def _measured(self) -> np.ndarray:
+        return self.plant.data.qpos[self._qpos].copy()
+
+    def _tool(self) -> np.ndarray:
+        return transform(self._offset[:3], from_rpy(*self._offset[3:]))
+
+    def _pose(self, joints: np.ndarray) -> list[float]:
+        """Return the TCP pose: mm, then roll, pitch, yaw rad."""
+        pose = transform(*self.motion.flange(joints)) @ self._tool()
+        return [*(pose[:3, 3] * 1000), *to_rpy(pose[:3, :3])]
+
+    def _fail(self, code: int) -> None:
+        self.error, self.state = code, STOPPED
+        self._queue.clear()
+        self.motion.reset(self.motion.joints)
+
+    def _motion_enable(self, request: Request) -> tuple[Status, bytes]:
+        self.enabled = bool(request.payload[1])
+        return Status.OK, b""
+
+    def _set_state(self, request: Request) -> tuple[Status, bytes]:
+        wanted = request.payload[0]
+        if wanted == 0 and self.enabled and not self.error:
+            self.state = READY
+        elif wanted in (4, 6):
+            self.state = STOPPED
+            self._queue.clear()
+            if wanted == 4:
+                self.motion.reset(self.motion.joints)
+            self.motion.halt()
+        return Status.OK, b""
+
+    def _set_mode(self, request: Request) -> tuple[Status, bytes]:
+        self.mode, self.state = request.payload[0], MODE_CHANGED
+        self._queue.clear()
+        self.motion.reset(self.motion.joints)
+        return Status.OK, b""
+
+    def _clean_error(self, request: Request) -> tuple[Status, bytes]:
+        self.error = 0
+        return Status.OK, b""
+
+    def _clean_warning(self, request: Request) -> tuple[Status, bytes]:
+        self.warning = 0
+        return Status.OK, b""
+
+    def _line(self, request: Request, reply: int, servo: bool = False) -> Goal | None:
+        """Return the line that a request asks for; None for numbers that are not finite."""
+        numbers = np.array(request.floats(8))
+        if not np.isfinite(numbers).all():
+            return None
+        pose = transform(numbers[:3] / 1000, from_rpy(*numbers[3:6])) @ inverted(self._tool())
+        speed = SERVO_SPEED if servo else min(float(numbers[6]) / 1000, self._tcp_speed)
+        return LineGoal(pose[:3, 3], pose[:3, :3], speed, 50.0 if servo else max(float(numbers[7]) / 1000, 0.01))
+
+    def _joint(self, request: Request, speed: float) -> Goal | None:
+        joints = np.array(request.floats(7))
+        if not np.isfinite(joints).all() or np.any(joints < self._low) or np.any(joints > self._high):
+            return None
+        return JointGoal(joints, max(speed, 1e-3))
+
+    def _move(self, request: Request, modes: tuple[int, ...], goal: Goal | None) -> tuple[Status, bytes]:
+        """Take a motion command: queue it in mode 0, replace the goal in the online modes."""
+        payload = bytes(3) if len(request.payload) in (39, 43) else b""  # newer firmware's forms answer three bytes
+        if goal is None or self.mode not in modes:
+            return Status.INVALID, payload
+        if self.state in (READY, MOVING) and self.enabled and not self.error:
+            self.commands += 1
+            if self.mode == 0:
+                self._queue.append(goal)
+            else:
+                self.motion.goal = goal
+        return Status.OK, payload
+
+    def _velocity(self, request: Request) -> tuple[Status, bytes]:
+        numbers = np.array(request.floats(6))
+        duration = struct.unpack_from("<f", request.payload, 25)[0] if len(request.payload) >= 29 else -1.0
+        until = self.plant.time + duration if duration > 0 else np.inf
+        finite = np.isfinite(numbers).all()
+        return self._move(request, (5,), VelocityGoal(numbers[:3] / 1000, until) if finite else None)
+
+    def _set_offset(self, request: Request) -> tuple[Status, bytes]:
+        values = np.array(request.floats(6))
+        self._offset = np.concatenate([values[:3] / 1000, values[3:]])
+        return Status.OK, b""
+
+    def _inverse(self, request: Request) -> tuple[Status, bytes]:
+        numbers = np.array(request.floats(6))
+        pose = transform(numbers[:3] / 1000, from_rpy(*numbers[3:6])) @ inverted(self._tool())
+        joints, reached = self.motion.inverse(pose[:3, 3], pose[:3, :3])
+        return Status.OK if reached else Status.INVALID, struct.pack("<7f", *joints)
+
+    def _set_tcp_speed(self, request: Request) -> tuple[Status, bytes]:
+        self._tcp_speed = max(request.floats(1)[0] / 1000, 1e-3)
+        return Status.OK, b""
+
+    def _set_reduced(self, request: Request) -> tuple[Status, bytes]:
+        self._reduced = bool(request.payload[0])
+        return Status.OK, b""
+
+    def _set_boundary(self, request: Request) -> tuple[Status, bytes]:
+        self._boundary = np.array(struct.unpack("<6i", request.payload[:24])) / 1000
+        return Status.OK, b""
+
+    def _set_fence(self, request: Request) -> tuple[Status, bytes]:
+        self._fence = bool(request.payload[0])
+        return Status.OK, b""
+
+    def _check_fence(self) -> None:
+        if not self._fence:
+            return
+        at = np.array(self._pose(self.motion.joints)[:3]) / 1000
+        if np.any(at > self._boundary[::2]) or np.any(at < self._boundary[1::2]):
+            self._fail(BOUNDARY_ERROR)

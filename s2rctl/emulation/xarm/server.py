@@ -1,0 +1,176 @@
+"""The emulated controller's sockets: one command port, three report ports, and the thread that keeps its time."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import mujoco
+
+from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.emulation.xarm.controller import Controller
+from s2rctl.emulation.xarm.wire import Report, split
+
+COMMAND_PORT = 502
+UNPRIVILEGED_PORT = 5502
+"""Taken instead where ordinary users may not listen on port 502."""
+REPORTS: dict[int, tuple[float, Callable[[Report], bytes]]] = {
+    30001: (5.0, Report.normal),
+    30002: (5.0, Report.rich),
+    30003: (100.0, Report.real),
+}
+"""Report port -> (Hz, layout). The vendor's SDK knows only these port numbers."""
+LONGEST_LAG = 0.1
+"""s: a controller that was kept from running longer than this forgets the lost time."""
+
+
+class EmulatedXArm:
+    """A running emulator; use as a context. Every socket has its own time-out: the SDK sets a process-wide one."""
+
+    def __init__(self, model: mujoco.MjModel, host: str = "127.0.0.1", port: int | None = None) -> None:
+        self.controller = Controller(model)
+        self._host = host
+        self._port = port
+        self._sockets: list[socket.socket] = []
+        self._clients: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._closed = threading.Event()
+        self._lag = 0.0
+
+    @property
+    def address(self) -> str:
+        """Where to connect: the host, with the command port unless it is the standard one."""
+        return self._host if self._port == COMMAND_PORT else f"{self._host}:{self._port}"
+
+    def figures(self) -> dict[str, Any]:
+        """Return what happened."""
+        return {
+            "commands": self.controller.commands,
+            "error": self.controller.error,
+            "worst_lag_s": round(self._lag, 4),
+        }
+
+    def __enter__(self) -> "EmulatedXArm":
+        command = self._listen_for_commands()
+        self._start(partial(self._accept, command, self._serve_commands))
+        for port, (rate, layout) in REPORTS.items():
+            listener = self._listen(port)
+            self._start(partial(self._accept_reports, listener, rate, layout))
+        self._start(self._keep_time)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        for connection in (*self._sockets, *self._clients):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+
+    def drop_connections(self) -> None:
+        """Fault: close every client's connection, as a pulled cable does in the end."""
+        clients, self._clients = self._clients, []
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+            client.close()
+
+    def _listen_for_commands(self) -> socket.socket:
+        ports = (COMMAND_PORT, UNPRIVILEGED_PORT) if self._port is None else (self._port,)
+        for port in ports:
+            try:
+                listener = self._listen(port)
+            except MissingEnvironmentError:
+                if port == ports[-1]:
+                    raise
+                continue
+            self._port = port
+            return listener
+        raise AssertionError("unreachable")
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, port))
+        except OSError as error:
+            listener.close()
+            raise MissingEnvironmentError(
+                f"cannot listen on {self._host}:{port}: {error.strerror}",
+                "end the program that uses the port, or choose another address, e.g. --address 127.0.0.9",
+            ) from error
+        listener.listen()
+        listener.settimeout(0.2)
+        self._sockets.append(listener)
+        return listener
+
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _accept(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        while not self._closed.is_set():
+            try:
+                client, _ = listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            client.settimeout(0.2)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._clients.append(client)
+            self._start(partial(serve, client))
+
+    def _accept_reports(self, listener: socket.socket, rate: float, layout: Callable[[Report], bytes]) -> None:
+        self._accept(listener, partial(self._serve_reports, rate=rate, layout=layout))
+
+    def _serve_commands(self, client: socket.socket) -> None:
+        buffer = bytearray()
+        while not self._closed.is_set():
+            try:
+                data = client.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            if not data:
+                return
+            buffer += data
+            for request in split(buffer):
+                reply = self.controller.handle(request)
+                if reply is not None:
+                    with contextlib.suppress(OSError):
+                        client.sendall(reply)
+
+    def _serve_reports(self, client: socket.socket, rate: float, layout: Callable[[Report], bytes]) -> None:
+        deadline = time.monotonic()
+        while not self._closed.is_set():
+            if not self.controller.silent:
+                try:
+                    client.sendall(layout(self.controller.report()))
+                except OSError:
+                    return
+            deadline = max(deadline + 1.0 / rate, time.monotonic())
+            time.sleep(max(0.0, deadline - time.monotonic()))
+
+    def _keep_time(self) -> None:
+        """Advance the controller at the wall's pace."""
+        dt = float(self.controller.plant.model.opt.timestep)
+        deadline = time.monotonic()
+        while not self._closed.is_set():
+            self.controller.tick()
+            deadline += dt
+            late = time.monotonic() - deadline
+            self._lag = max(self._lag, late)
+            if late > LONGEST_LAG:
+                deadline = time.monotonic()
+            elif late < 0:
+                time.sleep(-late)

@@ -1,0 +1,247 @@
+"""The emulated controller against the vendor's own SDK, through our driver."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("xarm", reason="the vendor's SDK is an extra")
+
+from s2rctl.control.action import ToolDelta
+from s2rctl.control.envelope import envelope
+from s2rctl.control.loop import Rig, Settings, run_episode
+from s2rctl.control.safety import SafetyFilter
+from s2rctl.core.clock import RealClock
+from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
+from s2rctl.core.exits import ExitCode
+from s2rctl.core.interrupt import Interrupt
+from s2rctl.core.progress import NullReporter
+from s2rctl.emulation.xarm.server import EmulatedXArm
+from s2rctl.emulation.xarm.wire import HEADER, Report, split
+from s2rctl.robots.protocol import StopLevel, Target
+from s2rctl.robots.xarm7.driver import XArm7, make
+from s2rctl.scene import SCENES
+from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.stages import emulate
+
+HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.9"  # its own address: report ports are fixed
+SAFETY = Safety(tool_speed=0.65, workspace_low=(0.15, -0.4, 0.02), workspace_high=(0.7, 0.4, 0.7), tracking_error=0.15)
+
+
+@pytest.fixture
+def arm():
+    with EmulatedXArm(SCENES.load("reach")(0.005), HOST, 5502) as emulator:
+        driver = XArm7(emulator.address, SAFETY)
+        identity = driver.connect()
+        assert (identity.model, identity.firmware) == ("xArm7", "1.12.10")
+        yield emulator, driver
+        driver.close()
+
+
+def wait_for(check, seconds=3.0):
+    deadline = time.monotonic() + seconds
+    while not check() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return check()
+
+
+def test_the_genuine_sdk_connects_moves_and_stops(arm, capsys):
+    driver = arm[1]
+    state = driver.read()
+    begin = state.tool[0, :3]
+    assert time.monotonic() - state.t < 0.1
+    assert np.allclose(begin, driver.parking().values, atol=0.003)
+    target = begin + np.array([0.02, 0.1, 0.05])
+    driver.send(Target("tool", target))
+    assert wait_for(lambda: np.allclose(driver.read().tool[0, :3], target, atol=0.003))
+    held = driver.specification.kinematics.pose("tcp", driver.read().joint_pos)[1]
+    home = driver.specification.kinematics.pose("tcp", np.array(driver.specification.home))[1]
+    assert np.allclose(held, home, atol=0.02)
+    driver.send(Target("tool", target - np.array([0, 0.3, 0])))
+    time.sleep(0.15)
+    driver.stop(StopLevel.HARD)
+    assert wait_for(lambda: np.abs(driver.read().joint_vel).max() < 0.02, 1.0)
+    stopped = driver.read().tool[0, :3]
+    assert stopped[1] > target[1] - 0.25
+    assert driver.read().codes == ("the controller stopped",)
+    with pytest.raises(SafetyStop, match="stopped"):
+        driver.send(Target("tool", target))
+    time.sleep(0.2)
+    assert np.allclose(driver.read().tool[0, :3], stopped, atol=0.003)
+    driver.recover()
+    driver.send(Target("tool", target))
+    assert wait_for(lambda: np.allclose(driver.read().tool[0, :3], target, atol=0.003))
+    assert capsys.readouterr().out == ""
+
+
+def test_the_sdk_changes_nothing_for_the_process(arm):
+    from xarm.core.config.x_config import XCONF
+
+    assert socket.getdefaulttimeout() is None
+    assert XCONF.SocketConf.TCP_CONTROL_PORT == 502
+
+
+def test_speed_is_limited_by_the_controller(arm):
+    driver = arm[1]
+    begin = driver.read().tool[0, :3]
+    driver.send(Target("tool", begin + np.array([0, 0.3, 0])))
+    places = []
+    for _ in range(30):
+        time.sleep(0.02)
+        state = driver.read()
+        places.append((state.t, state.tool[0, 1]))
+    times, y = np.array(places).T
+    assert np.max((y[3:] - y[:-3]) / (times[3:] - times[:-3])) < 0.65 * 1.35
+
+
+@pytest.mark.parametrize("values", [np.array([np.nan, 0, 0.3]), np.array([np.inf, 0, 0.3]), np.zeros(2)])
+def test_what_is_not_a_finite_position_is_never_sent(arm, values):
+    emulator, driver = arm
+    before = emulator.controller.commands
+    with pytest.raises(SafetyStop, match="finite"):
+        driver.send(Target("tool", values))
+    assert emulator.controller.commands == before
+
+
+def test_errors_carry_the_vendors_words_and_are_never_cleared_by_themselves(arm):
+    emulator, driver = arm
+    emulator.controller.fail(31)
+    assert wait_for(lambda: driver.read().codes and driver.read().codes[0].startswith("C31 Collision"))
+    with pytest.raises(SafetyStop):
+        driver.send(Target("tool", driver.parking().values))
+    assert emulator.controller.error == 31
+    again = XArm7(emulator.address, SAFETY)
+    with pytest.raises(SafetyStop, match="C31 Collision"):
+        again.connect()
+    assert emulator.controller.error == 31
+    driver.recover()
+    assert driver.read().codes == ()
+
+
+def test_the_controllers_fence_catches_what_the_filter_would_not(arm):
+    emulator, driver = arm
+    driver.send(Target("tool", np.array([0.4, 0.5, 0.3])))
+    assert wait_for(lambda: emulator.controller.error == 35)
+    assert driver.read().tool[0, 1] < 0.45
+
+
+def test_a_lost_connection_is_an_error_in_the_state(arm):
+    emulator, driver = arm
+    emulator.drop_connections()
+    assert wait_for(lambda: any("lost" in code for code in driver.read().codes))
+
+
+class Push:
+    """A policy that moves along y, and does something at a step."""
+
+    def __init__(self, hook):
+        self.hook, self.step = hook, 0
+
+    def infer(self, inputs):
+        self.hook(self.step)
+        self.step += 1
+        return {"action": np.array([[0.0, 0.01, 0.0]], np.float32)}
+
+
+class NoInputs:
+    cameras = ()
+
+    def reset(self):
+        pass
+
+    def build(self, *_):
+        return {}
+
+
+PATIENT = SAFETY.model_copy(
+    update={"max_age_periods": 8.0}
+)  # a test machine may be busy; test_loop has the tight limit
+
+
+def drive(driver, hook=lambda step: None, steps=30):
+    limits = envelope(driver.specification, PATIENT, 20.0)
+    guard = SafetyFilter(limits, ToolDelta([-0.03] * 3, [0.03] * 3, [1.0] * 3, 0.15), driver.specification)
+    rig = Rig(driver, [], Push(hook), NoInputs(), guard, RealClock())
+    return run_episode(rig, Settings(20.0, steps, 20, watchdog_periods=40), Interrupt())
+
+
+def test_the_control_loop_drives_the_genuine_sdk(arm):
+    emulator, driver = arm
+    begin = driver.read().tool[0, :3]
+    log = drive(driver)
+    assert (log.outcome, log.steps) == ("time", 30)
+    assert emulator.controller.commands == 30
+    assert wait_for(lambda: abs(driver.read().tool[0, 1] - begin[1] - 0.3) < 0.005)
+
+
+def test_a_silent_controller_stops_the_loop(arm):
+    emulator, driver = arm
+    silenced = []
+
+    def hook(step):
+        if step == 5:
+            emulator.controller.silent = True
+            silenced.append(step)
+
+    begun = time.monotonic()
+    log = drive(driver, hook, steps=200)
+    emulator.controller.silent = False
+    assert log.outcome == "safety_stop"
+    assert log.steps - silenced[0] <= 9, log.reason
+    assert time.monotonic() - begun < 5.0
+
+
+def test_no_controller_and_no_address_are_explained():
+    with pytest.raises(MissingEnvironmentError, match="no xArm controller answers") as caught:
+        XArm7(f"{HOST}:5999", SAFETY).connect()
+    assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    with pytest.raises(UsageError, match=r"robot\.address"):
+        make(Robot(name="xarm7"), SAFETY)
+
+
+def test_the_command_runs_it_for_a_while_and_refuses_what_there_is_not():
+    figures = emulate.run("xarm7", HOST, 0.2, 0, NullReporter(), Interrupt())
+    assert figures["robot"] == "xarm7" and figures["seconds"] >= 0.2
+    with pytest.raises(MissingEnvironmentError) as caught:
+        emulate.run("aloha", HOST, 0.2, 0, NullReporter(), Interrupt())
+    assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    with pytest.raises(MissingEnvironmentError, match="cannot listen"):
+        emulate.run("xarm7", "203.0.113.1", 0.2, 0, NullReporter(), Interrupt())
+
+
+def test_reports_have_the_layout_that_the_sdk_declares():
+    from xarm.x3.report import ReportDataStructure
+
+    report = Report(2, 7, 3, [0.1] * 7, [1, 2, 3, 0.1, 0.2, 0.3], [0.5] * 7, True, 31, 11, [0, 0, 172, 0, 0, 0])
+    for port, data in ((30001, report.normal()), (30002, report.rich())):
+        parsed = ReportDataStructure.create(port)
+        parsed.update(data)
+        assert (parsed.state, parsed.mode, parsed.cmd_num) == (2, 7, 3)
+        assert (parsed.error_code, parsed.warn_code) == (31, 11)
+        assert parsed.actual_tcp_pose == pytest.approx([1, 2, 3, 0.1, 0.2, 0.3])
+        assert parsed.tcp_offset[2] == 172
+    assert len(report.normal()) == 145
+    assert parsed.robot_axis == 7
+
+
+@given(st.lists(st.tuples(st.integers(1, 60000), st.integers(1, 255), st.binary(max_size=40)), max_size=6), st.data())
+def test_requests_survive_any_fragmentation(frames, data):
+    stream = b"".join(HEADER.pack(t, 2, len(body) + 1, f) + body for t, f, body in frames)
+    buffer, found = bytearray(), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        buffer += stream[:size]
+        stream = stream[size:]
+        found += split(buffer)
+    assert [(r.transaction, r.function, r.payload) for r in found] == frames
+    assert not buffer
+
+
+def test_no_socket_file_can_redirect_the_driver():
+    source = Path(__import__("s2rctl.robots.xarm7.driver", fromlist=["x"]).__file__).read_text()
+    assert "forbid_uds=True" in source
