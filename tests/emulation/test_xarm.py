@@ -186,14 +186,14 @@ def test_a_silent_controller_stops_the_loop(arm):
     def hook(step):
         if step == 5:
             emulator.controller.silent = True
-            silenced.append(step)
+            silenced.append(time.monotonic())
 
-    begun = time.monotonic()
     log = drive(driver, hook, steps=200)
+    took = time.monotonic() - silenced[0]
     emulator.controller.silent = False
     assert log.outcome == "safety_stop"
-    assert log.steps - silenced[0] <= 9, log.reason
-    assert time.monotonic() - begun < 5.0
+    assert "no answer in time" in log.reason or "ms old" in log.reason
+    assert took < 1.5  # including two commands that wait for their answers in vain; the SDK alone would take 10 s
 
 
 def test_no_controller_and_no_address_are_explained():
