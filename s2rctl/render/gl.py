@@ -25,8 +25,7 @@ from s2rctl.scene.poses import Poses
 
 def open_renderer(model: Any, width: int, height: int) -> Any:
     """Return a ``mujoco.Renderer``; raise MissingEnvironmentError when no OpenGL context can be made."""
-    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    _choose_egl()
     import mujoco
 
     model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
@@ -40,6 +39,23 @@ def open_renderer(model: Any, width: int, height: int) -> Any:
         ) from error
 
 
+def _choose_egl() -> None:
+    """Use EGL on a Linux machine without a display, unless MUJOCO_GL asks for something else.
+
+    MuJoCo makes its choice when it is imported, which has usually happened by now, and looks up the class of its
+    context when a renderer is made: so both are set.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("MUJOCO_GL"):
+        return
+    os.environ["MUJOCO_GL"] = "egl"
+    try:
+        from mujoco.egl import GLContext
+        from mujoco.rendering.classic import gl_context
+    except (ImportError, AttributeError):  # making the renderer says what is missing
+        return
+    gl_context.GLContext = GLContext
+
+
 def geoms_only() -> Any:
     """Return drawing options that show what the ray caster shows: geoms of groups 0 to 2, no sites, no markers."""
     import mujoco
@@ -51,7 +67,10 @@ def geoms_only() -> Any:
 
 
 class GlRenderer:
-    """``mujoco.Renderer`` over worlds, through a host callback; the context is made at the first frame."""
+    """``mujoco.Renderer`` over worlds, through a host callback; the context is made at the first frame.
+
+    Sizes of planes and meshes are those of the model: OpenGL gets their shape when the context is made.
+    """
 
     def __init__(self, model: Any, cameras: Sequence[str], width: int, height: int, *, shadows: bool = False) -> None:
         self.cameras = tuple(cameras)

@@ -162,5 +162,5 @@ def _intrinsics(model: mujoco.MjModel, ids: np.ndarray, width: int, height: int)
         if sensor_height > 0:
             focal_x, focal_y, principal_x, principal_y = model.cam_intrinsic[camera]
             aspect[row] = sensor_width / sensor_height * focal_y / focal_x
-            shift[row] = 2 * principal_x / sensor_width * aspect[row], 2 * principal_y / sensor_height
+            shift[row] = 2 * principal_x / sensor_width * aspect[row], -2 * principal_y / sensor_height
     return aspect, shift
