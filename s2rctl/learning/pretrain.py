@@ -121,6 +121,8 @@ def fit(
     size = min(budget.batch, len(train))
     steps = max(1, budget.passes * (len(train) // size))
     params = _init(jax.random.fold_in(jax.random.key(seed), 0), settings, data.targets.shape[1])
+    # Start at the mean: a short budget is then spent on what differs between images.
+    params["head"]["regression"]["bias"] = jnp.asarray(data.targets[train].mean(axis=0))
     optimiser = optax.adamw(optax.cosine_decay_schedule(budget.learning_rate, steps), weight_decay=WEIGHT_DECAY)
     state = optimiser.init(params)
     generator = np.random.default_rng(seed)
