@@ -28,6 +28,7 @@ class Palette(NamedTuple):
     member: np.ndarray  # (R, ngeom) bool
     low: np.ndarray  # (R, 3)
     high: np.ndarray  # (R, 3)
+    grey: np.ndarray  # (R,) bool
 
 
 def palette(model: mujoco.MjModel, ranges: Sequence[ColourRange]) -> Palette:
@@ -38,6 +39,7 @@ def palette(model: mujoco.MjModel, ranges: Sequence[ColourRange]) -> Palette:
         member.reshape(len(ranges), model.ngeom),
         np.array([r.low for r in ranges], np.float32).reshape(-1, 3),
         np.array([r.high for r in ranges], np.float32).reshape(-1, 3),
+        np.array([r.grey for r in ranges], bool),
     )
 
 
@@ -75,7 +77,9 @@ def _paint(key: jax.Array, rgba: jax.Array, colours: Palette, strength: float) -
     if strength == 0 or not len(colours.member):
         return rgba
     low, high = jnp.asarray(colours.low), jnp.asarray(colours.high)
-    drawn = low + (high - low) * jax.random.uniform(key, (rgba.shape[0], *low.shape))
+    shares = jax.random.uniform(key, (rgba.shape[0], *low.shape))
+    shares = jnp.where(jnp.asarray(colours.grey)[:, None], shares[..., :1], shares)
+    drawn = low + (high - low) * shares
     rgb = rgba[..., :3]
     for index, members in enumerate(colours.member):
         moved = rgb + strength * (drawn[:, None, index] - rgb)

@@ -1,11 +1,13 @@
 """From rendered frames to the raw tensors of the deployed policy's cameras."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from s2rctl.core.errors import RunError
 from s2rctl.env.appearance import ImageSettings, Palette, draw_appearance, draw_image_settings, palette
@@ -33,7 +35,7 @@ class Images:
         *,
         colours: Sequence[ColourRange] = (),
         depth_faults: DepthFaults | None = None,
-        geom_size: jax.Array | None = None,
+        geom_size: np.ndarray | None = None,
     ) -> None:
         self.cameras: tuple[CameraSettings, ...] = vision.cameras
         self._renderer = renderer
@@ -45,10 +47,8 @@ class Images:
         if names != tuple(renderer.cameras):
             raise RunError(f"the renderer draws {', '.join(renderer.cameras)}, the profile asks for {', '.join(names)}")
 
-    def with_geom_size(self, geom_size: jax.Array) -> "Images":
+    def with_geom_size(self, geom_size: np.ndarray) -> "Images":
         """Return the same cameras looking at worlds whose geoms have the half sizes (B, ngeom, 3)."""
-        import copy
-
         other = copy.copy(self)
         other._geom_size = geom_size
         return other

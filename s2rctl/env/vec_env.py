@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import mujoco
-import numpy as np
 
 from s2rctl.env.corrupt import action_history_length, delayed_action, draw_delay, push, recall
 from s2rctl.env.images import Images
@@ -52,13 +51,15 @@ class VecEnv:
         self.model = model
         self.worlds = worlds
         self.action_size = task.action_size
-        self.params = draw_params(task.randomised, key, worlds) if randomise else nominal_params(task.randomised, worlds)
+        self.params = (
+            draw_params(task.randomised, key, worlds) if randomise else nominal_params(task.randomised, worlds)
+        )
         edits = model_edits(model, task.randomised, self.params)
         self.physics = physics(edits)
         self.delays = delays or Delays()
-        self._signals = SignalReader(model, task.signals)
+        self._signals: SignalReader[Any] = SignalReader(model, task.signals)
         sized = images is not None and "geom_size" in edits
-        self._images = images.with_geom_size(np.asarray(edits["geom_size"])) if images and sized else images
+        self._images = images.with_geom_size(edits["geom_size"]) if images and sized else images
         self._pilot = pilot
         self._bank = bank if bank_probability > 0 else None
         self._bank_probability = bank_probability
@@ -97,7 +98,9 @@ class VecEnv:
 
         observation, seen = self._observe(observe_key, lag_key, physics, outcome.state, state.actor_history)
         clock = state.step + 1
-        ended = outcome.done | physics.diverged
+        # A start that physics could not take is reported with the first step from it.
+        diverged = physics.diverged | state.physics.diverged
+        ended = outcome.done | diverged
         done = ended | (clock >= self.task.episode_steps)
         moved = state._replace(
             physics=physics,
@@ -108,7 +111,7 @@ class VecEnv:
             key=key,
         )
         observation = self._with_images(image_key, moved, observation)
-        healthy = ~physics.diverged
+        healthy = ~diverged
         step = Step(
             reward=_cut(jnp.where(healthy, outcome.reward, 0.0), LARGEST_REWARD),
             terms={name: _cut(jnp.where(healthy, v, 0.0), LARGEST_REWARD) for name, v in outcome.terms.items()},
@@ -116,7 +119,7 @@ class VecEnv:
             truncated=done & ~ended,
             success=outcome.success & healthy,
             failure=jnp.where(healthy, outcome.failure, 0),
-            diverged=physics.diverged,
+            diverged=diverged,
             acting=acting,
             last=observation,
         )

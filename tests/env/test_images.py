@@ -1,0 +1,191 @@
+"""Camera tensors: what they hold, and that the episode's look and the reset show in them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy
+
+from s2rctl.core.errors import RunError
+from s2rctl.env.colours import COLOURS, ColourRange
+from s2rctl.env.images import Images, depth_counts, spoil_colours
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.physics.native import NativePhysics
+from s2rctl.render.protocol import Appearance, Frames
+from s2rctl.scene import SCENES
+from s2rctl.schema.simulation import Appearance as Look
+from s2rctl.schema.simulation import CameraSettings, Vision
+
+WORLDS, STEPS = 5, 4
+MODEL = toy.build()
+QUICK = {"xla_backend_optimization_level": 0}  # compile time is what these tests spend
+EYE = CameraSettings(name="eye", width=8, height=8, depth=True, depth_unit_m=1e-3, depth_range_m=(0.1, 2.0))
+
+
+class Fake:
+    """Draws one flat colour (that of the cart) and as depth how far the cart is from -1 m."""
+
+    cameras, width, height = ("eye",), 8, 8
+
+    def appearance(self, worlds):
+        def each(*shape, value=0.0):
+            return jnp.full((worlds, *shape), value)
+
+        model = MODEL
+        rgba = jnp.broadcast_to(jnp.asarray(model.geom_rgba, jnp.float32), (worlds, model.ngeom, 4))
+        down = jnp.broadcast_to(jnp.array([0.0, 0.0, -1.0]), (worlds, 1, 3))
+        return Appearance(
+            rgba,
+            jnp.broadcast_to(jnp.asarray(model.geom_size, jnp.float32), (worlds, model.ngeom, 3)),
+            each(1, 3),
+            down,
+            each(1, 3, value=0.5),
+            each(3, value=0.3),
+            each(1, 3),
+            each(1, 3),
+            each(1, value=45.0),
+        )
+
+    def render(self, poses, appearance):
+        cart = MODEL.geom("cart").id
+        colour = jnp.round(255 * appearance.geom_rgba[:, cart, :3]).astype(jnp.uint8)
+        worlds = len(colour)
+        rgb = jnp.broadcast_to(colour[:, None, None, None], (worlds, 1, 8, 8, 3))
+        depth = jnp.broadcast_to(1 + poses.geom_xpos[:, cart, 0][:, None, None, None], (worlds, 1, 8, 8))
+        return Frames(rgb, depth)
+
+
+def make(look=None, worlds=WORLDS, colours=(), **options):
+    vision = Vision(cameras=(EYE,), appearance=look or Look(colour=0))
+    images = Images(MODEL, Fake(), vision, colours=colours, **options)
+
+    def physics(edits):
+        return NativePhysics(MODEL, worlds, substeps=10, edits=edits, poses=True)
+
+    return VecEnv(toy.make(STEPS), MODEL, physics, worlds, key=jax.random.key(0), images=images)
+
+
+def roll(env, actions):
+    step = jax.jit(env.step, compiler_options=QUICK)
+    state, out = jax.jit(env.reset, compiler_options=QUICK)(jax.random.key(0)), []
+    first = state.observation
+    for action in actions:
+        state, result = step(state, action)
+        out.append((result.last.inputs, state.observation.inputs, result.done))
+    return first.inputs, out
+
+
+def test_tensors_and_the_moment_they_show():
+    first, seen = roll(make(), jnp.ones((STEPS + 1, WORLDS, 2)))
+    assert first["rgb_eye"].shape == (WORLDS, 8, 8, 3)
+    assert first["rgb_eye"].dtype == jnp.uint8
+    assert first["depth_eye"].shape == (WORLDS, 8, 8)
+    assert first["depth_eye"].dtype == jnp.uint16
+    assert set(first) == {"joint_pos", "goal", "rgb_eye", "depth_eye"}
+    for last, now, done in seen:
+        # Depth follows the cart, and the image is of the same moment as the joint position beside it.
+        for inputs in (last, now):
+            expected = np.round((1 + np.asarray(inputs["joint_pos"][:, 0])) * 1000)
+            np.testing.assert_allclose(inputs["depth_eye"][:, 0, 0], expected, atol=1)
+        assert done.all() == (last is seen[STEPS - 1][0])
+    last, now, _ = seen[STEPS - 1]
+    assert (last["depth_eye"][:, 0, 0] > 1001).all(), "the old episode's last image"
+    assert (now["depth_eye"][:, 0, 0] == 1000).all(), "the new episode's first"
+
+
+def test_the_look_is_drawn_per_world_and_episode():
+    ranges = (ColourRange(("cart",), (0.0, 0.5, 0.0), (1.0, 0.6, 0.0)),)
+    first, seen = roll(make(Look(colour=1), colours=ranges), jnp.zeros((STEPS, WORLDS, 2)))
+    colours = np.asarray(first["rgb_eye"][:, 0, 0])
+    assert len(np.unique(colours[:, 0])) == WORLDS
+    assert ((colours[:, 1] >= 127) & (colours[:, 1] <= 153)).all()
+    assert (colours[:, 2] == 0).all()
+    for last, now, done in seen:
+        np.testing.assert_array_equal(last["rgb_eye"], first["rgb_eye"])
+        same = (np.asarray(now["rgb_eye"]) == np.asarray(first["rgb_eye"])).all(axis=(1, 2, 3))
+        np.testing.assert_array_equal(same, ~np.asarray(done))
+
+
+def test_without_randomisation_all_worlds_look_the_same():
+    first, _ = roll(make(), [])
+    assert (np.asarray(first["rgb_eye"]) == [230, 26, 26]).all()
+
+
+def test_depth_faults_are_applied():
+    env = make(depth_faults=lambda key, depth: jnp.where(depth > 0, 1.5, 0.0))
+    first, _ = roll(env, [])
+    assert (first["depth_eye"] == 1500).all()
+
+
+def test_geom_sizes_follow_physics():
+    images = Images(MODEL, Fake(), Vision(cameras=(EYE,)))
+    sizes = np.random.default_rng(0).uniform(0.01, 0.1, (WORLDS, MODEL.ngeom, 3))
+    look, _ = images.with_geom_size(sizes).draw(jax.random.key(0), WORLDS)
+    np.testing.assert_allclose(look.geom_size, sizes, rtol=1e-6)
+
+
+def test_each_part_of_the_look_stays_in_its_limits():
+    limits = Look(
+        camera_position_m=(0.01, 0.02, 0.0),
+        camera_rotation_deg=5,
+        camera_fovy_deg=2,
+        light_position_m=0.5,
+        light_direction_deg=10,
+        light_intensity=0.3,
+        brightness=(0.5, 2.5),
+    )
+    look, settings = Images(MODEL, Fake(), Vision(cameras=(EYE,), appearance=limits)).draw(jax.random.key(0), 300)
+    plain = Fake().appearance(300)
+    moved = np.abs(look.camera_pos_offset).max(axis=(0, 1))
+    np.testing.assert_allclose(moved, [0.01, 0.02, 0.0], atol=1e-3)
+    turned = np.degrees(np.linalg.norm(look.camera_rot_offset, axis=-1))
+    assert 4.5 < turned.max() <= 5.001
+    assert 1.8 < np.abs(look.camera_fovy - 45).max() <= 2
+    assert 0.45 < np.abs(look.light_pos).max() <= 0.5
+    tilt = np.degrees(np.arccos(np.clip(-np.asarray(look.light_dir)[..., 2], -1, 1)))
+    assert 5 < tilt.max() <= 10.01
+    np.testing.assert_allclose(np.linalg.norm(look.light_dir, axis=-1), 1, atol=1e-5)
+    assert 0.35 <= look.light_diffuse.min() < 0.4
+    assert 0.6 < look.light_diffuse.max() <= 0.65
+    assert 0.5 <= settings.brightness.min() < 0.6
+    assert 2.4 < settings.brightness.max() <= 2.5
+    np.testing.assert_array_equal(look.geom_rgba, plain.geom_rgba)
+
+
+def test_brightness_and_pixel_noise():
+    grey = jnp.full((40, 2, 16, 16, 3), 100, jnp.uint8)
+    factors = jnp.tile(jnp.array([0.5, 3.0]), (40, 1))
+    bright = spoil_colours(jax.random.key(0), grey, factors, 0.0)
+    assert (bright[:, 0] == 50).all()
+    assert (bright[:, 1] == 255).all()
+    noisy = np.asarray(spoil_colours(jax.random.key(0), grey, jnp.ones((40, 2)), 0.1), float) - 100
+    assert np.abs(noisy).max() <= 26
+    assert abs(noisy.mean()) < 0.2
+    assert abs(noisy.std() - 25.5 / np.sqrt(3)) < 0.3
+    flat = noisy.reshape(80, -1)
+    correlation = np.corrcoef(flat) - np.eye(80)
+    assert np.abs(correlation).max() < 0.2, "no two images share their noise"
+    channels = np.corrcoef(noisy.reshape(-1, 3).T) - np.eye(3)
+    assert np.abs(channels).max() < 0.02
+
+
+def test_depth_counts():
+    depth = jnp.array([0.0, 0.05, 0.1, 0.1234, 2.0, 2.001, jnp.inf, jnp.nan, -1.0])
+    assert depth_counts(depth, EYE).tolist() == [0, 0, 100, 123, 2000, 0, 0, 0, 0]
+
+
+def test_cameras_must_be_the_renderers():
+    other = EYE.model_copy(update={"name": "nose"})
+    with pytest.raises(RunError, match="nose"):
+        Images(MODEL, Fake(), Vision(cameras=(other,)))
+
+
+@pytest.mark.parametrize("scene", sorted(COLOURS))
+def test_colour_ranges_name_geoms_of_their_scene(scene):
+    from s2rctl.env.appearance import palette
+
+    found = palette(SCENES.load(scene)(0.005), COLOURS[scene])
+    assert found.member.any(axis=1).all()
+    assert (found.low <= found.high).all()
+    assert found.low.min() >= 0
+    assert found.high.max() <= 1
