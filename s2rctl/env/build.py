@@ -9,6 +9,7 @@ import numpy as np
 from s2rctl.core.errors import ProfileError
 from s2rctl.env.colours import COLOURS
 from s2rctl.env.images import DepthFaults, Images
+from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import Pilot, VecEnv
 from s2rctl.physics import PHYSICS
 from s2rctl.physics.protocol import ModelEdits, Physics
@@ -57,7 +58,7 @@ def make_env(
         model,
         physics,
         worlds,
-        key=jax.random.key(seed),
+        key=make_key(seed),
         delays=delays,
         images=make_images(profile.vision, model, _SCENE_OF[task]) if shown else None,
         pilot=pilot,
@@ -86,7 +87,9 @@ def make_task(profile: Profile, task: str, model: mujoco.MjModel) -> tuple[Task,
         if task != "reach":
             raise ProfileError(f"profile '{profile.name}' is for xArm7 reach, it has no {task} task", "use -p aloha")
         reach = profile.reach
-        settings = TaskSettings(model, reach.episode_steps, Noise(), action_scale=reach.action_scale_m)
+        settings = TaskSettings(
+            model, reach.episode_steps, Noise(), action_scale=reach.action_scale_m, threshold=reach.threshold_m
+        )
         delays = reach.delays
     made: Task = TASKS.load(task)(settings)
     return made, delays

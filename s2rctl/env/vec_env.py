@@ -9,6 +9,7 @@ import mujoco
 
 from s2rctl.env.corrupt import action_history_length, delayed_action, draw_delay, push, recall
 from s2rctl.env.images import Images
+from s2rctl.env.keys import make_key
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params
 from s2rctl.env.types import EnvState, Step
 from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
@@ -63,7 +64,7 @@ class VecEnv:
         self._pilot = pilot
         self._bank = bank if bank_probability > 0 else None
         self._bank_probability = bank_probability
-        shapes = jax.eval_shape(self.reset, jax.random.key(0)).observation
+        shapes = jax.eval_shape(self.reset, make_key(0)).observation
         self.actor_size = shapes.actor.shape[1]
         self.critic_size = shapes.critic.shape[1]
 

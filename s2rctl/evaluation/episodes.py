@@ -11,6 +11,7 @@ import numpy as np
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
+from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
 from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.tasks.protocol import Observation
@@ -142,7 +143,7 @@ def play(
     records: list[Episode] = []
     tape = Tape()
     for batch in range(-(-episodes // env.worlds)):
-        state = reset(jax.random.fold_in(jax.random.key(seed), batch))
+        state = reset(jax.random.fold_in(make_key(seed), batch))
         book = _Batch(env.worlds)
         for index in range(episode_steps):
             if interrupt.requested:

@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.env.keys import make_key
 from s2rctl.learning import preprocess, student
 from s2rctl.learning.student import Params, StudentSettings
 from s2rctl.schema.learning import Distill
@@ -100,7 +101,7 @@ class Distiller:
         return jnp.where(acting[:, None], answer, self.pilot(clean))
 
     def _key(self, number: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(self.seed), number)
+        return jax.random.fold_in(make_key(self.seed), number)
 
     def _trained(self, params: Params) -> Params:
         return {"head": params["head"]} if self.distill.freeze_encoder else params

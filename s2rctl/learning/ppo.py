@@ -1,4 +1,4 @@
-"""Proximal policy optimisation as one pure function from state to state: unroll, then learn from it."""
+"""Proximal policy optimisation as a function from state to state: unroll, then learn from it."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from s2rctl.learning import networks, normalise, ppo_loss
+from s2rctl.env.types import Step
+from s2rctl.learning import networks, normalise, ppo_loss, rollout
 from s2rctl.learning.networks import Params, TeacherSettings
 from s2rctl.learning.ppo_loss import Samples, Weights
-from s2rctl.learning.rollout import Environment, Finished, Tally, Unroll, count, start_tally
+from s2rctl.learning.rollout import Environment, Tally, count, start_tally
 from s2rctl.schema.learning import Ppo as Settings
 
 DESIRED_KL = 0.015
@@ -69,8 +70,9 @@ class PpoTrainer:
 
     def start(self, key: jax.Array, taught: "Taught | None" = None) -> PpoState:
         """Return the state before the first iteration, from random networks or from a warm start."""
-        result: PpoState = _start(self, key, taught)
-        return result
+        env_key, learner_key, key = jax.random.split(key, 3)
+        env, tally = _spread(self.env, rollout.reset(self.env, env_key), env_key), start_tally(self.env.worlds)
+        return PpoState(_start(self, learner_key, taught), env, tally, key, jnp.int32(0))
 
     def optimiser(self) -> optax.GradientTransformation:
         """Return clipped Adam without its learning rate.
@@ -85,8 +87,15 @@ class PpoTrainer:
 
     def iterate(self, state: PpoState) -> tuple[PpoState, dict[str, jax.Array]]:
         """Unroll once and learn from it; returns figures, () each."""
-        result: tuple[PpoState, dict[str, jax.Array]] = _iterate(self, state)
-        return result
+        act_key, learn_key, key = jax.random.split(state.key, 3)
+        env, taken = state.env, []
+        for step_key in jax.random.split(act_key, self.ppo.unroll):
+            seen = env.observation
+            choice = _choose(self, state.learner, seen.actor, step_key)
+            env, result = rollout.step(self.env, env, choice.action)
+            taken.append(_Taken(seen.actor, seen.critic, choice, result))
+        learner, tally, figures = _digest(self, state.learner, state.tally, state.iteration, taken, learn_key)
+        return PpoState(learner, env, tally, key, state.iteration + 1), figures
 
 
 class Taught(NamedTuple):
@@ -97,9 +106,26 @@ class Taught(NamedTuple):
     critic_statistics: Any
 
 
+class _Choice(NamedTuple):
+    """What the exploring policy does, (B, ...)."""
+
+    output: jax.Array  # parameters of the action's distribution
+    raw: jax.Array  # action before tanh
+    action: jax.Array
+
+
+class _Taken(NamedTuple):
+    """One step of B worlds."""
+
+    actor: jax.Array  # observation that the policy saw
+    critic: jax.Array  # true state at the same time
+    choice: _Choice
+    result: Step
+
+
 @partial(jax.jit, static_argnums=0)
-def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> PpoState:
-    actor_key, value_key, env_key, key = jax.random.split(key, 4)
+def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> Learner:
+    actor_key, value_key = jax.random.split(key)
     env = trainer.env
     if taught is None:
         actor = networks.init_actor(actor_key, trainer.settings)
@@ -108,7 +134,7 @@ def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> PpoSta
         actor = networks.with_spread(taught.actor, WARM_STD)
         statistics = taught.actor_statistics, taught.critic_statistics
     value = networks.init_value(value_key, trainer.value_hidden, env.critic_size)
-    learner = Learner(
+    return Learner(
         actor=actor,
         value=value,
         warm=actor,
@@ -118,81 +144,68 @@ def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> PpoSta
         actor_statistics=statistics[0],
         critic_statistics=statistics[1],
     )
-    return PpoState(learner, env.reset(env_key, desynchronise=True), start_tally(env.worlds), key, jnp.int32(0))
+
+
+def _spread(env: Environment, state: Any, key: jax.Array) -> Any:
+    """Give the running episodes random ages, so that the resets to come are spread over time."""
+    return state._replace(step=jax.random.randint(key, (env.worlds,), 0, env.task.episode_steps, state.step.dtype))
 
 
 @partial(jax.jit, static_argnums=0)
-def _iterate(trainer: PpoTrainer, state: PpoState) -> tuple[PpoState, dict[str, jax.Array]]:
-    act_key, learn_key, key = jax.random.split(state.key, 3)
-    env, tally, unroll, finished = _unroll(trainer, state, act_key)
-    learner = state.learner
-    samples, figures = _samples(trainer, learner, unroll)
-    progress = state.iteration / max(1, trainer.iterations)
+def _choose(trainer: PpoTrainer, learner: Learner, seen: jax.Array, key: jax.Array) -> _Choice:
+    """Draw an action for observations (B, n)."""
+    draw = networks.distribution(trainer.env.action_size)
+    normalised = normalise.normalise(normalise.published(learner.actor_statistics), normalise.cut(seen))
+    output = networks.apply_actor(learner.actor, trainer.settings, normalised)
+    raw = draw.sample_no_postprocessing(output, key)
+    return _Choice(output, raw, draw.postprocess(raw))
+
+
+@partial(jax.jit, static_argnums=0)
+def _digest(
+    trainer: PpoTrainer, learner: Learner, tally: Tally, iteration: jax.Array, taken: list[_Taken], key: jax.Array
+) -> tuple[Learner, Tally, dict[str, jax.Array]]:
+    """Learn from the steps taken; returns the bookkeeping of episodes and figures too."""
+    steps: _Taken = jax.tree.map(lambda *leaves: jnp.stack(leaves), *taken)
+    tally, finished = jax.lax.scan(count, tally, steps.result)
+    weight = (steps.result.acting & ~steps.result.diverged).astype(jnp.float32)
+    samples, figures = _samples(trainer, learner, steps, weight)
+    progress = iteration / max(1, trainer.iterations)
     weights = Weights(
         imitation=jnp.float32(trainer.ppo.imitation * trainer.warm_started) * (1.0 - progress),
         entropy=jnp.float32(trainer.ppo.entropy),
     )
     acts = jnp.logical_or(not trainer.warm_started, progress >= VALUE_ONLY)
-    learner, learned = _learn(trainer, learner, samples, weights, acts, learn_key)
+    learner, learned = _learn(trainer, learner, samples, weights, acts, key)
     if not trainer.warm_started:
         # After the gradient steps, so that the first of them sees the distribution that acted. A policy that was
         # taught keeps its inputs' scale.
         learner = learner._replace(
-            actor_statistics=normalise.update(learner.actor_statistics, unroll.actor, unroll.weight),
-            critic_statistics=normalise.update(learner.critic_statistics, unroll.critic, unroll.weight),
+            actor_statistics=normalise.update(learner.actor_statistics, steps.actor, weight),
+            critic_statistics=normalise.update(learner.critic_statistics, steps.critic, weight),
         )
-    figures |= learned | finished._asdict() | {"rate": learner.rate}
-    return PpoState(learner, env, tally, key, state.iteration + 1), figures
+    sums = {name: jnp.sum(values) for name, values in finished._asdict().items()}
+    return learner, tally, figures | learned | sums | {"rate": learner.rate}
 
 
-def _unroll(trainer: PpoTrainer, state: PpoState, key: jax.Array) -> tuple[Any, Tally, Unroll, Finished]:
-    """Act for ``unroll`` steps with the exploring policy."""
-    draw = networks.distribution(trainer.env.action_size)
-    learner = state.learner
-    actor_scale = normalise.published(learner.actor_statistics)
-
-    def step(carry: tuple[Any, Tally], step_key: jax.Array) -> tuple[tuple[Any, Tally], tuple[Unroll, Finished]]:
-        env, tally = carry
-        seen = env.observation
-        normalised = normalise.normalise(actor_scale, normalise.cut(seen.actor))
-        output = networks.apply_actor(learner.actor, trainer.settings, normalised)
-        raw = draw.sample_no_postprocessing(output, step_key)
-        env, result = trainer.env.step(env, draw.postprocess(raw))
-        tally, finished = count(tally, result)
-        unroll = Unroll(
-            actor=seen.actor,
-            critic=seen.critic,
-            output=output,
-            raw=raw,
-            reward=result.reward,
-            done=result.done,
-            truncated=result.truncated,
-            last=result.last.critic,
-            weight=(result.acting & ~result.diverged).astype(jnp.float32),
-        )
-        return (env, tally), (unroll, finished)
-
-    keys = jax.random.split(key, trainer.ppo.unroll)
-    (env, tally), (unroll, finished) = jax.lax.scan(step, (state.env, state.tally), keys)
-    return env, tally, unroll, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), finished)
-
-
-def _samples(trainer: PpoTrainer, learner: Learner, unroll: Unroll) -> tuple[Samples, dict[str, jax.Array]]:
+def _samples(
+    trainer: PpoTrainer, learner: Learner, steps: _Taken, weight: jax.Array
+) -> tuple[Samples, dict[str, jax.Array]]:
     """Return all steps as independent samples with advantages and value targets."""
-    actor = normalise.normalise(normalise.published(learner.actor_statistics), normalise.cut(unroll.actor))
+    actor = normalise.normalise(normalise.published(learner.actor_statistics), normalise.cut(steps.actor))
     critic_scale = normalise.published(learner.critic_statistics)
-    critic = normalise.normalise(critic_scale, normalise.cut(unroll.critic))
-    last = normalise.normalise(critic_scale, normalise.cut(unroll.last))
+    critic = normalise.normalise(critic_scale, normalise.cut(steps.critic))
+    last = normalise.normalise(critic_scale, normalise.cut(steps.result.last.critic))
     value = networks.apply_value(learner.value, trainer.value_hidden, critic)
     next_value = networks.apply_value(learner.value, trainer.value_hidden, last)
-    reward = jnp.where(jnp.isfinite(unroll.reward), unroll.reward, 0.0)
+    reward = jnp.where(jnp.isfinite(steps.result.reward), steps.result.reward, 0.0)
     advantage = ppo_loss.advantages(
         reward,
         value,
         next_value,
-        unroll.done,
-        unroll.truncated,
-        unroll.weight,
+        steps.result.done,
+        steps.result.truncated,
+        weight,
         trainer.ppo.discount,
         trainer.ppo.gae_lambda,
     )
@@ -202,18 +215,18 @@ def _samples(trainer: PpoTrainer, learner: Learner, unroll: Unroll) -> tuple[Sam
     samples = Samples(
         actor=actor,
         critic=critic,
-        output=unroll.output,
-        raw=unroll.raw,
-        advantage=ppo_loss.standardised(advantage, unroll.weight),
+        output=steps.choice.output,
+        raw=steps.choice.raw,
+        advantage=ppo_loss.standardised(advantage, weight),
         target=target,
         warm=warm,
-        weight=unroll.weight,
+        weight=weight,
     )
-    error = ppo_loss.weighted_mean((target - value) ** 2, unroll.weight)
-    spread = ppo_loss.weighted_mean((target - ppo_loss.weighted_mean(target, unroll.weight)) ** 2, unroll.weight)
+    error = ppo_loss.weighted_mean((target - value) ** 2, weight)
+    spread = ppo_loss.weighted_mean((target - ppo_loss.weighted_mean(target, weight)) ** 2, weight)
     figures = {
-        "reward": ppo_loss.weighted_mean(reward, unroll.weight),
-        "acting": jnp.mean(unroll.weight),
+        "reward": ppo_loss.weighted_mean(reward, weight),
+        "acting": jnp.mean(weight),
         "value_explained": 1.0 - error / (spread + 1e-8),
     }
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples), figures

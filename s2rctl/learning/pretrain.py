@@ -16,6 +16,7 @@ import optax
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
+from s2rctl.env.keys import make_key
 from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
 from s2rctl.learning.encoder import Encoder, EncoderSettings, Head
@@ -64,13 +65,13 @@ def collect(
     interrupt: Interrupt,
 ) -> Images:
     """Play with ``drive`` and return at least ``images`` images of all cameras."""
-    state = jax.jit(env.reset)(jax.random.fold_in(jax.random.key(seed), 0))
+    state = jax.jit(env.reset)(jax.random.fold_in(make_key(seed), 0))
     run = jax.jit(partial(_play, env, drive, targets, cameras))
     per_chunk = _CHUNK * env.worlds * len(cameras)
     chunks = max(1, -(-images // per_chunk))
     parts: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
     for chunk in range(chunks):
-        state, found = run(state, jax.random.fold_in(jax.random.key(seed), 1 + chunk), jnp.int32(chunk * _CHUNK))
+        state, found = run(state, jax.random.fold_in(make_key(seed), 1 + chunk), jnp.int32(chunk * _CHUNK))
         parts.append(jax.tree.map(np.asarray, found))
         reporter.update((chunk + 1) * per_chunk, {})
         if interrupt.requested:
@@ -120,7 +121,7 @@ def fit(
     train, test = np.flatnonzero(~data.held_out), np.flatnonzero(data.held_out)
     size = min(budget.batch, len(train))
     steps = max(1, budget.passes * (len(train) // size))
-    params = _init(jax.random.fold_in(jax.random.key(seed), 0), settings, data.targets.shape[1])
+    params = _init(jax.random.fold_in(make_key(seed), 0), settings, data.targets.shape[1])
     # Start at the mean: a short budget is then spent on what differs between images.
     params["head"]["regression"]["bias"] = jnp.asarray(data.targets[train].mean(axis=0))
     optimiser = optax.adamw(optax.cosine_decay_schedule(budget.learning_rate, steps), weight_decay=WEIGHT_DECAY)
@@ -158,7 +159,7 @@ def predict(params: Any, settings: EncoderSettings, camera: Camera, inputs: Mapp
 
 def random_params(seed: int, settings: EncoderSettings, outputs: int) -> Any:
     """Return untrained parameters, for a budget of no images."""
-    return _init(jax.random.fold_in(jax.random.key(seed), 0), settings, outputs)
+    return _init(jax.random.fold_in(make_key(seed), 0), settings, outputs)
 
 
 def _init(key: jax.Array, settings: EncoderSettings, outputs: int) -> Any:

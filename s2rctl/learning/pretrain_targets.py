@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.env.keys import make_key
 from s2rctl.env.randomise import nominal_params
 from s2rctl.tasks import rotation
 from s2rctl.tasks.protocol import Task, World
@@ -26,7 +27,7 @@ class Workspace(NamedTuple):
 def workspace(task: Task) -> Workspace:
     """Return mean and standard deviation (m) of the task's goals, to the millimetre, always the same for a task."""
     params = jax.tree.map(lambda leaf: leaf[0], nominal_params(task.randomised, 1))
-    keys = jax.random.split(jax.random.key(0), 4096)
+    keys = jax.random.split(make_key(0), 4096)
     starts = jax.jit(jax.vmap(lambda key: task.reset(key, params)))(keys)
     goals = np.asarray(starts.state.goal)
     x, y, z = (round(float(value), 3) for value in goals.mean(axis=0))

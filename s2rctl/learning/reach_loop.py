@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.env.keys import make_key
 from s2rctl.learning import asym_ddpg
 from s2rctl.learning.asym_ddpg import Learner, explore, inputs_of
 from s2rctl.learning.reach_networks import ReachSettings, decide
@@ -147,7 +148,7 @@ class Loop:
 
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
-        env_state = _begin(self._collector, jax.random.fold_in(jax.random.key(self.parts.seed), 0))
+        env_state = _begin(self._collector, jax.random.fold_in(make_key(self.parts.seed), 0))
         return Snapshot(learner, env_state, np.array(0, np.int64), np.array(0, np.int64), self.parts.replay.position())
 
     def total_chunks(self) -> int:
@@ -183,7 +184,7 @@ class Loop:
         """
         parts, reach = self.parts, self.parts.reach
         warming = self.env_steps(snapshot) < reach.warmup
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(parts.seed), 1), int(snapshot.chunks))
+        key = jax.random.fold_in(jax.random.fold_in(make_key(parts.seed), 1), int(snapshot.chunks))
         share = 1.0 if warming else reach.random_action
         env_state, rows, figures = collect(parts, self._collector, snapshot.learner.actor, snapshot.env, key, share)
         parts.replay.add(rows)
@@ -219,7 +220,7 @@ def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
     These are the training worlds with new starts: a first look. The evaluate stage decides.
     """
     collector = Collector(parts.env, parts.settings, parts.position)
-    first = jax.random.fold_in(jax.random.key(parts.seed), 2)
+    first = jax.random.fold_in(make_key(parts.seed), 2)
     rounds = [
         _play(parts, collector, actor, jax.random.fold_in(first, number))
         for number in range(-(-episodes // parts.env.worlds))

@@ -1,10 +1,16 @@
-"""Acting in the vectorised environment: unrolls for learning, and first episodes for judging."""
+"""Acting in the vectorised environment: unrolls for learning, and first episodes for judging.
+
+The loop over steps is in Python, around one compiled step: an environment's step takes much longer to compile than to
+dispatch, and this way warm start, PPO and judgement share the compiled one when they share the environment.
+"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from s2rctl.env.types import EnvState, Step
 from s2rctl.tasks.protocol import Observation, Task
@@ -32,18 +38,16 @@ class Environment(Protocol):
         """Return what the task sees of every world, for scripted experts."""
 
 
-class Unroll(NamedTuple):
-    """T steps of B worlds, leaves (T, B, ...)."""
+@partial(jax.jit, static_argnums=0)
+def reset(env: Environment, key: jax.Array) -> EnvState:
+    """Start an episode in every world; compiled once per environment."""
+    return env.reset(key)
 
-    actor: jax.Array  # observation that the policy saw
-    critic: jax.Array  # true state at the same time
-    output: jax.Array  # parameters of the action's distribution
-    raw: jax.Array  # action before tanh
-    reward: jax.Array
-    done: jax.Array  # bool
-    truncated: jax.Array  # bool
-    last: jax.Array  # critic observation at the end of the step, before any reset
-    weight: jax.Array  # 1 where the learner acted in a healthy world, else 0
+
+@partial(jax.jit, static_argnums=0)
+def step(env: Environment, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
+    """Advance all worlds by one control step; compiled once per environment."""
+    return env.step(state, action)
 
 
 class Tally(NamedTuple):
@@ -67,36 +71,32 @@ def start_tally(worlds: int) -> Tally:
     return Tally(jnp.zeros(worlds), jnp.zeros(worlds, bool))
 
 
-def count(tally: Tally, step: Step) -> tuple[Tally, Finished]:
+def count(tally: Tally, result: Step) -> tuple[Tally, Finished]:
     """Return the bookkeeping after a step, and what ended in it. An episode counts by its last step's success."""
-    total = tally.total + step.reward
-    ended = step.done & tally.whole
+    total = tally.total + result.reward
+    ended = result.done & tally.whole
     finished = Finished(
         episodes=jnp.sum(ended).astype(jnp.int32),
-        successes=jnp.sum(ended & step.success & ~step.diverged).astype(jnp.int32),
+        successes=jnp.sum(ended & result.success & ~result.diverged).astype(jnp.int32),
         total=jnp.sum(jnp.where(ended, total, 0.0)),
-        diverged=jnp.sum(step.diverged).astype(jnp.int32),
+        diverged=jnp.sum(result.diverged).astype(jnp.int32),
     )
-    return Tally(jnp.where(step.done, 0.0, total), tally.whole | step.done), finished
+    return Tally(jnp.where(result.done, 0.0, total), tally.whole | result.done), finished
 
 
-def first_episodes(env: Environment, act: Act, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+def first_episodes(env: Environment, act: Act, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
     """Play the first episode of every world; return (B,) bool success at its last step, and (B,) total reward.
 
-    Deterministic given the key; use it inside jit. A world that diverges has failed.
+    ``act`` should be compiled. A world that diverges has failed, and so has one that does not end in time.
     """
-
-    def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        state, index, alive, success, total = carry
-        state, step = env.step(state, act(state.observation))
-        total = total + jnp.where(alive, step.reward, 0.0)
-        success = jnp.where(alive & step.done, step.success & ~step.diverged, success)
-        return state, index + 1, alive & ~step.done, success, total
-
-    def running(carry: tuple[Any, ...]) -> jax.Array:
-        return jnp.any(carry[2]) & (carry[1] < env.task.episode_steps)
-
-    nobody = jnp.zeros(env.worlds, bool)
-    begin = (env.reset(key), jnp.int32(0), ~nobody, nobody, jnp.zeros(env.worlds))
-    _, _, _, success, total = jax.lax.while_loop(running, body, begin)
+    state = reset(env, key)
+    alive, success, total = np.ones(env.worlds, bool), np.zeros(env.worlds, bool), np.zeros(env.worlds)
+    for _ in range(env.task.episode_steps):
+        state, result = step(env, state, act(state.observation))
+        done, met = np.asarray(result.done), np.asarray(result.success & ~result.diverged)
+        total += np.where(alive, np.asarray(result.reward), 0.0)
+        success = np.where(alive & done, met, success)
+        alive &= ~done
+        if not alive.any():
+            break
     return success, total

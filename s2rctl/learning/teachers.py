@@ -1,7 +1,6 @@
 """From one teacher to the next: the pick policy as pilot of both arms, and the states at which insertion begins."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import RunError
 from s2rctl.core.progress import Reporter
 from s2rctl.env.types import EnvState
+from s2rctl.learning import rollout
 from s2rctl.learning.policy_files import Policy
 from s2rctl.learning.rollout import Environment
 from s2rctl.tasks.protocol import Observation, Start
@@ -95,38 +95,25 @@ def load_bank(path: Path, like: Start) -> Start:
 
 
 def _switches(env: Environment, act: Callable[[EnvState], jax.Array], key: jax.Array) -> Start:
-    """Return the states at the switch of every world's first episode, where there was one."""
-    found, start = jax.jit(partial(_run, env, act))(key)
-    mask = np.asarray(found)
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[mask]), start)
-
-
-def _run(env: Environment, act: Callable[[EnvState], jax.Array], key: jax.Array) -> tuple[jax.Array, Start]:
-    """Play first episodes up to the switch; return (B,) bool where it happened, and the state at that moment."""
-
-    def acting(state: EnvState) -> jax.Array:
-        return jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))
-
-    def start_of(state: EnvState) -> Start:
-        physics = state.physics
-        return Start(physics.qpos, physics.qvel, physics.ctrl, state.task)
-
-    def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        state, index, waiting, found, start = carry
-        state, step = env.step(state, act(state))
+    """Play first episodes; return the states at the switch of every world where there was one, in order of time."""
+    act = jax.jit(act)
+    state, waiting, found = rollout.reset(env, key), np.ones(env.worlds, bool), []
+    for _ in range(env.task.episode_steps):
+        state, result = rollout.step(env, state, act(state))
+        done = np.asarray(result.done)
         # After a reset the state is another episode's.
-        switched = waiting & acting(state) & ~step.done
-        start = jax.tree.map(
-            lambda new, old: jnp.where(switched.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
-            start_of(state),
-            start,
-        )
-        return state, index + 1, waiting & ~switched & ~step.done, found | switched, start
+        switched = waiting & np.asarray(_acting(env, state)) & ~done
+        found.append(jax.tree.map(lambda leaf, mask=switched: np.asarray(leaf)[mask], _start_of(state)))
+        waiting &= ~switched & ~done
+        if not waiting.any():
+            break
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
 
-    def running(carry: tuple[Any, ...]) -> jax.Array:
-        return jnp.any(carry[2]) & (carry[1] < env.task.episode_steps)
 
-    state = env.reset(key)
-    nobody = jnp.zeros(env.worlds, bool)
-    _, _, _, found, start = jax.lax.while_loop(running, body, (state, jnp.int32(0), ~nobody, nobody, start_of(state)))
-    return found, start
+def _start_of(state: EnvState) -> Start:
+    physics = state.physics
+    return Start(physics.qpos, physics.qvel, physics.ctrl, state.task)
+
+
+def _acting(env: Environment, state: EnvState) -> jax.Array:
+    return jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))

@@ -16,7 +16,8 @@ import numpy as np
 import optax
 
 from s2rctl.core.errors import RunError
-from s2rctl.learning import networks, normalise
+from s2rctl.env.types import EnvState, Step
+from s2rctl.learning import networks, normalise, rollout
 from s2rctl.learning.networks import Params, TeacherSettings
 from s2rctl.learning.ppo import Taught
 from s2rctl.learning.rollout import Environment
@@ -28,6 +29,8 @@ EXPERT_DECAY = 0.3
 """Share of worlds that the expert drives in round k: this to the power of k."""
 CHUNK = 250
 """Optimiser steps between two looks at the interrupt."""
+ACTING_SHARE = 0.3
+"""Share of a round's time that acting takes, for the progress bar."""
 FINAL_RATE = 0.05
 """The learning rate falls to this share along a cosine: late steps average over more samples."""
 
@@ -88,10 +91,13 @@ class WarmStarter:
         """
         number = int(state.round)
         act_key, fit_key = jax.random.split(jax.random.fold_in(self.key, 1 + number))
-        share = jnp.float32(EXPERT_DECAY**number)
-        rows, counts = _collect(self, state.actor, state.actor_statistics, share, act_key)
-        actor_statistics = normalise.update(state.actor_statistics, rows.actor, rows.weight)
-        critic_statistics = normalise.update(state.critic_statistics, rows.critic, rows.weight)
+        share = EXPERT_DECAY**number
+        collected = self._collect(state, share, act_key, lambda done: carry_on(ACTING_SHARE * done))
+        if collected is None:
+            return None
+        rows, figures = collected
+        actor_statistics = _seen(state.actor_statistics, rows.actor, rows.weight)
+        critic_statistics = _seen(state.critic_statistics, rows.critic, rows.weight)
         state = self._remember(state, rows)
         if not int(state.filled):
             raise RunError("the warm start has nothing to learn from: the learner never acted", "train the pick first")
@@ -99,14 +105,14 @@ class WarmStarter:
         available = jnp.int32(min(int(state.filled), len(state.labels)))
         actor, optimiser, errors = state.actor, state.optimiser, []
         for first in range(0, self.warm.steps, CHUNK):
-            if not carry_on(0.3 + 0.7 * first / self.warm.steps):
+            if not carry_on(ACTING_SHARE + (1 - ACTING_SHARE) * first / self.warm.steps):
                 return None
             length = min(CHUNK, self.warm.steps - first)
             chunk_key = jax.random.fold_in(fit_key, first)
             scale = normalise.published(actor_statistics)
             actor, optimiser, error = _fit(self, length, actor, optimiser, scale, samples, available, chunk_key)
             errors.append(float(error))
-        figures = {name: float(value) for name, value in counts.items()} | {"action_error": errors[-1]}
+        figures["action_error"] = errors[-1]
         new = state._replace(
             actor=actor,
             optimiser=optimiser,
@@ -120,11 +126,32 @@ class WarmStarter:
         """Return what PPO starts from."""
         return Taught(state.actor, state.actor_statistics, state.critic_statistics)
 
+    def _collect(
+        self, state: WarmState, share: float, key: jax.Array, carry_on: Callable[[float], bool]
+    ) -> "tuple[Rows, dict[str, float]] | None":
+        """Act for one episode length, the expert driving a ``share`` of the worlds; None if ``carry_on`` said no."""
+        env, length = self.env, self.env.task.episode_steps
+        reset_key, who_key = jax.random.split(key)
+        expert_drives = jax.random.uniform(who_key, (env.worlds,)) < share
+        params = {"actor": state.actor, "normaliser": normalise.published(state.actor_statistics)}
+        worlds, taken, counts = rollout.reset(env, reset_key), [], _Counts()
+        for index in range(length):
+            if index % 10 == 0 and not carry_on(index / length):
+                return None
+            choice = _choose(self, params, worlds, expert_drives)
+            critic = worlds.observation.critic
+            worlds, result = rollout.step(env, worlds, choice.action)
+            weight = result.acting & ~result.diverged & choice.healthy
+            taken.append(Rows(*(np.asarray(a) for a in (choice.seen, critic, choice.label, weight))))
+            counts.add(result, np.asarray(expert_drives))
+        rows = Rows(*(np.stack(leaves) for leaves in zip(*taken, strict=True)))
+        return rows, counts.figures() | {"samples": float(rows.weight.sum())}
+
     def _remember(self, state: WarmState, rows: "Rows") -> WarmState:
         """Add the samples that count; in a full memory they replace random old ones."""
-        keep = np.asarray(rows.weight).reshape(-1) > 0
-        observations = np.asarray(rows.actor).reshape(len(keep), -1)[keep]
-        labels = np.asarray(rows.label).reshape(len(keep), -1)[keep]
+        keep = rows.weight.reshape(-1)
+        observations = rows.actor.reshape(len(keep), -1)[keep]
+        labels = rows.label.reshape(len(keep), -1)[keep]
         filled, capacity = int(state.filled), len(state.labels)
         places = np.arange(filled, filled + len(labels))
         over = places >= capacity
@@ -146,44 +173,53 @@ def _blank(starter: WarmStarter) -> tuple[Params, Any, Any, Any]:
 class Rows(NamedTuple):
     """One round's samples, leaves (T, B, ...)."""
 
-    actor: jax.Array
-    critic: jax.Array
-    label: jax.Array  # the expert's action
-    weight: jax.Array  # 1 where the learner was to act in a healthy world
+    actor: np.ndarray
+    critic: np.ndarray
+    label: np.ndarray  # the expert's action
+    weight: np.ndarray  # bool: the learner was to act in a healthy world
+
+
+class _Choice(NamedTuple):
+    """What is done and what the expert would do, (B, ...)."""
+
+    seen: jax.Array
+    label: jax.Array
+    healthy: jax.Array  # bool: the expert had an answer
+    action: jax.Array
+
+
+class _Counts:
+    """Episodes that ended, and how many in success, by who drove."""
+
+    def __init__(self) -> None:
+        self._numbers = np.zeros((2, 2), int)  # learner and expert; episodes and successes
+
+    def add(self, result: Step, expert_drives: np.ndarray) -> None:
+        ended = np.asarray(result.done & ~result.diverged)
+        success = ended & np.asarray(result.success)
+        for row, mask in enumerate((~expert_drives, expert_drives)):
+            self._numbers[row] += int((ended & mask).sum()), int((success & mask).sum())
+
+    def figures(self) -> dict[str, float]:
+        names = ("episodes", "successes", "expert_episodes", "expert_successes")
+        return dict(zip(names, self._numbers.reshape(-1).astype(float).tolist(), strict=True))
 
 
 @partial(jax.jit, static_argnums=0)
-def _collect(
-    starter: WarmStarter, actor: Params, statistics: Any, share: jax.Array, key: jax.Array
-) -> tuple[Rows, dict[str, jax.Array]]:
-    """Act for one episode length; ``share`` of the worlds are driven by the expert."""
-    env = starter.env
-    reset_key, who_key = jax.random.split(key)
-    params = {"actor": actor, "normaliser": normalise.published(statistics)}
-    expert_drives = jax.random.uniform(who_key, (env.worlds, 1)) < share
+def _choose(starter: WarmStarter, params: Params, state: EnvState, expert_drives: jax.Array) -> _Choice:
+    """Ask expert and learner in all worlds, and take the answer of the one who drives."""
+    seen = normalise.cut(state.observation.actor)
+    label = jnp.clip(jax.vmap(starter.expert)(starter.env.world(state)), -1.0, 1.0)
+    healthy = jnp.all(jnp.isfinite(label), axis=-1)
+    label = jnp.where(healthy[:, None], label, 0.0)
+    action = networks.teacher_action(params, starter.settings, seen)
+    return _Choice(seen, label, healthy, jnp.where(expert_drives[:, None], label, action))
 
-    def step(state: Any, _: None) -> tuple[Any, tuple[Rows, tuple[jax.Array, jax.Array]]]:
-        seen = normalise.cut(state.observation.actor)
-        label = jnp.clip(jax.vmap(starter.expert)(env.world(state)), -1.0, 1.0)
-        healthy = jnp.all(jnp.isfinite(label), axis=-1)
-        label = jnp.where(healthy[:, None], label, 0.0)
-        action = networks.teacher_action(params, starter.settings, seen)
-        critic = state.observation.critic
-        state, result = env.step(state, jnp.where(expert_drives, label, action))
-        weight = (result.acting & ~result.diverged & healthy).astype(jnp.float32)
-        ended = result.done & ~result.diverged
-        return state, (Rows(seen, critic, label, weight), (ended, ended & result.success))
 
-    _, (rows, (ended, success)) = jax.lax.scan(step, env.reset(reset_key), None, length=env.task.episode_steps)
-    learners = ~expert_drives[:, 0]
-    counts = {
-        "episodes": jnp.sum(ended & learners),
-        "successes": jnp.sum(success & learners),
-        "expert_episodes": jnp.sum(ended & ~learners),
-        "expert_successes": jnp.sum(success & ~learners),
-        "samples": jnp.sum(rows.weight),
-    }
-    return rows, counts
+@jax.jit
+def _seen(statistics: Any, rows: jax.Array, weight: jax.Array) -> Any:
+    """Return the statistics after rows (T, B, n)."""
+    return normalise.update(statistics, rows, weight)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -6,6 +6,7 @@ import jax
 
 from s2rctl.core.errors import Interrupted
 from s2rctl.env.build import make_env
+from s2rctl.env.keys import make_key
 from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.distill import Distiller, Snapshot
@@ -76,6 +77,6 @@ def run(context: Context) -> Result:
 
 def _params(context: Context, settings: StudentSettings) -> student.Params:
     """Return a student with the pretrained encoder and a fresh head."""
-    fresh = student.init(jax.random.key(context.seed), settings)
+    fresh = student.init(make_key(context.seed), settings)
     pretrained = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
     return {**fresh, "encoder": pretrained["encoder"]}

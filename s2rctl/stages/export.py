@@ -11,6 +11,7 @@ import numpy as np
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
 from s2rctl.env.build import make_env
+from s2rctl.env.keys import make_key
 from s2rctl.export import card, graph, latency, parity
 from s2rctl.export.session import open_session
 from s2rctl.learning.networks import TeacherSettings
@@ -103,7 +104,7 @@ def _record(env: Any, policy: Policy, wanted: graph.Graph, count: int, context: 
         state, _ = env.step(state, policy.act(observation))
         return state, {name: seen[name] for name in wanted.inputs}
 
-    state = jax.jit(env.reset)(jax.random.key(context.seed + SEED_OFFSET))
+    state = jax.jit(env.reset)(make_key(context.seed + SEED_OFFSET))
     parts: list[dict[str, np.ndarray]] = []
     for number in range(-(-count // env.worlds)):
         state, found = step(state)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.env.build import make_env
+from s2rctl.env.keys import make_key
 from s2rctl.learning import pretrain, pretrain_targets
 from s2rctl.learning.encoder import Size, settings_for
 from s2rctl.learning.encoder_files import save_encoder
@@ -39,7 +40,7 @@ def run(context: Context) -> Result:
     place = pretrain_targets.workspace(env.task)
 
     def drive(key: jax.Array, world: World, step: jax.Array) -> jax.Array:
-        stroke = jax.random.fold_in(jax.random.key(context.seed), step // STROKE)
+        stroke = jax.random.fold_in(make_key(context.seed), step // STROKE)
         direction = jax.random.uniform(stroke, (worlds, 3), minval=-1.0, maxval=1.0)
         return jnp.clip(direction + 0.3 * jax.random.normal(key, (worlds, 3)), -1.0, 1.0)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from s2rctl.core.errors import RunError, UsageError
+from s2rctl.env.keys import make_key
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Appearance
 
@@ -37,7 +38,7 @@ def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
     from s2rctl.env.build import make_env
 
     env = make_env(profile, "insertion" if profile.system == "aloha" else "reach", worlds, seed=profile.seed)
-    inputs = jax.jit(env.reset)(jax.random.key(profile.seed)).observation.inputs
+    inputs = jax.jit(env.reset)(make_key(profile.seed)).observation.inputs
     frames: dict[str, list[np.ndarray]] = {}
     for camera in profile.vision.cameras:
         factor = max(1, LONG_SIDE // max(camera.width, camera.height))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax
 
 from s2rctl.core.errors import Interrupted
 from s2rctl.env.build import make_env, make_model
+from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.statistics import wilson
 from s2rctl.experts import EXPERTS
@@ -27,7 +28,6 @@ from s2rctl.tasks.protocol import Observation, Start
 
 JUDGED_WORLDS = 256
 """Largest number of worlds that judge a policy side by side."""
-BANK_WORLDS = 256
 # Added to the stage's seed, so that box sizes and the like differ between what trains and what judges.
 _TRAIN, _HOME = 0, 10_000
 
@@ -39,6 +39,7 @@ class TeacherRun:
     context: Context
     task: str
     phase: TeacherPhase
+    _made: dict[int, VecEnv] = field(default_factory=dict)
 
     def train(self) -> tuple[Params, int]:
         """Return the published parameters of the best policy, and the environment steps it took to find it."""
@@ -51,8 +52,12 @@ class TeacherRun:
 
     def judge(self, params: Params, first_batch: int, batches: int) -> tuple[int, int]:
         """Return successes and episodes of first episodes from home, deterministic actions."""
-        done = [self._play(params, self._key(100 + first_batch + batch)) for batch in range(batches)]
-        return int(sum(success.sum() for success in done)), batches * self.home.worlds
+
+        def act(observation: Observation) -> jax.Array:
+            return self._act(params, observation.actor)
+
+        keys = [self._key(100 + first_batch + batch) for batch in range(batches)]
+        return int(sum(first_episodes(self.home, act, key)[0].sum() for key in keys)), batches * self.home.worlds
 
     @cached_property
     def settings(self) -> TeacherSettings:
@@ -83,30 +88,24 @@ class TeacherRun:
         if self._pilot is None or not self.phase.bank_probability:
             return None
         path = self.context.run_folder / "bank.safetensors"
-        env = self._env(BANK_WORLDS, _TRAIN)
         if not path.is_file():
             self.context.reporter.start(f"{self.task} starts", 0, "starts")
 
-            def free() -> VecEnv:
-                return make_env(self.context.profile, self.task, BANK_WORLDS, seed=self.context.seed, images=False)
+            worlds = self.home.worlds
 
-            made = teachers.build_bank(env, free, self._expert(), self._key(3), self.context.reporter)
+            def free() -> VecEnv:
+                return make_env(self.context.profile, self.task, worlds, seed=self.context.seed, images=False)
+
+            made = teachers.build_bank(self.home, free, self._expert(), self._key(3), self.context.reporter)
             teachers.save_bank(path, made)
             self.context.reporter.finish(f"{teachers.size_of(made)} starts at the switch")
-        state = jax.eval_shape(env.reset, self._key(0))
+        state = jax.eval_shape(self.home.reset, self._key(0))
         return teachers.load_bank(path, Start(state.physics.qpos, state.physics.qvel, state.physics.ctrl, state.task))
 
     @cached_property
-    def _play(self) -> Callable[[Params, jax.Array], jax.Array]:
-        env, settings = self.home, self.settings
-
-        def play(params: Params, key: jax.Array) -> jax.Array:
-            def act(observation: Observation) -> jax.Array:
-                return networks.teacher_action(params, settings, observation.actor)
-
-            return first_episodes(env, act, key)[0]
-
-        return jax.jit(play)
+    def _act(self) -> Callable[[Params, jax.Array], jax.Array]:
+        settings = self.settings
+        return jax.jit(lambda params, actor: networks.teacher_action(params, settings, actor))
 
     def _warm_start(self, log: MetricsLog) -> Taught | None:
         """Imitate the expert; None without a warm start, or when PPO has already begun from it."""
@@ -114,7 +113,7 @@ class TeacherRun:
         if not warm.rounds or self._checkpoints[1].latest() is not None:
             return None
         reporter = self.context.reporter
-        env = self._env(warm.worlds, _TRAIN, self._bank)
+        env = self._training(warm.worlds)
         reporter.start(f"{self.task} warm start", warm.rounds, "rounds")
         starter = WarmStarter(env, self.settings, warm, self._expert(), self._key(1))
         state = starter.start()
@@ -152,7 +151,7 @@ class TeacherRun:
 
     def _ppo(self, log: MetricsLog, taught: Taught | None) -> tuple[Params, int]:
         phase, reporter = self.phase, self.context.reporter
-        env = self._env(phase.ppo.worlds, _TRAIN, self._bank)
+        env = self._training(phase.ppo.worlds)
         trainer = PpoTrainer(env, self.settings, phase.network.value, phase.ppo, bool(phase.warm_start.rounds))
         reporter.start(f"{self.task} ppo", trainer.iterations * trainer.steps_per_iteration, "steps")
         checkpoints = self._checkpoints[1]
@@ -181,6 +180,12 @@ class TeacherRun:
         warm = self.phase.warm_start
         return warm.rounds * warm.worlds * self.phase.episode_steps
 
+    def _training(self, worlds: int) -> VecEnv:
+        """Return the environment to learn in, one for each number of worlds: compiled functions belong to it."""
+        if worlds not in self._made:
+            self._made[worlds] = self._env(worlds, _TRAIN, self._bank)
+        return self._made[worlds]
+
     def _env(self, worlds: int, seed: int, bank: Start | None = None) -> VecEnv:
         return make_env(
             self.context.profile,
@@ -198,4 +203,4 @@ class TeacherRun:
         return made
 
     def _key(self, number: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(self.context.seed), number)
+        return jax.random.fold_in(make_key(self.context.seed), number)

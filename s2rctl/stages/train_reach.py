@@ -9,6 +9,7 @@ import numpy as np
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import Interrupted
 from s2rctl.env.build import make_env
+from s2rctl.env.keys import make_key
 from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.learning import asym_ddpg, pretrain_targets, reach_loop
 from s2rctl.learning.checkpoint import Checkpoints
@@ -83,7 +84,7 @@ def _learner(context: Context, settings: ReachSettings) -> asym_ddpg.Learner:
     extractor = None
     if profile.reach.variant == "best":
         extractor = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
-    return asym_ddpg.init(jax.random.key(context.seed), settings, profile.reach, extractor)
+    return asym_ddpg.init(make_key(context.seed), settings, profile.reach, extractor)
 
 
 def _figures(judged: reach_loop.Judged, steps: int) -> dict[str, float | int | str]:

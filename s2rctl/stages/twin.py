@@ -18,6 +18,7 @@ from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.twin import Twin
 from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.env.images import Images
+from s2rctl.env.keys import make_key
 from s2rctl.env.randomise import draw_params, model_edits
 from s2rctl.robots import ROBOTS
 from s2rctl.scene.poses import Poses
@@ -71,7 +72,7 @@ class Judge:
 
     def start(self, seed: int) -> PlantStart:
         """Draw an episode and return where its body begins."""
-        quantities_key, start_key = jax.random.split(jax.random.key(seed))
+        quantities_key, start_key = jax.random.split(make_key(seed))
         drawn = draw_params(self._task.randomised, quantities_key, 1)
         edits = model_edits(self._model, self._task.randomised, drawn)
         self._params = {name: value[0] for name, value in drawn.items()}
@@ -121,7 +122,7 @@ class Eyes:
 
     def reset(self, seed: int) -> None:
         """Draw how the episode looks."""
-        self._key = jax.random.key(seed)
+        self._key = make_key(seed)
         self._look = self._draw(self._key)
 
     def __call__(self, poses: Poses) -> dict[str, np.ndarray]:
