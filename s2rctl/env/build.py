@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import jax
 import mujoco
 import numpy as np
 

@@ -2,8 +2,6 @@
 
 from collections import deque
 
-import jax
-
 from s2rctl.core.errors import Interrupted
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key

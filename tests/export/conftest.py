@@ -17,7 +17,9 @@ def livelier(params, key):
     """Untrained outputs are close to zero: shake the parameters so that a difference can be seen."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
-    return jax.tree.unflatten(tree, [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)])
+    return jax.tree.unflatten(
+        tree, [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +58,9 @@ def reach_graph():
         centre_m=(0.4, 0.0, 0.3),
         spread_m=0.1,
     )
-    return graphs.reach_graph(settings, livelier(reach_networks.init_actor(jax.random.key(0), settings), jax.random.key(1)))
+    return graphs.reach_graph(
+        settings, livelier(reach_networks.init_actor(jax.random.key(0), settings), jax.random.key(1))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -30,12 +30,13 @@ def test_an_honest_export_passes_and_says_what_was_checked(student_graph, studen
 
 
 CHANGES = {
-    "255 levels become 256": lambda x: x | {
-        n: (v.astype(jnp.float32) * 255 / 256).astype(v.dtype) for n, v in x.items() if n.startswith("rgb")
-    },
+    "255 levels become 256": lambda x: (
+        x | {n: (v.astype(jnp.float32) * 255 / 256).astype(v.dtype) for n, v in x.items() if n.startswith("rgb")}
+    ),
     "BGR": lambda x: x | {n: v[..., ::-1] for n, v in x.items() if n.startswith("rgb")},
-    "cameras swapped": lambda x: x
-    | {"rgb_wrist_cam_left": x["rgb_wrist_cam_right"], "rgb_wrist_cam_right": x["rgb_wrist_cam_left"]},
+    "cameras swapped": lambda x: (
+        x | {"rgb_wrist_cam_left": x["rgb_wrist_cam_right"], "rgb_wrist_cam_right": x["rgb_wrist_cam_left"]}
+    ),
     "depth one count off": lambda x: x | {n: v + jnp.uint16(1) for n, v in x.items() if n.startswith("depth")},
     "target forgotten": lambda x: x | {"joint_target": 0 * x["joint_target"]},
 }
@@ -69,7 +70,9 @@ def test_a_graph_that_gives_nan_fails():
 
     graph = observation_graph(lambda seen: jnp.log(seen.actor), 2, 2)
     session = open_session(to_onnx(graph, OPSET).SerializeToString())
-    report = parity.check(graph, session, {"observation": -np.ones((3, 2), np.float32)}, LIMIT, np.random.default_rng(0))
+    report = parity.check(
+        graph, session, {"observation": -np.ones((3, 2), np.float32)}, LIMIT, np.random.default_rng(0)
+    )
     assert report.max_difference == np.inf and not report.passed
 
 

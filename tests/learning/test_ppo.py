@@ -30,13 +30,13 @@ def trainer(env, ppo=SETTINGS):
 @cache
 def judge_of(learner, worlds=128):
     env = PointWorlds(worlds)
+    action = jax.jit(lambda params, actor: networks.teacher_action(params, learner.settings, actor))
 
-    @jax.jit
-    def play(params):
-        act = lambda observation: networks.teacher_action(params, learner.settings, observation.actor)  # noqa: E731
-        return first_episodes(env, act, jax.random.key(7))[0]
+    def judge(params):
+        success, _ = first_episodes(env, lambda seen: action(params, seen.actor), jax.random.key(7))
+        return int(success.sum()), worlds
 
-    return lambda params: (int(play(params).sum()), worlds)
+    return judge
 
 
 def run(learner, folder, interrupt=None, enough=lambda s, n: False, interval=1e9, reporter=None):

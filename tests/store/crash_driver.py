@@ -59,7 +59,8 @@ def main(folder: Path) -> None:
         clean = verify(store, full=True).clean
         publish(store, source)
         whole = store.resolve("teacher/pick").intact() and verify(store, full=True).clean
-        print(json.dumps({"step": step, "killed": killed, "clean": clean, "whole_after": whole}))
+        line = json.dumps({"step": step, "killed": killed, "clean": clean, "whole_after": whole})
+        sys.stdout.write(line + "\n")
         if not killed:
             return
 

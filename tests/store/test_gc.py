@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -50,7 +51,7 @@ def test_gc_never_removes_anything_reachable(graph, tmp_path_factory, publish):
 def test_inputs_of_a_run_under_way_stay(store, publish):
     used = publish(store)
     folder = store.run_folder("b" * 64)
-    (folder / "state.json").write_text('{"inputs": {"pick": "%s"}}' % used.id)
+    (folder / "state.json").write_text(json.dumps({"inputs": {"pick": used.id}}))
     assert collect(store, now=time.time() + LATER).manifests == ()
 
 

@@ -109,7 +109,7 @@ def test_corrupt_manifest_is_named_and_set_aside(store, publish):
     artifact = publish(store)
     store.set_ref("teacher/pick", artifact.id, "test")
     _damage(store.root / "manifests" / f"{artifact.id}.json", b"{ half")
-    with pytest.raises(ArtifactError, match="manifest .* corrupt"):
+    with pytest.raises(ArtifactError, match=r"manifest .* corrupt"):
         store.resolve("teacher/pick")
     assert store.list() == []
     faults = {problem.fault for problem in verify(store).problems}
