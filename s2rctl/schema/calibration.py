@@ -1,0 +1,81 @@
+"""What a camera calibration found, and how sure it is of it."""
+
+from typing import Literal
+
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.deployment import Board
+from s2rctl.schema.simulation import Appearance
+
+Vector3 = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+
+
+class Intrinsics(Model):
+    """Pinhole camera with OpenCV's distortion; pixel centres have whole coordinates."""
+
+    width: int = quantity(..., "px", "image width", ge=1)
+    height: int = quantity(..., "px", "image height", ge=1)
+    fx: float = quantity(..., "px", "focal length along x", gt=0)
+    fy: float = quantity(..., "px", "focal length along y", gt=0)
+    cx: float = quantity(..., "px", "principal point, columns from the centre of the first")
+    cy: float = quantity(..., "px", "principal point, rows from the centre of the first")
+    distortion: tuple[float, float, float, float, float] = quantity((0, 0, 0, 0, 0), "", "k1 k2 p1 p2 k3")
+
+
+class CameraPose(Model):
+    """Pose of the camera in its parent's frame, in both conventions for its axes."""
+
+    parent: str = quantity(..., "", "body whose frame this is: the robot's base, or the body that carries the camera")
+    position_m: Vector3 = quantity(..., "m", "optical centre")
+    quaternion_opencv: Quaternion = quantity(..., "", "w x y z; camera axes: x right, y down, z forward")
+    quaternion_mujoco: Quaternion = quantity(..., "", "w x y z; camera axes: x right, y up, z backward")
+
+
+class PoseResidual(Model):
+    """How well one robot pose agrees."""
+
+    corners: int = quantity(..., "", "board corners seen", ge=1)
+    train_px: float = quantity(..., "px", "reprojection error, root mean square, when all poses are used")
+    held_out_px: float = quantity(..., "px", "the same when the camera is solved from the other poses")
+    held_out_position_m: float = quantity(..., "m", "board position predicted from the other poses, error")
+    held_out_rotation_deg: float = quantity(..., "deg", "board rotation predicted from the other poses, error")
+
+
+class Calibration(Model):
+    """Result of ``calibrate-camera``."""
+
+    schema_version: Literal[1] = 1
+    camera: str
+    camera_serial: str = quantity("", "", "serial number of the device; empty in rehearsal")
+    robot: str = quantity(..., "", "robot table name")
+    robot_serial: str = quantity("", "", "serial number of the robot; empty in rehearsal")
+    time: str = quantity("", "", "when the pictures were taken, ISO 8601; empty in rehearsal")
+    mode: Literal["rehearse", "live"]
+    mounting: Literal["eye-to-hand", "eye-in-hand"]
+    method: str
+    board: Board
+    intrinsics: Intrinsics
+    pose: CameraPose
+    covariance: tuple[tuple[float, ...], ...] = quantity(
+        ..., "m², m·rad, rad²", "6 x 6 of translation and rotation vector in the camera's own frame, OpenCV axes"
+    )
+    spread_position_m: float = quantity(..., "m", "largest shift of the camera when one pose is left out", ge=0)
+    spread_rotation_deg: float = quantity(..., "deg", "largest turn of the camera when one pose is left out", ge=0)
+    poses: int = quantity(..., "", "robot poses used", ge=3)
+    train_px: float = quantity(..., "px", "reprojection error, root mean square")
+    held_out_px: float = quantity(..., "px", "reprojection error of poses left out, root mean square")
+    held_out_position_m: float = quantity(..., "m", "board position error of poses left out, root mean square")
+    held_out_rotation_deg: float = quantity(..., "deg", "board rotation error of poses left out, root mean square")
+    residuals: tuple[PoseResidual, ...]
+
+
+def randomisation(calibration: Calibration, nominal: Appearance, sigmas: float = 2.0) -> Appearance:
+    """Return ``nominal`` with camera ranges of ``sigmas`` standard deviations of the calibration.
+
+    Positions are in the camera's own frame. OpenCV's and MuJoCo's camera axes differ by the signs of y and z, which a
+    symmetric range does not see. The rotation range is that of the largest axis.
+    """
+    deviation = [max(calibration.covariance[i][i], 0.0) ** 0.5 for i in range(6)]
+    position = (sigmas * deviation[0], sigmas * deviation[1], sigmas * deviation[2])
+    degrees = sigmas * max(deviation[3:]) * 57.29577951308232
+    return nominal.model_copy(update={"camera_position_m": position, "camera_rotation_deg": degrees})
