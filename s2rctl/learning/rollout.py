@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.env.types import EnvState, Step
-from s2rctl.tasks.protocol import Observation, Task
+from s2rctl.tasks.protocol import Task
 
-Act = Callable[[Observation], jax.Array]
-"""Observation of B worlds -> action (B, n) in [-1, 1]."""
+Act = Callable[[EnvState], jax.Array]
+"""State of B worlds -> action (B, n) in [-1, 1]."""
 
 
 class Environment(Protocol):
@@ -66,6 +66,11 @@ class Finished(NamedTuple):
     diverged: jax.Array
 
 
+def acting(env: Environment, state: EnvState) -> jax.Array:
+    """Return (B,) bool: whether the learner's action is in force, or a pilot's."""
+    return jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))
+
+
 def start_tally(worlds: int) -> Tally:
     """Return the bookkeeping for worlds that start at random ages: their first episodes are not counted."""
     return Tally(jnp.zeros(worlds), jnp.zeros(worlds, bool))
@@ -92,7 +97,7 @@ def first_episodes(env: Environment, act: Act, key: jax.Array) -> tuple[np.ndarr
     state = reset(env, key)
     alive, success, total = np.ones(env.worlds, bool), np.zeros(env.worlds, bool), np.zeros(env.worlds)
     for _ in range(env.task.episode_steps):
-        state, result = step(env, state, act(state.observation))
+        state, result = step(env, state, act(state))
         done, met = np.asarray(result.done), np.asarray(result.success & ~result.diverged)
         total += np.where(alive, np.asarray(result.reward), 0.0)
         success = np.where(alive & done, met, success)

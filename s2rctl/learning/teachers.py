@@ -46,7 +46,7 @@ def pick_pilot(policy: Policy) -> Pilot:
 
 def build_bank(
     env: Environment,
-    free_env: Callable[[], Environment],
+    pilot: Pilot,
     expert: Callable[[Any], jax.Array],
     key: jax.Array,
     reporter: Reporter,
@@ -54,22 +54,20 @@ def build_bank(
 ) -> Start:
     """Return the states at which the learner takes over, as a bank of starts (leaves with a leading axis).
 
-    ``env`` starts from home and is driven by its pilot. If that gives fewer than ``smallest`` states, ``free_env``
-    (the same environment without a pilot) adds those that the scripted expert of one world reaches, and the reporter
-    is told. Raises RunError if neither reaches enough.
+    ``env`` starts from home and has no pilot of its own. If ``pilot`` gives fewer than ``smallest`` states in one
+    episode of every world, the scripted expert (of one world) adds those that it reaches, and the reporter is told.
+    Raises RunError if neither reaches enough.
     """
-    still = jnp.zeros((env.worlds, env.action_size))
-    bank = _switches(env, lambda _: still, key)
+    bank = _switches(env, lambda state: pilot(state.observation), key)
     found = size_of(bank)
     if found >= smallest:
         return bank
     reporter.note(
         f"the pick policy reached the switch in {found} of {env.worlds} episodes; the scripted expert adds more starts"
     )
-    other = free_env()
-    batched = jax.vmap(expert)
+    act = jax.jit(lambda state: jax.vmap(expert)(env.world(state)))
     for attempt in range(4):
-        more = _switches(other, lambda state: batched(other.world(state)), jax.random.fold_in(key, attempt))
+        more = _switches(env, act, jax.random.fold_in(key, attempt))
         bank = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), bank, more)
         if size_of(bank) >= smallest:
             return bank
@@ -96,13 +94,12 @@ def load_bank(path: Path, like: Start) -> Start:
 
 def _switches(env: Environment, act: Callable[[EnvState], jax.Array], key: jax.Array) -> Start:
     """Play first episodes; return the states at the switch of every world where there was one, in order of time."""
-    act = jax.jit(act)
     state, waiting, found = rollout.reset(env, key), np.ones(env.worlds, bool), []
     for _ in range(env.task.episode_steps):
         state, result = rollout.step(env, state, act(state))
         done = np.asarray(result.done)
         # After a reset the state is another episode's.
-        switched = waiting & np.asarray(_acting(env, state)) & ~done
+        switched = waiting & np.asarray(rollout.acting(env, state)) & ~done
         found.append(jax.tree.map(lambda leaf, mask=switched: np.asarray(leaf)[mask], _start_of(state)))
         waiting &= ~switched & ~done
         if not waiting.any():
@@ -113,7 +110,3 @@ def _switches(env: Environment, act: Callable[[EnvState], jax.Array], key: jax.A
 def _start_of(state: EnvState) -> Start:
     physics = state.physics
     return Start(physics.qpos, physics.qvel, physics.ctrl, state.task)
-
-
-def _acting(env: Environment, state: EnvState) -> jax.Array:
-    return jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))

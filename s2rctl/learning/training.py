@@ -19,9 +19,6 @@ from s2rctl.learning.ppo import PpoState, PpoTrainer, Taught
 
 WINDOW = 64
 """Iterations whose episodes make up the success rate that progress shows."""
-JUDGEMENTS = 8
-"""Evaluations from the start that a whole training is given, besides those that its own success rate asks for."""
-
 Judge = Callable[[Params], tuple[int, int]]
 """Published parameters -> successes and episodes, deterministic, from the task's own start."""
 Enough = Callable[[int, int], bool]
@@ -46,6 +43,7 @@ class Limits:
     stop_early: bool
     enough: Enough
     episodes: int  # of the rolling count that asks for a judgement before its turn
+    judgements: int  # from the start, over the whole training, besides the one before it
 
 
 @dataclass(frozen=True)
@@ -118,9 +116,9 @@ def _judgement_is_due(trainer: PpoTrainer, snapshot: Snapshot, limits: Limits) -
     if judged == iteration:
         return False
     since = iteration - judged
-    if judged < 0 or iteration >= trainer.iterations or since * JUDGEMENTS >= trainer.iterations:
+    if judged < 0 or iteration >= trainer.iterations or since * limits.judgements >= trainer.iterations:
         return True
-    if not limits.stop_early or since * JUDGEMENTS * 4 < trainer.iterations:
+    if not limits.stop_early or since * limits.judgements * 4 < trainer.iterations:
         return False
     successes, episodes = _recent(snapshot.window, limits.episodes)
     return episodes >= limits.episodes and limits.enough(successes, episodes)

@@ -7,10 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from s2rctl.core.errors import Interrupted
 from s2rctl.env.build import make_env, make_model
 from s2rctl.env.keys import make_key
+from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.statistics import wilson
 from s2rctl.experts import EXPERTS
@@ -20,16 +22,17 @@ from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.networks import Params, TeacherSettings
 from s2rctl.learning.policy_files import load_policy
 from s2rctl.learning.ppo import PpoTrainer, Taught
-from s2rctl.learning.rollout import first_episodes
+from s2rctl.learning.rollout import acting, first_episodes
 from s2rctl.learning.warm_start import WarmStarter, WarmState
 from s2rctl.schema.learning import TeacherPhase
 from s2rctl.stages.protocol import Context
-from s2rctl.tasks.protocol import Observation, Start
+from s2rctl.tasks.protocol import Start
 
 JUDGED_WORLDS = 256
 """Largest number of worlds that judge a policy side by side."""
-# Added to the stage's seed, so that box sizes and the like differ between what trains and what judges.
-_TRAIN, _HOME = 0, 10_000
+JUDGED_SHARE = 0.2
+"""Largest share of the environment steps that judging may add to those of PPO."""
+MOST_JUDGEMENTS = 8
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class TeacherRun:
     context: Context
     task: str
     phase: TeacherPhase
-    _made: dict[int, VecEnv] = field(default_factory=dict)
+    _made: dict[tuple[int, bool], VecEnv] = field(default_factory=dict)
 
     def train(self) -> tuple[Params, int]:
         """Return the published parameters of the best policy, and the environment steps it took to find it."""
@@ -53,8 +56,8 @@ class TeacherRun:
     def judge(self, params: Params, first_batch: int, batches: int) -> tuple[int, int]:
         """Return successes and episodes of first episodes from home, deterministic actions."""
 
-        def act(observation: Observation) -> jax.Array:
-            return self._act(params, observation.actor)
+        def act(state: EnvState) -> jax.Array:
+            return self._act(params, state)
 
         keys = [self._key(100 + first_batch + batch) for batch in range(batches)]
         return int(sum(first_episodes(self.home, act, key)[0].sum() for key in keys)), batches * self.home.worlds
@@ -64,10 +67,10 @@ class TeacherRun:
         """Shape of the policy."""
         return networks.teacher_settings(self.home.actor_size, self.home.action_size, self.phase.network)
 
-    @cached_property
+    @property
     def home(self) -> VecEnv:
-        """The environment that judges: every episode begins as the task says."""
-        return self._env(min(JUDGED_WORLDS, self.phase.gate.episodes), _HOME)
+        """The environment that judges: every episode begins as the task says, and no pilot of its own."""
+        return self._env(min(JUDGED_WORLDS, self.phase.gate.episodes), home=True)
 
     @cached_property
     def _checkpoints(self) -> tuple[Checkpoints, Checkpoints]:
@@ -87,25 +90,27 @@ class TeacherRun:
         """Starts at the moment of the switch, made once and kept in the run folder."""
         if self._pilot is None or not self.phase.bank_probability:
             return None
-        path = self.context.run_folder / "bank.safetensors"
+        path, reporter = self.context.run_folder / "bank.safetensors", self.context.reporter
         if not path.is_file():
-            self.context.reporter.start(f"{self.task} starts", 0, "starts")
-
-            worlds = self.home.worlds
-
-            def free() -> VecEnv:
-                return make_env(self.context.profile, self.task, worlds, seed=self.context.seed, images=False)
-
-            made = teachers.build_bank(self.home, free, self._expert(), self._key(3), self.context.reporter)
+            reporter.start(f"{self.task} starts", 0, "starts")
+            made = teachers.build_bank(self.home, jax.jit(self._pilot), self._expert(), self._key(3), reporter)
             teachers.save_bank(path, made)
-            self.context.reporter.finish(f"{teachers.size_of(made)} starts at the switch")
+            reporter.finish(f"{teachers.size_of(made)} starts at the switch")
         state = jax.eval_shape(self.home.reset, self._key(0))
         return teachers.load_bank(path, Start(state.physics.qpos, state.physics.qvel, state.physics.ctrl, state.task))
 
     @cached_property
-    def _act(self) -> Callable[[Params, jax.Array], jax.Array]:
-        settings = self.settings
-        return jax.jit(lambda params, actor: networks.teacher_action(params, settings, actor))
+    def _act(self) -> Callable[[Params, EnvState], jax.Array]:
+        """Return the deterministic action in ``home``: the policy's where it acts, else the pilot's."""
+        env, settings, pilot = self.home, self.settings, self._pilot
+
+        def act(params: Params, state: EnvState) -> jax.Array:
+            action = networks.teacher_action(params, settings, state.observation.actor)
+            if pilot is None:
+                return action
+            return jnp.where(acting(env, state)[:, None], action, pilot(state.observation))
+
+        return jax.jit(act)
 
     def _warm_start(self, log: MetricsLog) -> Taught | None:
         """Imitate the expert; None without a warm start, or when PPO has already begun from it."""
@@ -113,7 +118,7 @@ class TeacherRun:
         if not warm.rounds or self._checkpoints[1].latest() is not None:
             return None
         reporter = self.context.reporter
-        env = self._training(warm.worlds)
+        env = self._env(warm.worlds, home=False)
         reporter.start(f"{self.task} warm start", warm.rounds, "rounds")
         starter = WarmStarter(env, self.settings, warm, self._expert(), self._key(1))
         state = starter.start()
@@ -151,12 +156,19 @@ class TeacherRun:
 
     def _ppo(self, log: MetricsLog, taught: Taught | None) -> tuple[Params, int]:
         phase, reporter = self.phase, self.context.reporter
-        env = self._training(phase.ppo.worlds)
+        env = self._env(phase.ppo.worlds, home=False)
         trainer = PpoTrainer(env, self.settings, phase.network.value, phase.ppo, bool(phase.warm_start.rounds))
         reporter.start(f"{self.task} ppo", trainer.iterations * trainer.steps_per_iteration, "steps")
         checkpoints = self._checkpoints[1]
         snapshot = training.start(trainer, self._key(2), taught, checkpoints)
-        limits = training.Limits(phase.checkpoint_interval_s, phase.stop_early, self._enough, phase.gate.episodes)
+        affordable = JUDGED_SHARE * phase.ppo.steps / (self.home.worlds * phase.episode_steps)
+        limits = training.Limits(
+            checkpoint_interval_s=phase.checkpoint_interval_s,
+            stop_early=phase.stop_early,
+            enough=self._enough,
+            episodes=phase.gate.episodes,
+            judgements=int(max(1, min(MOST_JUDGEMENTS, affordable))),
+        )
         around = training.Surroundings(checkpoints, log, reporter, self.context.interrupt, self._warm_steps())
         snapshot = training.train(trainer, snapshot, lambda params: self.judge(params, 0, 1), limits, around)
         done = int(snapshot.state.iteration) * trainer.steps_per_iteration
@@ -180,23 +192,23 @@ class TeacherRun:
         warm = self.phase.warm_start
         return warm.rounds * warm.worlds * self.phase.episode_steps
 
-    def _training(self, worlds: int) -> VecEnv:
-        """Return the environment to learn in, one for each number of worlds: compiled functions belong to it."""
-        if worlds not in self._made:
-            self._made[worlds] = self._env(worlds, _TRAIN, self._bank)
-        return self._made[worlds]
-
-    def _env(self, worlds: int, seed: int, bank: Start | None = None) -> VecEnv:
-        return make_env(
-            self.context.profile,
-            self.task,
-            worlds,
-            seed=self.context.seed + seed,
-            images=False,
-            pilot=self._pilot,
-            bank=bank,
-            bank_probability=self.phase.bank_probability if bank is not None else 0.0,
-        )
+    def _env(self, worlds: int, home: bool) -> VecEnv:
+        """Return the environment with that many worlds, one of each kind: compiled functions belong to it."""
+        bank = None if home else self._bank
+        pilot = None if home else self._pilot
+        kind = (worlds, pilot is None and bank is None)
+        if kind not in self._made:
+            self._made[kind] = make_env(
+                self.context.profile,
+                self.task,
+                worlds,
+                seed=self.context.seed,
+                images=False,
+                pilot=pilot,
+                bank=bank,
+                bank_probability=self.phase.bank_probability if bank is not None else 0.0,
+            )
+        return self._made[kind]
 
     def _expert(self) -> Callable[[Any], jax.Array]:
         made: Callable[[Any], jax.Array] = EXPERTS.load(self.task)(make_model(self.context.profile, self.task))

@@ -33,7 +33,7 @@ def judge_of(learner, worlds=128):
     action = jax.jit(lambda params, actor: networks.teacher_action(params, learner.settings, actor))
 
     def judge(params):
-        success, _ = first_episodes(env, lambda seen: action(params, seen.actor), jax.random.key(7))
+        success, _ = first_episodes(env, lambda state: action(params, state.observation.actor), jax.random.key(7))
         return int(success.sum()), worlds
 
     return judge
@@ -42,7 +42,7 @@ def judge_of(learner, worlds=128):
 def run(learner, folder, interrupt=None, enough=lambda s, n: False, interval=1e9, reporter=None):
     checkpoints = Checkpoints(folder / "checkpoints")
     snapshot = training.start(learner, jax.random.key(1), None, checkpoints)
-    limits = training.Limits(interval, True, enough, episodes=200)
+    limits = training.Limits(interval, True, enough, episodes=200, judgements=8)
     with MetricsLog(folder, int(snapshot.state.iteration) * learner.steps_per_iteration) as log:
         around = training.Surroundings(
             checkpoints, log, reporter or NullReporter(), interrupt or Interrupt(), first_step=0

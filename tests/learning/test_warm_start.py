@@ -50,7 +50,7 @@ def test_a_linear_expert_is_cloned_in_spite_of_noise_and_broken_worlds():
     assert float(jnp.abs(actions - jax.vmap(linear_expert)(ways)).mean()) < 0.08
     assert history[-1]["action_error"] < history[0]["action_error"]
     env = PointWorlds(64)
-    act = lambda observation: networks.teacher_action(params, starter.settings, observation.actor)  # noqa: E731
+    act = lambda state: networks.teacher_action(params, starter.settings, state.observation.actor)  # noqa: E731
     assert int(first_episodes(env, act, jax.random.key(3))[0].sum()) == 64
 
 
