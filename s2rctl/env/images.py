@@ -1,8 +1,7 @@
 """From rendered frames to the raw tensors of the deployed policy's cameras."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -67,34 +66,6 @@ class Images:
     ) -> dict[str, jax.Array]:
         """Render all worlds and return the image tensors by input name."""
         return self._develop(key, self._renderer.render(poses, appearance), settings)
-
-    def retake(
-        self,
-        key: jax.Array,
-        images: Mapping[str, jax.Array],
-        mask: jax.Array,
-        poses: Poses,
-        appearance: Appearance,
-        settings: ImageSettings,
-    ) -> dict[str, jax.Array]:
-        """Return ``images`` with the worlds of ``mask`` (B,) rendered anew, a few at a time so that few cost little."""
-        worlds = mask.shape[0]
-        chunk = max(1, worlds // 32)
-
-        def some_left(carry: tuple[Any, ...]) -> jax.Array:
-            return jnp.any(carry[1])
-
-        def render_some(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-            key, left, done = carry
-            key, now = jax.random.split(key)
-            (chosen,) = jnp.nonzero(left, size=chunk, fill_value=worlds)
-            rows = jnp.minimum(chosen, worlds - 1)
-            part = jax.tree.map(lambda a: a[rows], (poses, appearance, settings))
-            fresh = self.take(now, *part)
-            done = {name: done[name].at[chosen].set(fresh[name], mode="drop") for name in done}
-            return key, left.at[chosen].set(False, mode="drop"), done
-
-        return jax.lax.while_loop(some_left, render_some, (key, mask, dict(images)))[2]
 
     def _develop(self, key: jax.Array, frames: Frames, settings: ImageSettings) -> dict[str, jax.Array]:
         """Turn frames into image tensors."""

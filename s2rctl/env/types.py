@@ -35,4 +35,4 @@ class Step(NamedTuple):
     failure: jax.Array  # (B,) int32 index into Task.failures
     diverged: jax.Array  # (B,) bool: physics failed; the world was reset and the step must not be learned from
     acting: jax.Array  # (B,) bool: the learner's action was in force (False while the pilot drove)
-    last: Observation  # observation at the end of the step, before any reset
+    last: Observation  # observation at the end of the step, before any reset; without camera images

@@ -111,7 +111,6 @@ class VecEnv:
             actor_history=seen,
             key=key,
         )
-        observation = self._with_images(image_key, moved, observation)
         healthy = ~diverged
         step = Step(
             reward=_cut(jnp.where(healthy, outcome.reward, 0.0), LARGEST_REWARD),
@@ -125,8 +124,9 @@ class VecEnv:
             last=observation,
         )
         moved = moved._replace(observation=observation)
-        # Resets cost a host call: only when some world needs one.
-        return jax.lax.cond(jnp.any(done), self._restart, lambda _k, s, _d: s, reset_key, moved, done), step
+        # Resets cost a host call: only when some world needs one. Images come last, so that each step renders once.
+        moved = jax.lax.cond(jnp.any(done), self._restart, lambda _k, s, _d: s, reset_key, moved, done)
+        return moved._replace(observation=self._with_images(image_key, moved, moved.observation)), step
 
     def world(self, state: EnvState) -> World:
         """Return what the task sees of every world (leaves (B, ...)), for scripted experts."""
@@ -190,17 +190,10 @@ class VecEnv:
 
     def _restart(self, key: jax.Array, state: EnvState, done: jax.Array) -> EnvState:
         """Begin a new episode in the worlds of ``done`` (B,): physics, task state, clocks, histories and look."""
-        start_key, begin_key, image_key = jax.random.split(key, 3)
+        start_key, begin_key = jax.random.split(key)
         start = self._starts(start_key)
         physics = self.physics.reset(state.physics, done, start.qpos, start.qvel, start.ctrl)
-        fresh = self._begin(begin_key, physics, start.state)
-        images: dict[str, jax.Array] = {}
-        if self._images is not None:
-            shown = {name: a for name, a in state.observation.inputs.items() if name not in fresh.observation.inputs}
-            look = where(done, (fresh.appearance, fresh.image), (state.appearance, state.image))
-            images = self._images.retake(image_key, shown, done, physics.poses, *look)  # type: ignore[arg-type]
-        observation = fresh.observation._replace(inputs={**fresh.observation.inputs, **images})
-        fresh = fresh._replace(physics=None, observation=observation, key=None)  # type: ignore[arg-type]
+        fresh = self._begin(begin_key, physics, start.state)._replace(physics=None, key=None)  # type: ignore[arg-type]
         kept = state._replace(physics=None, key=None)  # type: ignore[arg-type]
         return where(done, fresh, kept)._replace(physics=physics, key=state.key)
 
