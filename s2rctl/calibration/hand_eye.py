@@ -7,11 +7,12 @@ the board in the other frame, ``C_i = X⁻¹ A_i Y``:
 - eye-in-hand (camera on the hand, board fixed in the base): A_i is the base in the hand.
 
 The start is closed form (Park and Martin 1994, "Robot sensor calibration: solving AX = XB on the Euclidean group"),
-the result minimises the reprojection error of all corners over X and Y, with a Huber loss.
+the result minimises the reprojection error of all corners over X and Y, with a Huber loss, weighted for the robot's
+own errors.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import cv2
@@ -20,6 +21,7 @@ from scipy.optimize import least_squares
 
 from s2rctl.calibration.board import Detection
 from s2rctl.calibration.intrinsics import matrix, project
+from s2rctl.calibration.weights import hand_effects, whitening
 from s2rctl.core.errors import RunError
 from s2rctl.core.spatial import from_rotation_vector, inverse, rotation_vector, transform
 from s2rctl.schema.calibration import Intrinsics
@@ -27,6 +29,9 @@ from s2rctl.schema.calibration import Intrinsics
 MIN_POSES = 5
 """Fewer poses leave too little to check against."""
 _HUBER_PX = 1.0
+_HUBER_SIGMAS = 2.0
+_REWEIGHTINGS = 3
+_LEAST_PX = 0.03  # a detector is not better than this
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Solution:
 
     camera: np.ndarray  # (4, 4) X: camera (OpenCV axes) in its parent
     board: np.ndarray  # (4, 4) Y: board in the other frame
+    whiten: list[np.ndarray] | None = None  # per pose, see weights
+    hand_sigma_rad: float = 0.0  # error of the hand's rotation that the pictures show
 
 
 @dataclass(frozen=True)
@@ -62,15 +69,33 @@ def board_in_camera(camera: Intrinsics, view: Detection) -> np.ndarray:
     return transform(position.reshape(3), from_rotation_vector(rotation.reshape(3)))
 
 
-def solve(camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Detection]) -> Solution:
+def solve(camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Detection], in_hand: bool) -> Solution:
     """Return the solution from A_i (4, 4) and the views at the same robot poses.
 
-    Raises RunError with fewer than 5 poses, or when the poses turn the hand about one axis only.
+    ``in_hand`` says that the hand carries the camera. Raises RunError with fewer than 5 poses, or when the poses turn
+    the hand about one axis only.
     """
     if len(views) < MIN_POSES or len(motions) != len(views):
         raise RunError(f"{len(views)} usable poses are too few", f"show the board in at least {MIN_POSES} poses")
-    start = closed_form(motions, [board_in_camera(camera, view) for view in views])
-    return refine(camera, motions, views, start)
+    boards = [board_in_camera(camera, view) for view in views]
+    solution = refine(camera, motions, views, closed_form(motions, boards))
+    pixel_sigma = _detector_sigma(camera, boards, views)
+    for _ in range(_REWEIGHTINGS):
+        residuals = reprojection(camera, motions, views, solution)
+        effects = hand_effects(camera, motions, views, (solution.camera, solution.board), in_hand)
+        whiten, turn = whitening(residuals, effects, pixel_sigma, unknowns=12)
+        solution = replace(refine(camera, motions, views, replace(solution, whiten=whiten)), hand_sigma_rad=turn)
+    return solution
+
+
+def _detector_sigma(camera: Intrinsics, boards: Sequence[np.ndarray], views: Sequence[Detection]) -> float:
+    """Return the detector's error (px on one axis): what is left when every picture has a pose of its own."""
+    errors = [
+        project(camera, view.points @ pose[:3, :3].T + pose[:3, 3]) - view.pixels
+        for pose, view in zip(boards, views, strict=True)
+    ]
+    free = sum(error.size for error in errors) - 6 * len(views)
+    return max(_LEAST_PX, float(np.sqrt(sum((error**2).sum() for error in errors) / free)))
 
 
 def closed_form(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray]) -> Solution:
@@ -96,15 +121,19 @@ def closed_form(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray]) -> 
 
 
 def refine(camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Detection], start: Solution) -> Solution:
-    """Return the solution of least reprojection error near ``start``."""
+    """Return the solution of least reprojection error near ``start``, weighted if ``start`` has weights."""
 
     def moved(step: np.ndarray) -> Solution:
-        return Solution(start.camera @ _exp(step[:6]), start.board @ _exp(step[6:]))
+        return replace(start, camera=start.camera @ _exp(step[:6]), board=start.board @ _exp(step[6:]))
 
     def residuals(step: np.ndarray) -> np.ndarray:
-        return np.concatenate([r.ravel() for r in reprojection(camera, motions, views, moved(step))])
+        errors = [error.ravel() for error in reprojection(camera, motions, views, moved(step))]
+        if start.whiten is not None:
+            errors = [weight @ error for weight, error in zip(start.whiten, errors, strict=True)]
+        return np.concatenate(errors)
 
-    found = least_squares(residuals, np.zeros(12), loss="huber", f_scale=_HUBER_PX, x_scale="jac", method="trf")
+    scale = _HUBER_PX if start.whiten is None else _HUBER_SIGMAS
+    found = least_squares(residuals, np.zeros(12), loss="huber", f_scale=scale, x_scale="jac", method="trf")
     return moved(found.x)
 
 
@@ -131,7 +160,9 @@ def check(camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Det
     shifts = np.zeros((count, 6))
     for left_out in range(count):
         rest = [i for i in range(count) if i != left_out]
-        other = refine(camera, [motions[i] for i in rest], [views[i] for i in rest], solution)
+        whiten = None if solution.whiten is None else [solution.whiten[i] for i in rest]
+        start = replace(solution, whiten=whiten)
+        other = refine(camera, [motions[i] for i in rest], [views[i] for i in rest], start)
         shifts[left_out] = _log(inverse(solution.camera) @ other.camera)
         motion, view = [motions[left_out]], [views[left_out]]
         predicted = inverse(other.camera) @ motions[left_out] @ other.board

@@ -20,13 +20,13 @@ def compose(
 ) -> np.ndarray:
     """Return the frame (H, W, 3) with framed insets side by side in the lower right corner.
 
-    Each inset is enlarged by the whole factor that brings it closest to, and not above, 30 % of the frame's height.
+    Each inset is enlarged by the whole factor that brings it closest to, and not above, 36 % of the frame's height.
     """
     result = frame.copy()
     height, width = frame.shape[:2]
     right = width - _MARGIN
     for inset in reversed(insets):
-        big = enlarge(inset, max(1, int(0.3 * height) // inset.shape[0]))
+        big = enlarge(inset, max(1, int(0.36 * height) // inset.shape[0]))
         tall, wide = big.shape[:2]
         top, left = height - _MARGIN - tall, right - wide
         if top < 2 or left < 2:

@@ -51,7 +51,7 @@ def interval_bar(rate: float, low: float, high: float, gate: float) -> str:
     """Return a bar from 0 to 100 % with the interval, the rate and the gate (0: none)."""
 
     def x(value: float) -> float:
-        return 10 + 580 * value
+        return 25 + 550 * value
 
     def line(at: float, top: int, bottom: int, dashes: str = "") -> str:
         dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
@@ -61,10 +61,10 @@ def interval_bar(rate: float, low: float, high: float, gate: float) -> str:
     ticks = "".join(
         f'<text class="soft" x="{x(t / 100):.1f}" y="56" text-anchor="middle">{t} %</text>' for t in range(0, 101, 25)
     )
-    band = f'x="{x(low):.1f}" y="12" width="{max(580 * (high - low), 2):.1f}" height="20" rx="4"'
+    band = f'x="{x(low):.1f}" y="12" width="{max(550 * (high - low), 2):.1f}" height="20" rx="4"'
     return (
         '<figure><svg class="graph" viewBox="0 0 600 64" role="img" aria-label="success rate with interval">'
-        f'<rect class="track" x="10" y="16" width="580" height="12" rx="6"/>'
+        f'<rect class="track" x="25" y="16" width="550" height="12" rx="6"/>'
         f'<rect class="bar" opacity=".45" {band}/>{marks}{ticks}</svg>'
         "<figcaption>Success rate (line), 95 % Wilson interval (band)"
         f"{', gate on the lower bound (dashed)' if gate else ''}.</figcaption></figure>"

@@ -64,8 +64,8 @@ class Calibration(Model):
     poses: int = quantity(..., "", "robot poses used", ge=3)
     train_px: float = quantity(..., "px", "reprojection error, root mean square")
     held_out_px: float = quantity(..., "px", "reprojection error of poses left out, root mean square")
-    held_out_position_m: float = quantity(..., "m", "board position error of poses left out, root mean square")
-    held_out_rotation_deg: float = quantity(..., "deg", "board rotation error of poses left out, root mean square")
+    held_out_position_m: float = quantity(..., "m", "board position error of poses left out, median")
+    held_out_rotation_deg: float = quantity(..., "deg", "board rotation error of poses left out, median")
     residuals: tuple[PoseResidual, ...]
 
 

@@ -38,7 +38,7 @@ def run(context: Context) -> Result:
     motions, views, used = _views(session, settings)
     context.reporter.update(len(views), {})
 
-    solution = solve(intrinsics, motions, views)
+    solution = solve(intrinsics, motions, views, rig.in_hand)
     checked = check(intrinsics, motions, views, solution)
     result = _result(profile.robot.name, rig, settings, intrinsics, solution, checked, views)
     iou, overlays = _overlays(rig, settings, intrinsics, solution, session)
@@ -110,7 +110,7 @@ def _result(
         robot=robot,
         mode="rehearse",
         mounting="eye-in-hand" if rig.in_hand else "eye-to-hand",
-        method="Park and Martin, then reprojection error with Huber loss",
+        method="Park and Martin, then generalised least squares of the reprojection error with Huber loss",
         board=settings.board,
         intrinsics=intrinsics,
         pose=CameraPose(
@@ -125,8 +125,8 @@ def _result(
         poses=len(views),
         train_px=_rms(checked.train_px),
         held_out_px=_rms(checked.held_out_px),
-        held_out_position_m=_rms(checked.held_out_position_m),
-        held_out_rotation_deg=_rms(degrees),
+        held_out_position_m=float(np.median(checked.held_out_position_m)),
+        held_out_rotation_deg=float(np.median(degrees)),
         residuals=residuals,
     )
 
@@ -147,6 +147,7 @@ def _metrics(
         "train_px": result.train_px,
         "sigma_position_mm": 1000 * float(np.linalg.norm(deviation[:3])),
         "sigma_rotation_deg": float(np.rad2deg(np.linalg.norm(deviation[3:]))),
+        "hand_sigma_deg": float(np.rad2deg(solution.hand_sigma_rad)),
         "silhouette_iou": iou,
         "focal_from_board_error_percent": 100 * abs(estimated.fy / result.intrinsics.fy - 1),
         "intrinsics_px": intrinsics_px,
