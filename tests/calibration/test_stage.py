@@ -1,0 +1,70 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from s2rctl.calibration import overlay
+from s2rctl.core.errors import GateError
+from s2rctl.core.interrupt import Interrupt
+from s2rctl.core.progress import NullReporter
+from s2rctl.schema.calibration import Calibration, randomisation
+from s2rctl.schema.load import load_profile
+from s2rctl.schema.simulation import Appearance
+from s2rctl.stages.calibrate_camera import run
+from s2rctl.stages.protocol import Context
+
+
+def _context(folder, profile: str, *sets: str) -> Context:
+    return Context(
+        profile=load_profile(profile, ["calibration.poses=8", *sets]).profile,
+        seed=1,
+        inputs={},
+        store=None,  # type: ignore[arg-type]
+        run_folder=folder,
+        reporter=NullReporter(),
+        interrupt=Interrupt(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("profile", "mounting", "parent"),
+    [("xarm7-reach", "eye-to-hand", "link_base"), ("aloha", "eye-in-hand", "left/gripper_base")],
+)
+def test_rehearsal_finds_the_camera(tmp_path, profile: str, mounting: str, parent: str) -> None:
+    result = run(_context(tmp_path, profile))
+    assert result.metrics["position_error_mm"] < 0.5 and result.metrics["rotation_error_deg"] < 0.05
+    assert result.metrics["silhouette_iou"] > 0.98
+    found = Calibration.model_validate_json(result.files["calibration.json"].read_text())
+    assert (found.mounting, found.pose.parent, found.poses) == (mounting, parent, 8)
+    opencv, mujoco = np.array(found.pose.quaternion_opencv), np.array(found.pose.quaternion_mujoco)
+    assert abs(opencv @ mujoco) < 1e-9, "the conventions differ by half a turn about x"
+    for name in ("overlay.png", "residuals.png", "views.png", "board.png"):
+        assert cv2.imread(str(result.files[name])).std() > 10
+    ranges = randomisation(found, Appearance(colour=0.5))
+    assert ranges.colour == 0.5
+    assert 0 < max(ranges.camera_position_m) < 0.002 and 0 < ranges.camera_rotation_deg < 0.2
+
+
+def test_noisy_joints_do_not_pass_the_gate(tmp_path) -> None:
+    with pytest.raises(GateError, match="held_out_px") as caught:
+        run(_context(tmp_path, "xarm7-reach", "calibration.joint_noise_deg=0.5"))
+    assert "calibration.poses" in caught.value.hint
+    assert (tmp_path / "overlay.png").is_file(), "what failed can be looked at"
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path) -> None:
+    texts = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        files = run(_context(tmp_path / name, "xarm7-reach", "calibration.poses=6")).files
+        texts.append(json.loads(files["calibration.json"].read_text()))
+    assert texts[0] == texts[1]
+
+
+def test_overlap_of_silhouettes() -> None:
+    mask = np.zeros((10, 10), bool)
+    mask[2:6, 2:6] = True
+    assert overlay.silhouette_iou(mask, mask) == 1
+    assert overlay.silhouette_iou(mask, np.roll(mask, 2, axis=1)) == pytest.approx(8 / 24)
+    assert overlay.silhouette_iou(mask, ~mask) == 0
