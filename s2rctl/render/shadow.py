@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from s2rctl.render.layout import Group, Layout, Light
-from s2rctl.render.primitives import Shape, enter
+from s2rctl.render.primitives import Components, Shape, enter
 from s2rctl.render.trace import point_at, read
+from s2rctl.render.view import Row
 
 _BIAS = 2e-3
 """Part of the way to the light that is not looked at, so that a surface does not shade itself through rounding."""
@@ -47,9 +48,11 @@ def _darkened(
     return lax.fori_loop(0, len(group.geoms), step, dark)
 
 
-def _way(layout, row, number, light: Light, point):  # type: ignore[no-untyped-def]
+def _way(layout: Layout, row: Row, number: int, light: Light, point: Components) -> Components:
     """Return the way from the points to the light in the unit frame."""
     source, scale = row.light(number), row.scale
     if light.directional:
-        return tuple(jnp.broadcast_to(_REACH * layout.size * source[i] / scale[i], point[0].shape) for i in range(3))
-    return tuple(source[i] / scale[i] - point[i] for i in range(3))
+        x, y, z = (jnp.broadcast_to(_REACH * layout.size * source[i] / scale[i], point[0].shape) for i in range(3))
+    else:
+        x, y, z = (source[i] / scale[i] - point[i] for i in range(3))
+    return x, y, z

@@ -91,18 +91,18 @@ def test_both_mountings_recover_random_truth(seed: int, in_hand: bool) -> None:
 
 
 def test_weights_pay_when_the_joints_are_noisy() -> None:
-    """Median over sessions: weighted errors are well below those of plain reprojection error."""
+    """Over sessions the root mean square error is well below that of plain reprojection error."""
     from s2rctl.calibration.hand_eye import board_in_camera, refine
 
     weighted, plain, sigmas = [], [], []
-    for seed in range(6):
+    for seed in range(20, 32):
         motions, views, camera, _ = _session(seed, in_hand=False, poses=12, turn_noise=0.003)
         found = solve(CAMERA, motions, views, False)
         start = closed_form(motions, [board_in_camera(CAMERA, view) for view in views])
         weighted.append(pose_error(found.camera, camera)[0])
         plain.append(pose_error(refine(CAMERA, motions, views, start).camera, camera)[0])
         sigmas.append(found.hand_sigma_rad)
-    assert np.median(weighted) < 0.8 * np.median(plain)
+    assert np.mean(np.square(weighted)) ** 0.5 < 0.8 * np.mean(np.square(plain)) ** 0.5
     assert 0.002 < np.median(sigmas) < 0.0045
 
 

@@ -63,7 +63,7 @@ def test_only_the_asked_cameras_in_their_order(renderers, name: str) -> None:
     both, render = renderers(name)
     one = RENDERERS.load(name)(model, CAMERAS[1:], WIDTH, HEIGHT)
     expected = _draw(render, poses, both.appearance(1))
-    found = _draw(one.render, poses, one.appearance(1))
+    found = _draw(jax.jit(one.render), poses, one.appearance(1))
     assert np.array_equal(found.rgb[:, 0], expected.rgb[:, 1])
 
 

@@ -1,3 +1,4 @@
+import jax
 import mujoco
 import numpy as np
 import pytest
@@ -21,8 +22,13 @@ def test_both_drivers_draw_the_same() -> None:
     model = small_model()
     layout = build_layout(model, CAMERAS, 32, 24)
     renderer = RaycastRenderer(model, CAMERAS, 32, 24)
-    view = look(layout, poses_of(model, 3), renderer.appearance(3))
-    bands, whole = draw_in_bands(layout, view, 32, 24, True), draw_side_by_side(layout, view, 32, 24, True)
+
+    @jax.jit
+    def both(poses, appearance):
+        view = look(layout, poses, appearance)
+        return draw_in_bands(layout, view, 32, 24, True), draw_side_by_side(layout, view, 32, 24, True)
+
+    bands, whole = both(poses_of(model, 3), renderer.appearance(3))
     near, far = (np.asarray(unpack(layout, hits)[0]).reshape(-1) for _, hits in (bands, whole))
     assert (np.abs(near - far) < 1e-4).mean() > 0.999
     colours = [np.asarray(c).reshape(-1).view(np.uint8).astype(int) for c, _ in (bands, whole)]
