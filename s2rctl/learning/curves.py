@@ -53,6 +53,8 @@ def draw(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
 
 
 def _draw_panel(axes: Any, panel: Panel) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     for name, points in panel.lines.items():
         if points:
             x, y = zip(*points, strict=True)
@@ -62,6 +64,8 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
             x, y, low, high = zip(*entries, strict=True)
             spread = [[b - a for a, b in zip(low, y, strict=True)], [b - a for a, b in zip(y, high, strict=True)]]
             axes.errorbar(x, y, yerr=spread, fmt="o", markersize=4, capsize=2, linewidth=1, label=name)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.limits is not None:

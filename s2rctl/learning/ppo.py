@@ -15,8 +15,12 @@ from s2rctl.learning.ppo_loss import Samples, Weights
 from s2rctl.learning.rollout import Environment, Tally, count, start_tally
 from s2rctl.schema.learning import Ppo as Settings
 
-DESIRED_KL = 0.015
-"""Divergence per update that the learning rate aims at; it moves by a factor of 1.5 (as rsl_rl does)."""
+DESIRED_KL = 0.06
+"""Divergence from the acting policy that the learning rate aims at; it moves by a factor of 1.5 (as rsl_rl does).
+
+Larger than usual, because most taught actions are near ± 1, where the divergence before tanh overstates the change:
+after 200 k steps from the same warm start 162/256 picks succeeded, with 0.015 141/256.
+"""
 SMALLEST_RATE = 1e-5
 WARM_STD = 0.2
 """Exploration noise before tanh of a policy that was taught: enough to vary a grip, too little to lose it."""
