@@ -54,11 +54,11 @@ def test_a_linear_expert_is_cloned_in_spite_of_noise_and_broken_worlds():
     assert int(first_episodes(env, act, jax.random.key(3))[0].sum()) == 64
 
 
-def test_the_expert_drives_the_first_round_and_the_learner_most_of_the_last():
+def test_the_expert_drives_the_first_round_and_then_takes_over_from_the_learner():
     starter = noisy()
     _, history = finish(starter, starter.start())
     assert history[0]["episodes"] == 0 and history[0]["expert_episodes"] > 0
-    assert history[-1]["episodes"] > 5 * history[-1]["expert_episodes"]
+    assert history[-1]["expert_episodes"] == 0 and 0 < history[-1]["episodes"] < 64
 
 
 def test_resuming_after_a_round_changes_nothing(tmp_path):
