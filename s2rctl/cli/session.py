@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import io
 import os
 import sys
 import tempfile
@@ -126,6 +127,18 @@ def register(app: typer.Typer, name: str, group: str = "") -> Callable[[Callable
     return decorate
 
 
+class _Chatter(io.TextIOBase):
+    """Takes what libraries print and logs it."""
+
+    def write(self, text: str) -> int:
+        """Log the text."""
+        import logging
+
+        if text.strip():
+            logging.getLogger("s2rctl.libraries").info(text.strip())
+        return len(text)
+
+
 def _guarded(name: str, function: Callable[..., Answer], common: dict[str, Any], values: dict[str, Any]) -> int:
     """Run a command, write its answer or its error, and return the exit code."""
     from s2rctl.cli.progress import make_reporter
@@ -136,8 +149,8 @@ def _guarded(name: str, function: Callable[..., Answer], common: dict[str, Any],
         reporter = make_reporter(common["quiet"], common["events"])
         _logging(common["verbose"])
         session = Session(common["store"], reporter, common["quiet"], common["verbose"], tuple(sys.argv[1:]))
-        # Libraries that print must not spoil the data on stdout.
-        with contextlib.redirect_stdout(sys.stderr):
+        # Libraries that print must not spoil the data on stdout; with -v one sees what they say.
+        with contextlib.redirect_stdout(_Chatter()):
             answer = function(session, **values)
         output.answer(name, answer)
         return int(answer.fault.exit_code) if answer.fault else 0

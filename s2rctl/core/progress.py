@@ -92,6 +92,7 @@ class LineReporter:
     def finish(self, summary: str) -> None:
         """Print the summary with the time the stage took."""
         self._print(f"{summary} ({duration(self._clock() - self._begun)})")
+        self._stage = ""
 
     def _print(self, text: str) -> None:
         print(f"{self._stage}: {text}" if self._stage else text, file=self._stream, flush=True)

@@ -1,5 +1,6 @@
 """Videos of episodes: the scene large, what the policy saw in the corner, as H.264 that every browser plays."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -51,7 +52,10 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], width: int, height: int,
         output_params=["-crf", "27", "-preset", "veryfast", "-movflags", "+faststart"], macro_block_size=2,
     )  # fmt: skip
     try:
-        writer.send(None)
+        with warnings.catch_warnings():
+            # JAX warns of every fork; this one only starts the encoder.
+            warnings.filterwarnings("ignore", message=r"os\.fork\(\)", category=RuntimeWarning)
+            writer.send(None)
         for frame in frames:
             if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
                 raise ValueError(f"expected uint8 {(height, width, 3)}, got {frame.dtype} {frame.shape}")
