@@ -20,9 +20,10 @@ def _case(task: str) -> None:
     import jax
     import jax.numpy as jnp
 
+    from s2rctl.env import stepping
     from s2rctl.env.build import make_env, make_model
     from s2rctl.experts import EXPERTS
-    from s2rctl.learning import networks, rollout
+    from s2rctl.learning import networks
     from s2rctl.learning.ppo import PpoTrainer
     from s2rctl.schema.load import load_profile
 
@@ -40,13 +41,13 @@ def _case(task: str) -> None:
     def alone() -> None:
         worlds = state.env
         for _ in range(_UNROLL):
-            worlds, _result = rollout.step(env, worlds, still)
+            worlds, _result = stepping.step(env, worlds, still)
         jax.block_until_ready(worlds)
 
     def labelled() -> None:
         worlds = state.env
         for _ in range(_UNROLL):
-            worlds, _result = rollout.step(env, worlds, label(worlds))
+            worlds, _result = stepping.step(env, worlds, label(worlds))
         jax.block_until_ready(worlds)
 
     def learning() -> None:

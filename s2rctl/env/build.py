@@ -1,6 +1,6 @@
 """From a profile to an environment: the one place where task, scene, physics and renderer are put together."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 import mujoco
 import numpy as np
@@ -14,7 +14,7 @@ from s2rctl.physics import PHYSICS
 from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.render import RENDERERS
 from s2rctl.scene import SCENES
-from s2rctl.schema.profile import AlohaProfile, Profile
+from s2rctl.schema.profile import PROFILE, AlohaProfile, Profile
 from s2rctl.schema.simulation import Delays, Noise, Vision
 from s2rctl.tasks import TASKS
 from s2rctl.tasks.protocol import Start, Task, TaskSettings
@@ -40,10 +40,39 @@ def make_env(
     ``images`` adds the policy cameras (default: for the tasks whose policies see, which is everything but pick);
     ``seed`` decides the per-world quantities; the other arguments are VecEnv's. Raises ProfileError when the profile
     does not fit the task and UsageError for an unknown task or backend.
+
+    Equal environments without pilot and bank are the same object, because whoever uses it next then finds its step
+    compiled; where a task has no per-world quantities, environments of all seeds are equal.
     """
+    shown = task in _WITH_IMAGES if images is None else images
+    if pilot is None and bank is None:
+        return _shared(profile.model_dump_json(), task, worlds, seed, shown, randomise)
+    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability)
+
+
+@lru_cache(maxsize=4)
+def _shared(profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool) -> VecEnv:
+    """Return the environment of a profile (JSON) without pilot and bank."""
+    parsed = PROFILE.validate_json(profile)
+    made, _ = make_task(parsed, task, make_model(parsed, task))
+    if seed and not made.randomised:
+        return _shared(profile, task, worlds, 0, images, randomise)
+    return _make(parsed, task, worlds, seed, images, randomise, None, None, 0.0)
+
+
+def _make(
+    profile: Profile,
+    task: str,
+    worlds: int,
+    seed: int,
+    shown: bool,
+    randomise: bool,
+    pilot: Pilot | None,
+    bank: Start | None,
+    bank_probability: float,
+) -> VecEnv:
     model = make_model(profile, task)
     made, delays = make_task(profile, task, model)
-    shown = task in _WITH_IMAGES if images is None else images
     simulation = profile.simulation
 
     def physics(edits: ModelEdits) -> Physics:

@@ -73,18 +73,15 @@ class VecEnv:
         """The policy cameras, where the environment has any."""
         return self._images
 
-    def reset(self, key: jax.Array, *, desynchronise: bool = False) -> EnvState:
-        """Start an episode in every world; ``desynchronise`` gives the first ones random ages, to spread the resets."""
-        start_key, begin_key, clock_key = jax.random.split(key, 3)
+    def reset(self, key: jax.Array) -> EnvState:
+        """Start an episode in every world."""
+        start_key, begin_key = jax.random.split(key)
         start = self._starts(start_key)
         physics = self.physics.init(start.qpos, start.qvel, start.ctrl)
         state = self._begin(begin_key, physics, start.state)
         if state.appearance is not None:
             image_key, key = jax.random.split(state.key)
             state = state._replace(key=key, observation=self._with_images(image_key, state, state.observation))
-        if desynchronise:
-            clock = jax.random.randint(clock_key, (self.worlds,), 0, self.task.episode_steps)
-            state = state._replace(step=clock)
         return state
 
     def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import jax
 import numpy as np
@@ -11,25 +10,15 @@ import numpy as np
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
+from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
+from s2rctl.env.stepping import Steppable
 from s2rctl.env.types import EnvState, Step
 from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.tasks.protocol import Observation
 
 Act = Callable[[Observation], np.ndarray | jax.Array]
 """A policy as evaluation sees it: observation of B worlds -> action (B, n) in [-1, 1]."""
-
-
-class Environment(Protocol):
-    """The part of env.VecEnv that evaluation needs."""
-
-    worlds: int
-
-    def reset(self, key: jax.Array) -> EnvState:
-        """Start all worlds."""
-
-    def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
-        """Advance all worlds."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +111,7 @@ def _name(taxonomy: Sequence[str], index: int) -> str:
 
 
 def play(
-    env: Environment,
+    env: Steppable,
     act: Act,
     *,
     episodes: int,
@@ -138,12 +127,10 @@ def play(
     ``reference`` (for example the teacher) is asked for its action on the same observations, to measure the action
     error; it never acts. Raises Interrupted between steps when asked to stop.
     """
-    step = jax.jit(env.step)
-    reset = jax.jit(env.reset)
     records: list[Episode] = []
     tape = Tape()
     for batch in range(-(-episodes // env.worlds)):
-        state = reset(jax.random.fold_in(make_key(seed), batch))
+        state = stepping.reset(env, jax.random.fold_in(make_key(seed), batch))
         book = _Batch(env.worlds)
         for index in range(episode_steps):
             if interrupt.requested:
@@ -154,7 +141,7 @@ def play(
                 error = np.abs(np.asarray(action) - np.asarray(reference(state.observation))).mean(axis=1)
             if batch == 0:
                 _record(tape, state)
-            state, outcome = step(state, jax.numpy.asarray(action, dtype=jax.numpy.float32))
+            state, outcome = stepping.step(env, state, jax.numpy.asarray(action, dtype=jax.numpy.float32))
             book.add(outcome, error)
             if not book.alive.any():
                 break

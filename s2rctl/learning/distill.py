@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import preprocess, student
 from s2rctl.learning.student import Params, StudentSettings
@@ -56,8 +57,7 @@ class Distiller:
 
     def start(self, params: Params) -> Snapshot:
         """Return the snapshot before the first iteration; worlds begin at random ages, to spread the resets."""
-        reset = jax.jit(lambda key: self.env.reset(key, desynchronise=True))
-        env_state = reset(self._key(0))
+        env_state = stepping.spread(self.env, stepping.reset(self.env, self._key(0)), self._key(0))
         return Snapshot(params, self.optimiser().init(self._trained(params)), env_state, np.array(0, np.int64))
 
     def optimiser(self) -> optax.GradientTransformation:
@@ -89,7 +89,7 @@ class Distiller:
         number = int(snapshot.iteration)
         env_state, samples, counts = _collect(self, snapshot.params, snapshot.env, jnp.bool_(number == 0))
         params, optimiser, error = _fit(self, snapshot.params, snapshot.optimiser, samples, self._key(1 + number))
-        metrics = {name: float(value) for name, value in counts.items()} | {"action_error": float(error)}
+        metrics = counts | {"action_error": float(error)}
         return Snapshot(params, optimiser, env_state, np.array(number + 1, np.int64)), metrics
 
     def label(self, observation: Observation, acting: jax.Array) -> jax.Array:
@@ -110,38 +110,40 @@ class Distiller:
         return max(1, samples // self.distill.batch)
 
 
-@partial(jax.jit, static_argnums=0)
 def _collect(
     distiller: Distiller, params: Params, env_state: Any, teacher_acts: jax.Array
-) -> tuple[Any, dict[str, Any], dict[str, jax.Array]]:
+) -> tuple[Any, dict[str, Any], dict[str, float]]:
     """Return the environment after ``steps`` steps, the labelled samples (T * B, ...) and counts of episodes."""
-    env, settings = distiller.env, distiller.settings
+    samples, counts = [], {"episodes": 0.0, "successes": 0.0, "switched": 0.0}
+    for _ in range(distiller.distill.steps):
+        action, sample, switched = _consider(distiller, params, env_state, teacher_acts)
+        env_state, result = stepping.step(distiller.env, env_state, action)
+        ended = np.asarray(result.done & ~result.diverged)
+        samples.append(sample)
+        counts["episodes"] += float(ended.sum())
+        counts["successes"] += float((ended & np.asarray(result.success)).sum())
+        counts["switched"] += float(switched) / distiller.distill.steps
+    return env_state, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *samples), counts
 
-    def step(state: Any, _: None) -> tuple[Any, tuple[dict[str, Any], dict[str, jax.Array]]]:
-        observation = state.observation
-        acting = jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))
-        label = distiller.label(observation, acting)
-        seen = student.latents(params["encoder"], settings, observation.inputs)
-        joints = preprocess.proprio(observation.inputs)
-        action = student.act_on(params["head"], settings, seen, joints)
-        # A frozen encoder's latents are the sample: 100 times smaller than the images and computed once.
-        sample: dict[str, Any] = {"label": label, "joints": joints}
-        if distiller.distill.freeze_encoder:
-            sample["seen"] = seen
-        else:
-            sample["inputs"] = {name: observation.inputs[name] for name in preprocess.raw_shapes(settings.cameras)}
-        state, result = env.step(state, jnp.where(teacher_acts, label, action))
-        ended = result.done & ~result.diverged
-        counts = {
-            "episodes": jnp.sum(ended),
-            "successes": jnp.sum(ended & result.success),
-            "switched": jnp.mean(acting.astype(jnp.float32)) / distiller.distill.steps,
-        }
-        return state, (sample, counts)
 
-    env_state, (samples, counts) = jax.lax.scan(step, env_state, None, length=distiller.distill.steps)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples)
-    return env_state, flat, jax.tree.map(jnp.sum, counts)
+@partial(jax.jit, static_argnums=0)
+def _consider(
+    distiller: Distiller, params: Params, state: Any, teacher_acts: jax.Array
+) -> tuple[jax.Array, dict[str, Any], jax.Array]:
+    """Return the action (B, n) to take, the labelled samples (B, ...) and the share of worlds past the switch."""
+    env, settings, observation = distiller.env, distiller.settings, state.observation
+    acting = jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))
+    label = distiller.label(observation, acting)
+    seen = student.latents(params["encoder"], settings, observation.inputs)
+    joints = preprocess.proprio(observation.inputs)
+    action = student.act_on(params["head"], settings, seen, joints)
+    # A frozen encoder's latents are the sample: 100 times smaller than the images and computed once.
+    sample: dict[str, Any] = {"label": label, "joints": joints}
+    if distiller.distill.freeze_encoder:
+        sample["seen"] = seen
+    else:
+        sample["inputs"] = {name: observation.inputs[name] for name in preprocess.raw_shapes(settings.cameras)}
+    return jnp.where(teacher_acts, label, action), sample, jnp.mean(acting.astype(jnp.float32))
 
 
 @partial(jax.jit, static_argnums=0)

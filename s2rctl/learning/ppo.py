@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from s2rctl.env import stepping
 from s2rctl.env.types import Step
-from s2rctl.learning import networks, normalise, ppo_loss, rollout
+from s2rctl.learning import networks, normalise, ppo_loss
 from s2rctl.learning.networks import Params, TeacherSettings
 from s2rctl.learning.ppo_loss import Samples, Weights
 from s2rctl.learning.rollout import Environment, Tally, count, start_tally
@@ -75,8 +76,8 @@ class PpoTrainer:
     def start(self, key: jax.Array, taught: "Taught | None" = None) -> PpoState:
         """Return the state before the first iteration, from random networks or from a warm start."""
         env_key, learner_key, key = jax.random.split(key, 3)
-        env, tally = _spread(self.env, rollout.reset(self.env, env_key), env_key), start_tally(self.env.worlds)
-        return PpoState(_start(self, learner_key, taught), env, tally, key, jnp.int32(0))
+        worlds = stepping.spread(self.env, stepping.reset(self.env, env_key), env_key)
+        return PpoState(_start(self, learner_key, taught), worlds, start_tally(self.env.worlds), key, jnp.int32(0))
 
     def optimiser(self) -> optax.GradientTransformation:
         """Return clipped Adam without its learning rate.
@@ -96,7 +97,7 @@ class PpoTrainer:
         for step_key in jax.random.split(act_key, self.ppo.unroll):
             seen = env.observation
             choice = _choose(self, state.learner, seen.actor, step_key)
-            env, result = rollout.step(self.env, env, choice.action)
+            env, result = stepping.step(self.env, env, choice.action)
             taken.append(_Taken(seen.actor, seen.critic, choice, result))
         learner, tally, figures = _digest(self, state.learner, state.tally, state.iteration, taken, learn_key)
         return PpoState(learner, env, tally, key, state.iteration + 1), figures
@@ -148,11 +149,6 @@ def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> Learne
         actor_statistics=statistics[0],
         critic_statistics=statistics[1],
     )
-
-
-def _spread(env: Environment, state: Any, key: jax.Array) -> Any:
-    """Give the running episodes random ages, so that the resets to come are spread over time."""
-    return state._replace(step=jax.random.randint(key, (env.worlds,), 0, env.task.episode_steps, state.step.dtype))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,6 +16,7 @@ import optax
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
+from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
@@ -29,7 +30,6 @@ Drive = Callable[[jax.Array, World, jax.Array], jax.Array]
 Targets = Callable[[World], jax.Array]
 """Of one world: what each camera shall tell (cameras, outputs), in units of order one."""
 
-_CHUNK = 4  # vector steps per compiled call
 HELD_OUT = 0.1
 WEIGHT_DECAY = 1e-4
 
@@ -50,8 +50,8 @@ class Fit(NamedTuple):
 
 
 def worlds_for(images: int, cameras: int, episode_steps: int) -> int:
-    """Return how many worlds give ``images`` images while each plays about two episodes, 16 to 512."""
-    return int(np.clip(images // (cameras * 2 * episode_steps), 16, 512))
+    """Return how many worlds give ``images`` images while each plays about two episodes, 32 to 512."""
+    return int(np.clip(images // (cameras * 2 * episode_steps), 32, 512))
 
 
 def collect(
@@ -65,15 +65,15 @@ def collect(
     interrupt: Interrupt,
 ) -> Images:
     """Play with ``drive`` and return at least ``images`` images of all cameras."""
-    state = jax.jit(env.reset)(jax.random.fold_in(make_key(seed), 0))
-    run = jax.jit(partial(_play, env, drive, targets, cameras))
-    per_chunk = _CHUNK * env.worlds * len(cameras)
-    chunks = max(1, -(-images // per_chunk))
+    state = stepping.reset(env, jax.random.fold_in(make_key(seed), 0))
+    look = jax.jit(partial(_look, env, drive, targets, cameras))
+    per_step = env.worlds * len(cameras)
     parts: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
-    for chunk in range(chunks):
-        state, found = run(state, jax.random.fold_in(make_key(seed), 1 + chunk), jnp.int32(chunk * _CHUNK))
-        parts.append(jax.tree.map(np.asarray, found))
-        reporter.update((chunk + 1) * per_chunk, {})
+    for number in range(-(-images // per_step)):
+        action, found = look(state, jax.random.fold_in(make_key(seed), 1 + number), jnp.int32(number))
+        parts.append(jax.tree.map(lambda a: np.asarray(a)[None], found))
+        state, _ = stepping.step(env, state, action)
+        reporter.update((number + 1) * per_step, {})
         if interrupt.requested:
             raise Interrupted(
                 "stopped while rendering training images; nothing is kept of a pretraining", "run it again"
@@ -86,23 +86,15 @@ def collect(
     return Images(flat, values.reshape(-1, values.shape[-1]), held_out.reshape(-1))
 
 
-def _play(
-    env: Any, drive: Drive, targets: Targets, cameras: tuple[Camera, ...], state: Any, key: jax.Array, first: jax.Array
-) -> tuple[Any, tuple[dict[str, jax.Array], jax.Array]]:
-    """Return the environment after _CHUNK steps, raw images (T, B, C, ...) and targets (T, B, C, outputs)."""
-
-    def step(state: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, tuple[dict[str, jax.Array], jax.Array]]:
-        key, count = now
-        seen, world = state.observation.inputs, env.world(state)
-        images = {"rgb": jnp.stack([seen[f"rgb_{camera.name}"] for camera in cameras], axis=1)}
-        if cameras[0].depth:
-            images["depth"] = jnp.stack([seen[f"depth_{camera.name}"] for camera in cameras], axis=1)
-        found = images, jax.vmap(targets)(world)
-        state, _ = env.step(state, drive(key, world, count))
-        return state, found
-
-    steps = first + jnp.arange(_CHUNK)
-    return jax.lax.scan(step, state, (jax.random.split(key, _CHUNK), steps))
+def _look(
+    env: Any, drive: Drive, targets: Targets, cameras: tuple[Camera, ...], state: Any, key: jax.Array, count: jax.Array
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array]]:
+    """Return the next action (B, n), the raw images (B, C, ...) and the targets (B, C, outputs) of this moment."""
+    seen, world = state.observation.inputs, env.world(state)
+    images = {"rgb": jnp.stack([seen[f"rgb_{camera.name}"] for camera in cameras], axis=1)}
+    if cameras[0].depth:
+        images["depth"] = jnp.stack([seen[f"depth_{camera.name}"] for camera in cameras], axis=1)
+    return drive(key, world, count), (images, jax.vmap(targets)(world))
 
 
 def fit(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import asym_ddpg
 from s2rctl.learning.asym_ddpg import Learner, explore, inputs_of
@@ -61,31 +62,37 @@ def make_replay(env: Any, settings: ReachSettings, reach: Reach, folder: Any = N
     return Replay(steps, env.worlds, fields, folder)
 
 
-@partial(jax.jit, static_argnums=0)
-def _begin(collector: "Collector", key: jax.Array) -> Any:
-    """Return the environment at the start of episodes."""
-    return collector.env.reset(key)
-
-
-@partial(jax.jit, static_argnums=0)
 def _advance(
     collector: "Collector", actor: Any, env_state: Any, key: jax.Array, noise: jax.Array, random_share: jax.Array
 ) -> tuple[Any, dict[str, jax.Array], "Ending"]:
-    """Act once in every world; return the environment, the replay row (B, ...) and what an ending would mean.
+    """Act once in every world; return the environment, the replay row (B, ...) and what an ending would mean."""
+    wanted, action = _decide(collector, actor, env_state, key, noise, random_share)
+    following, result = stepping.step(collector.env, env_state, action)
+    return following, *_judge(collector, env_state, action, wanted, result)
 
-    One vector step, not a scan of many: the environment's step takes most of the compilation, and exploring and judging
-    share this one.
-    """
+
+@partial(jax.jit, static_argnums=0)
+def _decide(
+    collector: "Collector", actor: Any, env_state: Any, key: jax.Array, noise: jax.Array, random_share: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return the position that the actor sees (B, 3) and the action to take (B, 3)."""
     seen, settings = env_state.observation, collector.settings
-    goal, image = seen.inputs["goal"], seen.inputs[f"rgb_{settings.camera.name}"]
-    wanted = decide(actor, settings, inputs_of(settings, image, goal))
-    action = explore(key, wanted.action, noise, random_share)
-    following, result = collector.env.step(env_state, action)
+    image = seen.inputs[f"rgb_{settings.camera.name}"]
+    wanted = decide(actor, settings, inputs_of(settings, image, seen.inputs["goal"]))
+    return wanted.position, explore(key, wanted.action, noise, random_share)
+
+
+@partial(jax.jit, static_argnums=0)
+def _judge(
+    collector: "Collector", env_state: Any, action: jax.Array, position: jax.Array, result: Any
+) -> tuple[dict[str, jax.Array], "Ending"]:
+    """Return the replay row (B, ...) of a step, and what it means as the last one of an episode."""
+    seen = env_state.observation
     place = collector.position(seen)
     row = {
-        "image": image,
+        "image": seen.inputs[f"rgb_{collector.settings.camera.name}"],
         "position": place,
-        "goal": goal,
+        "goal": seen.inputs["goal"],
         "action": action,
         "reward": result.reward,
         "terminated": (result.done & ~result.truncated).astype(jnp.float32),
@@ -93,8 +100,8 @@ def _advance(
         "valid": (~result.truncated & ~result.diverged).astype(jnp.float32),
     }
     left = jnp.linalg.norm(collector.position(result.last) - result.last.inputs["goal"], axis=-1)
-    missed = jnp.linalg.norm(wanted.position - place, axis=-1)
-    return following, row, Ending(result.done, result.success & ~result.diverged, result.diverged, left, missed)
+    missed = jnp.linalg.norm(position - place, axis=-1)
+    return row, Ending(result.done, result.success & ~result.diverged, result.diverged, left, missed)
 
 
 class Ending(NamedTuple):
@@ -148,7 +155,7 @@ class Loop:
 
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
-        env_state = _begin(self._collector, jax.random.fold_in(make_key(self.parts.seed), 0))
+        env_state = stepping.reset(self.parts.env, jax.random.fold_in(make_key(self.parts.seed), 0))
         return Snapshot(learner, env_state, np.array(0, np.int64), np.array(0, np.int64), self.parts.replay.position())
 
     def total_chunks(self) -> int:
@@ -232,7 +239,7 @@ def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
 def _play(parts: Parts, collector: Collector, actor: Any, key: jax.Array) -> Judged:
     """Play the first episode of every world."""
     worlds, none = parts.env.worlds, jnp.float32(0.0)
-    state, over = _begin(collector, key), np.zeros(parts.env.worlds, bool)
+    state, over = stepping.reset(parts.env, key), np.zeros(parts.env.worlds, bool)
     result = Judged(np.zeros(worlds, bool), np.zeros(worlds), np.zeros(worlds))
     for _ in range(parts.env.task.episode_steps):
         state, _, ending = _advance(collector, actor, state, key, none, none)

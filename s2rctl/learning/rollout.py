@@ -1,17 +1,13 @@
-"""Acting in the vectorised environment: unrolls for learning, and first episodes for judging.
-
-The loop over steps is in Python, around one compiled step: an environment's step takes much longer to compile than to
-dispatch, and this way warm start, PPO and judgement share the compiled one when they share the environment.
-"""
+"""Acting in the vectorised environment: bookkeeping for learning, and first episodes for judging."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.env.stepping import reset, step
 from s2rctl.env.types import EnvState, Step
 from s2rctl.tasks.protocol import Task
 
@@ -28,7 +24,7 @@ class Environment(Protocol):
     actor_size: int
     critic_size: int
 
-    def reset(self, key: jax.Array, *, desynchronise: bool = False) -> EnvState:
+    def reset(self, key: jax.Array) -> EnvState:
         """Start an episode in every world."""
 
     def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
@@ -36,18 +32,6 @@ class Environment(Protocol):
 
     def world(self, state: EnvState) -> Any:
         """Return what the task sees of every world, for scripted experts."""
-
-
-@partial(jax.jit, static_argnums=0)
-def reset(env: Environment, key: jax.Array) -> EnvState:
-    """Start an episode in every world; compiled once per environment."""
-    return env.reset(key)
-
-
-@partial(jax.jit, static_argnums=0)
-def step(env: Environment, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
-    """Advance all worlds by one control step; compiled once per environment."""
-    return env.step(state, action)
 
 
 class Tally(NamedTuple):

@@ -12,6 +12,7 @@ from safetensors.numpy import load, save
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import RunError
 from s2rctl.core.progress import Reporter
+from s2rctl.env import stepping
 from s2rctl.env.types import EnvState
 from s2rctl.learning import rollout
 from s2rctl.learning.policy_files import Policy
@@ -94,9 +95,9 @@ def load_bank(path: Path, like: Start) -> Start:
 
 def _switches(env: Environment, act: Callable[[EnvState], jax.Array], key: jax.Array) -> Start:
     """Play first episodes; return the states at the switch of every world where there was one, in order of time."""
-    state, waiting, found = rollout.reset(env, key), np.ones(env.worlds, bool), []
+    state, waiting, found = stepping.reset(env, key), np.ones(env.worlds, bool), []
     for _ in range(env.task.episode_steps):
-        state, result = rollout.step(env, state, act(state))
+        state, result = stepping.step(env, state, act(state))
         done = np.asarray(result.done)
         # After a reset the state is another episode's.
         switched = waiting & np.asarray(rollout.acting(env, state)) & ~done

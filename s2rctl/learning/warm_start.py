@@ -17,8 +17,9 @@ import numpy as np
 import optax
 
 from s2rctl.core.errors import RunError
+from s2rctl.env import stepping
 from s2rctl.env.types import EnvState, Step
-from s2rctl.learning import networks, normalise, rollout
+from s2rctl.learning import networks, normalise
 from s2rctl.learning.networks import Params, TeacherSettings
 from s2rctl.learning.ppo import Taught
 from s2rctl.learning.rollout import Environment
@@ -137,13 +138,13 @@ class WarmStarter:
         longest = LONGEST_TURN * length if int(state.round) else 0.0
         turn = longest * jax.random.uniform(who_key, (env.worlds,))
         params = {"actor": state.actor, "normaliser": normalise.published(state.actor_statistics)}
-        worlds, taken, counts = rollout.reset(env, reset_key), [], _Counts()
+        worlds, taken, counts = stepping.reset(env, reset_key), [], _Counts()
         for index in range(length):
             if index % 10 == 0 and not carry_on(index / length):
                 return None
             choice = _choose(self, params, worlds, turn)
             critic = worlds.observation.critic
-            worlds, result = rollout.step(env, worlds, choice.action)
+            worlds, result = stepping.step(env, worlds, choice.action)
             weight = result.acting & ~result.diverged & choice.healthy
             taken.append(Rows(*(np.asarray(a) for a in (choice.seen, critic, choice.label, weight))))
             counts.add(result, np.asarray(turn >= length), np.asarray(turn == 0))

@@ -10,6 +10,7 @@ import numpy as np
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
+from s2rctl.env import stepping
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
 from s2rctl.export import card, graph, latency, parity
@@ -96,19 +97,13 @@ def _exported(policy: Policy, profile: Profile, name: str) -> Exported:
 
 def _record(env: Any, policy: Policy, wanted: graph.Graph, count: int, context: Context) -> dict[str, np.ndarray]:
     """Return the graph's inputs (count, ...) from episodes that the policy itself plays."""
-
-    @jax.jit
-    def step(state: Any) -> tuple[Any, dict[str, jax.Array]]:
-        observation = state.observation
-        seen = {**observation.inputs, "observation": observation.actor}
-        state, _ = env.step(state, policy.act(observation))
-        return state, {name: seen[name] for name in wanted.inputs}
-
-    state = jax.jit(env.reset)(make_key(context.seed + SEED_OFFSET))
+    act = jax.jit(policy.act)
+    state = stepping.reset(env, make_key(context.seed + SEED_OFFSET))
     parts: list[dict[str, np.ndarray]] = []
     for number in range(-(-count // env.worlds)):
-        state, found = step(state)
-        parts.append({name: np.asarray(value) for name, value in found.items()})
+        seen = {**state.observation.inputs, "observation": state.observation.actor}
+        parts.append({name: np.asarray(seen[name]) for name in wanted.inputs})
+        state, _ = stepping.step(env, state, act(state.observation))
         context.reporter.update(min(count, (number + 1) * env.worlds), {})
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in wanted.inputs}
 
