@@ -1,6 +1,7 @@
 """Where and with what an artifact was made: information outside its digest."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ def make_origin(metrics: Mapping[str, Any], duration_s: float) -> Origin:
             continue
     return Origin(
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        host=platform.node(),
+        host=machine(),
         git=_git(),
         versions=versions,
         duration_s=round(duration_s, 3),
@@ -35,6 +36,19 @@ def make_origin(metrics: Mapping[str, Any], duration_s: float) -> Origin:
 
 
 @cache
+def machine() -> str:
+    """Return what the machine is, not what it is called: artifacts are passed on."""
+    return f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown processor"
+
+
 def _git() -> str:
     """Return the checkout's commit, with ``-dirty`` when files differ; empty outside a checkout."""
     top = Path(__file__).resolve().parents[2]
