@@ -19,6 +19,7 @@ from mujoco.batch import Batch, SimulationError
 
 from s2rctl.physics.edits import apply_edits
 from s2rctl.physics.protocol import ModelEdits, PhysicsState
+from s2rctl.scene.host import call_host
 from s2rctl.scene.poses import Poses
 
 HUGE = 1e4
@@ -95,7 +96,7 @@ class NativePhysics:
 
     def _call(self, rows: Callable[..., Rows], *arguments: jax.Array, ctrl: jax.Array) -> PhysicsState:
         """Run a callback and name what it returns."""
-        out = jax.pure_callback(rows, self._shapes, *arguments)
+        out = call_host(rows, self._shapes, *arguments)
         backend, diverged, qpos, qvel, time, sensors, *drawn = out
         return PhysicsState(
             qpos=qpos,

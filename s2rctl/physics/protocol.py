@@ -8,11 +8,6 @@ import numpy as np
 
 from s2rctl.scene.poses import Poses
 
-# A backend that calls the host (native) must never wait for JAX's own threads: with asynchronous dispatch the copy of a
-# large argument is queued behind computations on a pool of as many threads as there are cores, and on two cores the
-# callback and the copy can wait for each other for ever. It is read when the CPU client starts, hence here, at import.
-jax.config.update("jax_cpu_enable_async_dispatch", False)
-
 ModelEdits = Mapping[str, np.ndarray]
 """Per-world model fields: MjModel field name -> (B, *field shape). Fixed for the life of a Physics object."""
 

@@ -20,6 +20,7 @@ from s2rctl.render.layout import DRAWN_GROUPS, camera_ids
 from s2rctl.render.look import model_look
 from s2rctl.render.protocol import Appearance, Frames
 from s2rctl.render.worker import Worker
+from s2rctl.scene.host import call_host
 from s2rctl.scene.poses import Poses
 
 
@@ -92,7 +93,7 @@ class GlRenderer:
         """Return the frames of all worlds."""
         shape = (poses.geom_xpos.shape[0], len(self.cameras), self.height, self.width)
         rgb, depth = jax.ShapeDtypeStruct((*shape, 3), jnp.uint8), jax.ShapeDtypeStruct(shape, jnp.float32)
-        frames = jax.pure_callback(self._call, (rgb, depth), poses, appearance, vmap_method="sequential")
+        frames = call_host(self._call, (rgb, depth), poses, appearance)
         return Frames(*frames)
 
     def close(self) -> None:
