@@ -79,7 +79,7 @@ def _cards(artifacts: Mapping[str, Artifact]) -> str:
         cards.append(
             html.card(
                 "rehearsal",
-                f"{deployment.get('episodes', 0)} episodes",
+                f"{deployment.get('episodes', 0)} played",
                 f"{stops} safety stops",
                 "" if stops else "good",
             )

@@ -65,7 +65,8 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
             spread = [[b - a for a, b in zip(low, y, strict=True)], [b - a for a, b in zip(y, high, strict=True)]]
             axes.errorbar(x, y, yerr=spread, fmt="o", markersize=4, capsize=2, linewidth=1, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if "minutes" not in panel.x_label:  # 0.2 min is not 200 milli-minutes
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.limits is not None:
