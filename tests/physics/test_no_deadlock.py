@@ -20,7 +20,8 @@ model = mujoco.MjModel.from_xml_string(
 physics = NativePhysics(model, 16384, substeps=1)
 zeros = jnp.zeros((16384, 1))
 state = physics.init(zeros, zeros, zeros)
-slow = jax.jit(lambda a: jax.lax.fori_loop(0, 30, lambda i, x: jnp.tanh(x @ jnp.ones((64, 64))), jnp.tile(a, 64))[:, :1])
+mix = lambda i, x: jnp.tanh(x @ jnp.ones((64, 64)))
+slow = jax.jit(lambda a: jax.lax.fori_loop(0, 30, mix, jnp.tile(a, 64))[:, :1])
 step = jax.jit(lambda state, ctrl: physics.step(state, slow(ctrl)))
 for _ in range(30):
     state = step(state, slow(state.qpos))
