@@ -109,7 +109,7 @@ def make_task(profile: Profile, task: str, model: mujoco.MjModel) -> tuple[Task,
         if task == "reach":
             raise ProfileError(f"profile '{profile.name}' is for Aloha, it has no reach task", "use -p xarm7-reach")
         phase = profile.teacher.pick if task == "pick" else profile.teacher.insert
-        settings = TaskSettings(model, phase.episode_steps, phase.noise, phase.rewards)
+        settings = TaskSettings(model, phase.episode_steps, phase.noise, phase.rewards, phase.tracking)
         delays = phase.delays
     else:
         if task != "reach":

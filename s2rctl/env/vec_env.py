@@ -94,7 +94,7 @@ class VecEnv:
         physics = self.physics.step(state.physics, ctrl)
         outcome = jax.vmap(self.task.advance)(self._worlds(physics, task_state), action)
 
-        observation, seen = self._observe(observe_key, lag_key, physics, outcome.state, state.actor_history)
+        remembered, observation, seen = self._observe(observe_key, lag_key, physics, outcome.state, state.actor_history)
         clock = state.step + 1
         # A start that physics could not take is reported with the first step from it.
         diverged = physics.diverged | state.physics.diverged
@@ -102,7 +102,7 @@ class VecEnv:
         done = ended | (clock >= self.task.episode_steps)
         moved = state._replace(
             physics=physics,
-            task=outcome.state,
+            task=remembered,
             step=clock,
             action_history=actions,
             actor_history=seen,
@@ -157,7 +157,7 @@ class VecEnv:
         """Return a state in which every world is at its first step; images are still missing."""
         key, observe_key, lag_key, look_key = jax.random.split(key, 4)
         blank = jnp.zeros((self.worlds, 0, 0))
-        observation, seen = self._observe(observe_key, lag_key, physics, task_state, blank)
+        task_state, observation, seen = self._observe(observe_key, lag_key, physics, task_state, blank)
         look, settings = (None, None) if self._images is None else self._images.draw(look_key, self.worlds)
         actions = jnp.zeros((self.worlds, action_history_length(self.delays), self.action_size))
         clock = jnp.zeros((self.worlds,), jnp.int32)
@@ -165,9 +165,14 @@ class VecEnv:
 
     def _observe(
         self, key: jax.Array, lag_key: jax.Array, physics: PhysicsState, task_state: Any, history: jax.Array
-    ) -> tuple[Observation, jax.Array]:
-        """Return the noisy, delayed observation without images, and the new history; an empty one is filled."""
+    ) -> tuple[Any, Observation, jax.Array]:
+        """Return the task state that remembers, the noisy, delayed observation without images, and the new history.
+
+        An empty history is filled.
+        """
         keys = jax.random.split(key, self.worlds)
+        if self.task.remember is not None:
+            task_state = jax.vmap(self.task.remember)(self._worlds(physics, task_state), keys)
         now: Observation = jax.vmap(self.task.observe)(self._worlds(physics, task_state), keys)
         now = jax.tree.map(lambda a: _cut(a, LARGEST_OBSERVATION), now)
         length = len(self.delays.observation)
@@ -176,7 +181,7 @@ class VecEnv:
         else:
             history = push(history, now.actor)
         lag = draw_delay(lag_key, self.delays.observation, self.worlds)
-        return now._replace(actor=recall(history, lag) if length > 1 else now.actor), history
+        return task_state, now._replace(actor=recall(history, lag) if length > 1 else now.actor), history
 
     def _with_images(self, key: jax.Array, state: EnvState, observation: Observation) -> Observation:
         """Return the observation with the camera tensors of ``state`` among its inputs."""

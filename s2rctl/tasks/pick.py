@@ -14,7 +14,7 @@ import numpy as np
 
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
-from s2rctl.tasks import rotation
+from s2rctl.tasks import rotation, tracking
 from s2rctl.tasks.protocol import (
     Observation,
     Outcome,
@@ -70,6 +70,7 @@ class State(NamedTuple):
     best: Mapping[str, jax.Array]  # largest value so far of each progress potential
     reached_grip: jax.Array  # bool: the grip error has once been small
     lifted: jax.Array  # bool: the box has once been lifted
+    track: tracking.Track | None = None  # where the box seems to be; None without tracking
 
 
 def make(settings: TaskSettings) -> Task:
@@ -89,6 +90,7 @@ def make(settings: TaskSettings) -> Task:
         target=pick.target,
         advance=pick.advance,
         observe=pick.observe,
+        remember=pick.remember if settings.tracking else None,
     )
 
 
@@ -127,6 +129,7 @@ class _Pick:
     def __init__(self, settings: TaskSettings) -> None:
         self.arm = arms.read_arm(settings.model, "left")
         self.noise = settings.noise
+        self.tracking = settings.tracking
         self.scale = arms.ACTION_SCALE if settings.action_scale is None else settings.action_scale
         self.line = LINE - float(self.arm.base_position[0])
         self.lift_height = arms.TABLE_TOP + LIFTED - float(self.arm.base_position[2])
@@ -158,6 +161,7 @@ class _Pick:
             best={name: jnp.zeros(()) for name in PROGRESS},
             reached_grip=jnp.bool_(False),
             lifted=jnp.bool_(False),
+            track=tracking.start() if self.tracking else None,
         )
         return Start(jnp.concatenate([qpos, box]), jnp.zeros(14), ctrl, state)
 
@@ -185,10 +189,18 @@ class _Pick:
         success = success & ~done
         return Outcome(state._replace(best=best), reward, terms, done, success, failure.astype(jnp.int32))
 
+    def remember(self, world: World, key: jax.Array) -> State:
+        """Take the measurement that ``observe`` makes with the same key into the track."""
+        state: State = world.state
+        seen = arms.disturb(self._view(world), self.noise, key)
+        return state if state.track is None else state._replace(track=tracking.follow(state.track, seen, self.noise))
+
     def observe(self, world: World, key: jax.Array) -> Observation:
         """Return what a policy sees: 53 numbers."""
         view = self._view(world)
         noisy = arms.disturb(view, self.noise, key)
+        if world.state.track is not None:
+            noisy = tracking.tracked(world.state.track, noisy)
         target = world.state.target
         clean = arms.observe_arm(view, target)
         inputs = {"joint_pos": finite(noisy.joint_pos), "joint_target": world.ctrl}

@@ -105,6 +105,8 @@ class Task:
     observe: Callable[[World, jax.Array], Observation]
     acting: Callable[[Any], jax.Array] = lambda state: jax.numpy.bool_(True)
     """Of a task state: whether the learner acts now (False while a pilot policy drives, e.g. before the switch)."""
+    remember: Callable[[World, jax.Array], Any] | None = None
+    """Return the task state with what is measured now remembered; called before ``observe``, with the same key."""
 
 
 @dataclass(frozen=True)
@@ -115,5 +117,6 @@ class TaskSettings:
     episode_steps: int
     noise: Noise = field(default_factory=Noise)
     rewards: Mapping[str, float] = field(default_factory=dict)  # weights that replace the task's own
+    tracking: bool = False  # teachers see tracked objects instead of each single measurement
     action_scale: float | None = None  # None: the robot's own
     threshold: float | None = None  # m, how close is a success where the profile decides it; None: the task's own

@@ -1,0 +1,84 @@
+"""A tracker in front of the teacher: where the object is, from all that was measured of it so far.
+
+Measurements err independently at every step, by up to a known bound, and velocities are measured well. So a filter
+with a fixed gain that predicts with the velocity (steady-state Kalman filter, e.g. Bar-Shalom et al., Estimation with
+Applications to Tracking and Navigation, ch. 6) knows the place to a few millimetres where one look errs by 15 to 30.
+It begins as the plain mean of the first looks, and it never leaves the bound around the newest one.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.schema.simulation import Noise
+from s2rctl.tasks import rotation
+from s2rctl.tasks.arm import ArmView
+
+STEP = 0.05  # s between looks: one control step
+GAINS = {"position": 0.05, "grip": 0.05, "rotation": 0.15}
+"""Shares of a late innovation that count: about the ratio of the errors per step of prediction and of measurement."""
+
+
+class Track(NamedTuple):
+    """What is known of one object, in its arm's base frame."""
+
+    position: jax.Array  # (3,) m
+    grip: jax.Array  # (3,) m
+    rotation: jax.Array  # (3, 3)
+    linvel: jax.Array  # (3,) m/s, measured last
+    angvel: jax.Array  # (3,) rad/s
+    looks: jax.Array  # () float, looks so far; with 0 the rest means nothing
+
+
+def start() -> Track:
+    """Return the track of an object that nobody has looked at."""
+    zero = jnp.zeros(3)
+    return Track(zero, zero, jnp.eye(3), zero, zero, jnp.zeros(()))
+
+
+def follow(track: Track, seen: ArmView, noise: Noise) -> Track:
+    """Return the track after a look: ``seen`` is the view with measurement errors as large as ``noise`` says."""
+    first = track.looks == 0
+    linvel, angvel = (track.linvel + seen.linvel) / 2, (track.angvel + seen.angvel) / 2
+    at_grip = linvel + jnp.cross(angvel, track.grip - track.position)
+    # No single turn of a step is larger than this, whatever a collision makes of the velocity.
+    turn = _shortened(STEP * angvel, 0.5)
+    turned = _turn(turn) @ track.rotation
+
+    def gain(name: str) -> jax.Array:
+        return jnp.maximum(1.0 / (track.looks + 1), GAINS[name])
+
+    position = _mixed(track.position + STEP * linvel, seen.position, gain("position"), noise.object_pos)
+    grip = _mixed(track.grip + STEP * at_grip, seen.grip, gain("grip"), noise.gripper_offset)
+    error = rotation.rotation_vector(seen.rotation @ turned.T)
+    left = _shortened((1 - gain("rotation")) * error, float(np.radians(noise.object_angle_deg)))
+    new = Track(position, grip, _turn(-left) @ seen.rotation, seen.linvel, seen.angvel, track.looks + 1)
+    fresh = Track(seen.position, seen.grip, seen.rotation, seen.linvel, seen.angvel, jnp.ones(()))
+    return jax.tree.map(lambda a, b: jnp.where(first, a, b), fresh, new)
+
+
+def tracked(track: Track, seen: ArmView) -> ArmView:
+    """Return the view with the object where the track has it; unchanged before the first look."""
+    known = track.looks > 0
+    return seen._replace(
+        position=jnp.where(known, track.position, seen.position),
+        grip=jnp.where(known, track.grip, seen.grip),
+        rotation=jnp.where(known, track.rotation, seen.rotation),
+    )
+
+
+def _mixed(predicted: jax.Array, seen: jax.Array, gain: jax.Array, bound: float) -> jax.Array:
+    """Return the estimate between prediction and measurement, no farther from the latter than ``bound`` per axis."""
+    return seen + jnp.clip((1 - gain) * (predicted - seen), -bound, bound)
+
+
+def _shortened(vector: jax.Array, largest: float) -> jax.Array:
+    length = jnp.sqrt(jnp.sum(vector**2) + 1e-14)
+    return vector * jnp.minimum(1.0, largest / length)
+
+
+def _turn(vector: jax.Array) -> jax.Array:
+    angle = jnp.sqrt(jnp.sum(vector**2) + 1e-14)
+    return rotation.matrix_about(vector / angle, angle)
