@@ -14,7 +14,7 @@ import numpy as np
 
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
-from s2rctl.tasks import rotation
+from s2rctl.tasks import rotation, tracking
 from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
 from s2rctl.tasks.rewards import closeness, finite, reciprocal, within
 from s2rctl.tasks.weights import replace_weights
@@ -75,6 +75,7 @@ class State(NamedTuple):
 
     switched: jax.Array  # bool, latched: the learner acts
     steps: jax.Array  # int32, control steps since the switch
+    tracks: tuple[tracking.Track, tracking.Track] | None = None  # where socket and peg seem to be; None: not tracked
 
 
 def make(settings: TaskSettings) -> Task:
@@ -95,6 +96,7 @@ def make(settings: TaskSettings) -> Task:
         advance=insertion.advance,
         observe=insertion.observe,
         acting=lambda state: state.switched,
+        remember=insertion.remember if settings.tracking else None,
     )
 
 
@@ -120,6 +122,9 @@ class _Insertion:
         self.left = arms.read_arm(settings.model, "left")
         self.right = arms.read_arm(settings.model, "right")
         self.noise = settings.noise
+        self.tracking = settings.tracking
+        self.peg_end = np.array(settings.model.site("peg_end1").pos)  # (3,) m, in the peg's frame
+        self.socket_end = np.array(settings.model.site("socket_end").pos)  # (3,) m, in the socket's
         self.scale = arms.ACTION_SCALE if settings.action_scale is None else settings.action_scale
         self.rewards = replace_weights(self._terms(), settings.rewards)
 
@@ -146,9 +151,9 @@ class _Insertion:
         socket = arms.fan_pose(self.left, keys[2], FAN, REST_HEIGHT["socket"])
         peg = arms.fan_pose(self.right, keys[3], FAN, REST_HEIGHT["peg"])
         qpos = jnp.concatenate([left, right, socket, peg])
-        return Start(
-            qpos, jnp.zeros(28), jnp.concatenate([left_ctrl, right_ctrl]), State(jnp.bool_(False), jnp.int32(0))
-        )
+        tracks = (tracking.start(), tracking.start()) if self.tracking else None
+        state = State(jnp.bool_(False), jnp.int32(0), tracks)
+        return Start(qpos, jnp.zeros(28), jnp.concatenate([left_ctrl, right_ctrl]), state)
 
     def target(self, world: World, action: jax.Array) -> tuple[jax.Array, State]:
         """Move the joint targets of both arms by the action: left 7, right 7."""
@@ -163,7 +168,7 @@ class _Insertion:
             self._height(self.right, hands.right.tool) > SWITCH_HEIGHT
         )
         acted = world.state.switched
-        state = State(acted | high, jnp.where(acted, world.state.steps + 1, 0))
+        state = world.state._replace(switched=acted | high, steps=jnp.where(acted, world.state.steps + 1, 0))
         world = world._replace(state=state)
         reward, terms = combine(self.rewards, world)
         outside = ~jnp.all(jnp.abs(jnp.concatenate(self._places(hands))) < BOUNDS)
@@ -177,13 +182,29 @@ class _Insertion:
         done = outside | dropped | tilted | (state.steps >= STEPS_AFTER_SWITCH)
         return Outcome(state, reward, terms, done, success, failure)
 
+    def remember(self, world: World, key: jax.Array) -> State:
+        """Take the measurement that ``observe`` makes with the same key into the tracks."""
+        state: State = world.state
+        if state.tracks is None:
+            return state
+        left, right = self._measured(world, key)
+        return state._replace(
+            tracks=(
+                tracking.follow(state.tracks[0], left, self.noise),
+                tracking.follow(state.tracks[1], right, self.noise),
+            )
+        )
+
     def observe(self, world: World, key: jax.Array) -> Observation:
         """Return 53 numbers per arm and the way of the peg end to the socket's middle (3)."""
-        left_key, right_key, peg_key = jax.random.split(key, 3)
-        hands = self.hands(world)
-        noisy = Hands(arms.disturb(hands.left, self.noise, left_key), arms.disturb(hands.right, self.noise, right_key))
+        hands, noisy = self.hands(world), self._measured(world, key)
         half = self.noise.object_pos
-        shift = jax.random.uniform(peg_key, (3,), minval=-half, maxval=half)
+        shift = jax.random.uniform(jax.random.split(key, 3)[2], (3,), minval=-half, maxval=half)
+        peg_end = world.signals.peg_end_in_socket + shift
+        if world.state.tracks is not None:
+            noisy = Hands(*map(tracking.tracked, world.state.tracks, noisy))
+            # Two tracked poses know the peg's end better than one look at it.
+            peg_end = jnp.where(world.state.tracks[0].looks > 0, self._peg_end(noisy), peg_end)
         clean = self._numbers(hands, world.signals.peg_end_in_socket)
         time = world.state.steps / STEPS_AFTER_SWITCH
         inputs = {
@@ -192,7 +213,7 @@ class _Insertion:
             "switched": world.state.switched.astype(float)[None],
         }
         return Observation(
-            self._numbers(noisy, world.signals.peg_end_in_socket + shift),
+            self._numbers(noisy, peg_end),
             jnp.concatenate([clean, time[None], world.state.switched.astype(float)[None]]),
             inputs,
         )
@@ -203,6 +224,18 @@ class _Insertion:
             arms.view(self.left, world.signals, "socket", world.ctrl[:7]),
             arms.view(self.right, world.signals, "peg", world.ctrl[7:]),
         )
+
+    def _measured(self, world: World, key: jax.Array) -> Hands:
+        """Return both views with measurement noise."""
+        left_key, right_key, _ = jax.random.split(key, 3)
+        hands = self.hands(world)
+        return Hands(arms.disturb(hands.left, self.noise, left_key), arms.disturb(hands.right, self.noise, right_key))
+
+    def _peg_end(self, hands: Hands) -> jax.Array:
+        """Return where the peg's end (3,) is from the socket's end, in the socket's axes, by both objects' poses."""
+        peg_end = arms.in_world(self.right, hands.right.position + hands.right.rotation @ self.peg_end)
+        offset = arms.in_base(self.left, peg_end) - hands.left.position
+        return hands.left.rotation.T @ offset - self.socket_end
 
     def dropped(self, world: World) -> jax.Array:
         """Return whether an object lies too low."""
