@@ -1,6 +1,7 @@
 """What every command shares: the common options, the error boundary, and how a command is registered."""
 
 import contextlib
+import errno
 import inspect
 import io
 import os
@@ -184,6 +185,11 @@ def as_fault(error: BaseException, store: Path | None = None, verbose: int = 0) 
             )
     if os.environ.get("S2RCTL_DEBUG") or verbose > 1:
         traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        place = f": {error.filename}" if error.filename else ""
+        return MissingEnvironmentError(
+            f"cannot write{place}: {error.strerror}", "free space or write to another place, then repeat the command"
+        )
     fault = S2rError(
         f"unexpected {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(
             ": "

@@ -101,9 +101,11 @@ def _execute(
     try:
         with translated(job.store.root):
             result = stage.load()(context)
-    except (Interrupted, KeyboardInterrupt):
+    except (Interrupted, KeyboardInterrupt) as stop:
         save_state()
-        raise Interrupted(f"{stage.name} was interrupted; its progress is kept", f"to carry on: {job.resume}") from None
+        # Only the stage knows what it has kept; a second Ctrl-C cuts off even its saving.
+        what = stop.message if isinstance(stop, Interrupted) else "cut off; what it had saved before is kept"
+        raise Interrupted(f"{stage.name}: {what}", f"to carry on: {job.resume}") from None
     artifact = job.store.publish(
         cast(Kind, stage.kind),
         stage.output,

@@ -71,7 +71,9 @@ def _finish(
         _apply(source, path, value, f"--set {text}")
     if seed is not None:
         _apply(source, ("seed",), seed, f"--seed {seed}")
-    model = _model(source)
+    # What was to be read and is not there would only give faults that are none.
+    unread = any(fault.message.startswith("not valid YAML") for fault in source.faults)
+    model = None if unread else _model(source)
     profile = _validate(model, source) if model is not None else None
     if profile is None or source.faults:
         raise _error(file, source.faults)
@@ -88,7 +90,7 @@ def _validate(model: type[BaseModel], source: Source) -> Any:
 
 
 def _error(file: Path, faults: Sequence[Fault]) -> ProfileError:
-    lines = [str(fault) for fault in faults]
+    lines = [str(fault) for fault in sorted(faults, key=_place)]
     if all(fault.origin.startswith("--") for fault in faults):
         hint = f"s2rctl profile show {_shown(file)}   (lists every path and its value)"
     else:
@@ -96,6 +98,11 @@ def _error(file: Path, faults: Sequence[Fault]) -> ProfileError:
     if len(lines) == 1:
         return ProfileError(lines[0], hint)
     return ProfileError(f"{len(lines)} faults in profile {_shown(file)}\n" + "\n".join(lines), hint)
+
+
+def _place(fault: Fault) -> tuple[str, int]:
+    file, _, line = fault.origin.rpartition(":")
+    return (file, int(line)) if line.isdigit() else ("~" + fault.origin, 0)
 
 
 def _shown(path: Path) -> str:
@@ -123,12 +130,12 @@ def _locate(name: str, beside: Path | None) -> Path:
     return known[name]
 
 
-def _read_chain(file: Path, below: tuple[Path, ...]) -> Source:
-    """Read a file and, underneath, everything it extends."""
+def _read_chain(file: Path, below: tuple[Path, ...], asked: str = "") -> Source:
+    """Read a file and, underneath, everything it extends; ``asked`` is where the file is named."""
     file = file.resolve()
     if file in below:
         circle = " -> ".join(_shown(path) for path in (*below, file))
-        raise ProfileError(f"profiles extend each other in a circle: {circle}", "remove one 'extends'")
+        raise ProfileError(f"{asked}: profiles extend each other in a circle: {circle}", "remove one 'extends'")
     try:
         source = read_yaml(file.read_text(encoding="utf-8"), _shown(file))
     except (OSError, UnicodeDecodeError) as error:
@@ -141,10 +148,12 @@ def _read_chain(file: Path, below: tuple[Path, ...]) -> Source:
         source.faults.append(Fault(origin, "extends", "needs the name or the path of one profile"))
         return source
     try:
-        base = _read_chain(_locate(parent, file.parent), (*below, file))
+        base = _read_chain(_locate(parent, file.parent), (*below, file), origin)
     except ProfileError as error:
         raise ProfileError(
-            error.message if error.message.startswith(("profiles extend", "cannot")) else f"{origin}: {error.message}",
+            error.message
+            if "in a circle" in error.message or error.message.startswith("cannot")
+            else f"{origin}: {error.message}",
             error.hint,
         ) from None
     return merge(base, source)

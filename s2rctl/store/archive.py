@@ -79,6 +79,8 @@ def import_archive(store: Store, source: Path, alias: str | None = None) -> Impo
             refs, manifests = _read(store, tar, source)
     except (tarfile.TarError, EOFError) as error:
         raise ArtifactError(f"{source} is not a whole plain tar archive: {error}", "fetch the file again") from error
+    if not manifests:
+        raise ArtifactError(f"{source} holds no artifact", "make one with s2rctl artifacts export REF FILE")
     _check(store, manifests, refs, source)
     with translated(store.root):
         for raw in manifests.values():

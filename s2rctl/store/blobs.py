@@ -57,7 +57,9 @@ class Blobs:
                 os.fsync(file.fileno())
             sha256 = hasher.hexdigest()
             if expected is not None and sha256 != expected:
-                raise ArtifactError(f"blob {expected[:12]} is corrupt: its content hashes to {sha256[:12]}")
+                raise ArtifactError(
+                    f"blob {expected[:12]} is corrupt: its content hashes to {sha256[:12]}", "fetch the file again"
+                )
             self._place(temporary, sha256, size)
         finally:
             temporary.unlink(missing_ok=True)

@@ -31,6 +31,7 @@ def locked(path: Path, what: str, timeout: float = 10.0) -> Iterator[None]:
         holder.write_text(f"{os.getpid()}\n", encoding="ascii")
         yield
     finally:
+        holder.unlink(missing_ok=True)  # a number left behind would name a stranger to the next one who waits
         lock.release()
 
 

@@ -117,13 +117,23 @@ def test_malformed_set_is_a_usage_error(setting):
         ("extends: nowhere.yaml\n", "p.yaml:1: there is no profile file nowhere.yaml"),
         ("extends: alohha\n", "p.yaml:1: there is no profile 'alohha'"),
         ("extends: [a]\n", "p.yaml:1: extends: needs the name"),
-        ("extends: p.yaml\n", "in a circle"),
+        ("extends: p.yaml\n", "p.yaml:1: profiles extend each other in a circle"),
     ],
 )
 def test_unreadable_profiles(write, text, fault):
     with pytest.raises(ProfileError) as caught:
         load_profile(write("p.yaml", text))
     assert fault in caught.value.message
+
+
+def test_broken_yaml_is_the_only_fault_and_others_come_in_the_order_of_lines(write):
+    with pytest.raises(ProfileError) as broken:
+        load_profile(write("p.yaml", "name: [x\n"))
+    assert "system" not in broken.value.message
+    with pytest.raises(ProfileError) as several:
+        load_profile(write("q.yaml", "extends: xarm7-smoke\nzebra: 1\nname: [1]\nanother: 2\n"))
+    lines = several.value.message.splitlines()[1:]
+    assert [line.split(":")[1] for line in lines] == ["2", "3", "4"]
 
 
 def test_unknown_profile_name_suggests():

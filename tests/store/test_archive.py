@@ -135,3 +135,9 @@ def test_truncated_or_foreign_file_is_refused(keep, store, publish, tmp_path):
 def test_import_of_no_file(store, tmp_path):
     with pytest.raises(ArtifactError, match="cannot read"):
         import_archive(store, tmp_path / "none.tar")
+
+
+def test_an_archive_that_begins_with_its_end_is_not_an_empty_success(store, tmp_path):
+    (tmp_path / "zeros.tar").write_bytes(bytes(10240) + b"what follows the end of a tar file")
+    with pytest.raises(ArtifactError, match="holds no artifact"):
+        import_archive(store, tmp_path / "zeros.tar")

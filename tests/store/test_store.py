@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, StoreLockedError, UsageError
 from s2rctl.store.store import Store, find_store
@@ -149,3 +150,11 @@ def test_lock_names_its_holder(store, publish):
     assert int(caught.value.exit_code) == 8
     impatient.set_ref("teacher/pick", artifact.id, "test")
     assert impatient.resolve("teacher/pick").id == artifact.id
+
+
+def test_lock_never_names_a_holder_that_has_let_go(store, publish):
+    artifact = publish(store)
+    store.set_ref("teacher/pick", artifact.id, "test")
+    with FileLock(store.root / "lock"), pytest.raises(StoreLockedError) as caught:  # a holder that leaves no number
+        Store(store.root, lock_timeout=0.05).set_ref("teacher/pick", artifact.id, "test")
+    assert str(os.getpid()) not in caught.value.message + caught.value.hint
