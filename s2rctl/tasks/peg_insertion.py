@@ -103,7 +103,7 @@ def make(settings: TaskSettings) -> Task:
 def start_from(qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> Start:
     """Return the start of an episode at a recorded state of the moment of the switch: a state-bank entry.
 
-    Arrays (nq,), (nv,), (nu,) of one world; ``vmap`` makes a bank of many.
+    Arrays (nq,), (nv,), (nu,) of one world; ``vmap`` makes a bank of many. For a task without tracking.
     """
     return Start(qpos, qvel, ctrl, State(jnp.bool_(True), jnp.int32(0)))
 
