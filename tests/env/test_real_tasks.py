@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from s2rctl.env.build import make_env
+from s2rctl.env.stepping import spread
 from s2rctl.schema.load import load_profile
 
 WORLDS, STEPS = 64, 50
@@ -21,7 +22,7 @@ def test_random_actions(task):
         return state, (step, state.observation)
 
     def both(key):
-        state = env.reset(key, desynchronise=True)
+        state = spread(env, env.reset(key), key)
         return jax.lax.scan(body, state, jax.random.split(key, STEPS))[1]
 
     run = jax.jit(both, compiler_options={"xla_backend_optimization_level": 0})

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import toy
 
+from s2rctl.env.stepping import spread
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.physics.native import NativePhysics
 from s2rctl.schema.simulation import Delays
@@ -47,14 +48,16 @@ def compiled(env):
         state, step = env.step(state, action)
         return state, step, state._replace(key=jax.random.key_data(state.key))
 
-    reset = jax.jit(env.reset, static_argnames="desynchronise", compiler_options=QUICK)
+    reset = jax.jit(env.reset, compiler_options=QUICK)
     return reset, jax.jit(step, compiler_options=QUICK)
 
 
 def roll(env, actions, seed=0, desynchronise=False):
     """Return all steps and the states after them, stacked over time."""
     reset, step = compiled(env)
-    state, history = reset(jax.random.key(seed), desynchronise=desynchronise), []
+    state, history = reset(jax.random.key(seed)), []
+    if desynchronise:
+        state = spread(env, state, jax.random.key(seed + 1))
     for action in actions:
         state, *seen = step(state, action)
         history.append(seen)

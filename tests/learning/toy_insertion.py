@@ -42,10 +42,10 @@ class ToyInsertion:
     def __init__(self, worlds: int) -> None:
         self.worlds = worlds
 
-    def reset(self, key: jax.Array, *, desynchronise: bool = False) -> ToyState:
+    def reset(self, key: jax.Array) -> ToyState:
         key, draw, clock, noise = jax.random.split(key, 4)
         hidden = jax.random.uniform(draw, (self.worlds, HIDDEN))
-        step = jax.random.randint(clock, (self.worlds,), 0, STEPS if desynchronise else 1)
+        step = jax.random.randint(clock, (self.worlds,), 0, 1)
         return self._state(hidden, step, key, noise)
 
     def step(self, state: ToyState, action: jax.Array) -> tuple[ToyState, Step]:
