@@ -19,3 +19,12 @@ DRIVERS = Table(
         "xarm7": "s2rctl.robots.xarm7.driver:make",
     },
 )
+
+# Each row is a function (name, CameraDevice, View) -> Camera for the real device.
+CAMERAS = Table(
+    "camera",
+    {
+        "realsense": "s2rctl.robots.cameras.realsense:make",
+        "uvc": "s2rctl.robots.cameras.uvc:make",
+    },
+)

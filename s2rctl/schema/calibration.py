@@ -3,23 +3,12 @@
 from typing import Literal
 
 from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.cameras import Intrinsics as Intrinsics
 from s2rctl.schema.deployment import Board
 from s2rctl.schema.simulation import Appearance
 
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
-
-
-class Intrinsics(Model):
-    """Pinhole camera with OpenCV's distortion; pixel centres have whole coordinates."""
-
-    width: int = quantity(..., "px", "image width", ge=1)
-    height: int = quantity(..., "px", "image height", ge=1)
-    fx: float = quantity(..., "px", "focal length along x", gt=0)
-    fy: float = quantity(..., "px", "focal length along y", gt=0)
-    cx: float = quantity(..., "px", "principal point, columns from the centre of the first")
-    cy: float = quantity(..., "px", "principal point, rows from the centre of the first")
-    distortion: tuple[float, float, float, float, float] = quantity((0, 0, 0, 0, 0), "", "k1 k2 p1 p2 k3")
 
 
 class CameraPose(Model):

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.cameras import CameraDevice
 
 
 class Robot(Model):
@@ -11,6 +14,12 @@ class Robot(Model):
     name: Literal["aloha", "xarm7"] = quantity(..., "", "robot table name")
     address: str | None = quantity(None, "", "IP address of the xArm controller")
     ports: dict[str, str] = quantity({}, "", "serial device per Aloha arm, e.g. left: /dev/ttyDXL_follower_left")
+    gripper: Literal["aloha1", "aloha2"] = quantity("aloha2", "", "generation of the Aloha grippers")
+    gripper_range_rad: tuple[float, float] | None = quantity(
+        None, "rad", "motor angles measured with the Aloha grippers closed and open, instead of the preset's"
+    )
+    gripper_current_ma: float = quantity(540.0, "mA", "largest current of the Aloha grippers' motors", gt=0, le=1200)
+    cameras: dict[str, CameraDevice] = quantity({}, "", "device of each policy camera, by the camera's name")
 
 
 class Safety(Model):
@@ -31,6 +40,9 @@ class Safety(Model):
 class Rehearsal(Model):
     """The same loop against a simulated twin, with faults."""
 
+    through: Literal["twin", "driver"] = quantity(
+        "twin", "", "twin: a robot inside this process; driver: the real driver and an emulated device on its wire"
+    )
     episodes: int = quantity(5, "", "rehearsed episodes", ge=1)
     realtime: bool = quantity(False, "", "run at the wall clock's pace instead of as fast as possible")
     latency_s: tuple[float, float] = quantity((0.0, 0.02), "s", "uniform delay between a command and its effect")
@@ -38,11 +50,30 @@ class Rehearsal(Model):
     max_safety_stops: int = quantity(0, "", "rehearsal passes with at most this many safety stops", ge=0)
 
 
+class Live(Model):
+    """Episodes on the real robot: each one as fast as its place in the ramp, the last entry from then on."""
+
+    episodes: int = quantity(5, "", "episodes", ge=1)
+    ramp: tuple[float, ...] = quantity((0.1, 0.3, 1.0), "", "part of the full speed in each episode, in (0, 1]")
+    pause_s: float = quantity(5.0, "s", "between episodes, to set up the scene; Ctrl-C ends it", ge=0)
+
+    @model_validator(mode="after")
+    def _speeds(self) -> "Live":
+        if not self.ramp or min(self.ramp) <= 0 or max(self.ramp) > 1:
+            raise ValueError("ramp: needs parts of the full speed in (0, 1]")
+        return self
+
+    def speed(self, episode: int) -> float:
+        """Return the part of the full speed in one episode, counted from 0."""
+        return self.ramp[min(episode, len(self.ramp) - 1)]
+
+
 class Deploy(Model):
     """Control loop."""
 
     safety: Safety = Safety()
     rehearsal: Rehearsal = Rehearsal()
+    live: Live = Live()
 
 
 class Board(Model):

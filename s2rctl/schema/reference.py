@@ -43,8 +43,9 @@ def _rows(fields: dict[str, FieldInfo], prefix: str) -> list[str]:
         if inner is None:
             rows.append(f"| `{path}` | {_default(field)} | {_meaning(field)} |")
         else:
-            many = typing.get_origin(field.annotation) is tuple
-            rows += _rows(dict(inner.model_fields), f"{path}[]." if many else f"{path}.")
+            outer = typing.get_origin(field.annotation)
+            parts = "[]." if outer is tuple else ".<name>." if outer is dict else "."
+            rows += _rows(dict(inner.model_fields), f"{path}{parts}")
     return rows
 
 

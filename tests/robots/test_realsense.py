@@ -1,0 +1,278 @@
+"""RealSense cameras. Without a device there are two stand-ins: a module with the calls that we make, for what only a
+device does (options, serial numbers, clocks, failures), and the genuine library playing a recording that its own
+software device made, for the pipeline, formats, depth scale and intrinsics.
+"""
+
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
+from s2rctl.robots.cameras import realsense
+from s2rctl.robots.cameras.opening import close_cameras, open_cameras
+from s2rctl.schema.cameras import CameraDevice
+from s2rctl.schema.contract import CameraContract
+
+OPTIONS = ("enable_auto_exposure", "exposure", "gain", "enable_auto_white_balance", "white_balance", "depth_units")
+
+
+class Sensor:
+    def __init__(self, name, options, log):
+        self.name, self.options, self.log = name, dict(options), log
+
+    def supports(self, what):
+        return what == "name" or what in self.options
+
+    def get_info(self, what):
+        return self.name
+
+    def is_option_read_only(self, what):
+        return False
+
+    def set_option(self, what, value):
+        if what == "exposure" and value > 10_000:
+            raise RuntimeError("out of range")
+        self.log.append((self.name, what, value))
+        self.options[what] = value
+
+    def get_option(self, what):
+        return self.options[what]
+
+    def get_option_range(self, what):
+        return SimpleNamespace(min=1.0, max=10_000.0)
+
+    def get_depth_scale(self):
+        return self.options["depth_units"]
+
+
+class FakeDevice:
+    def __init__(self, model, serial, log):
+        self.info = {"name": f"Intel RealSense {model}", "serial_number": serial}
+        stereo = {"enable_auto_exposure": 1.0, "exposure": 8500.0, "gain": 16.0, "depth_units": 1e-3}
+        colour = {"enable_auto_exposure": 1.0, "exposure": 156.0, "gain": 64.0, "white_balance": 4600.0}
+        colour["enable_auto_white_balance"] = 1.0
+        self.sensors = [Sensor("Stereo Module", stereo, log)]
+        if model == "D435":
+            self.sensors.append(Sensor("RGB Camera", colour, log))
+        self.resets = 0
+
+    def supports(self, what):
+        return what in self.info
+
+    def get_info(self, what):
+        return self.info[what]
+
+    def query_sensors(self):
+        return self.sensors
+
+    def first_depth_sensor(self):
+        return self.sensors[0]
+
+    def hardware_reset(self):
+        self.resets += 1
+
+
+class FakeFrame:
+    def __init__(self, data, stamp, domain):
+        self.data, self.stamp, self.domain = data, stamp, domain
+
+    def get_data(self):
+        return self.data
+
+    def get_timestamp(self):
+        return self.stamp
+
+    def get_frame_timestamp_domain(self):
+        return self.domain
+
+
+class Library:
+    """A pyrealsense2 with as many devices as wanted."""
+
+    def __init__(self, *models, domain="global_time", failing_starts=0, late_s=0.02):
+        self.log, self.aligned, self.running = [], 0, False
+        self.devices = [FakeDevice(model, f"00{number}", self.log) for number, model in enumerate(models)]
+        self.failing, self.domain, self.late, self.dead = failing_starts, domain, late_s, False
+        self.option = SimpleNamespace(**{name: name for name in OPTIONS})
+        self.camera_info = SimpleNamespace(name="name", serial_number="serial_number")
+        self.stream = SimpleNamespace(color="color", depth="depth")
+        self.format = SimpleNamespace(rgb8="rgb8", z16="z16")
+        self.timestamp_domain = SimpleNamespace(hardware_clock="hardware_clock", global_time="global_time")
+        self.count = 0
+
+    def context(self):
+        return SimpleNamespace(query_devices=lambda: self.devices)
+
+    def config(self):
+        config = SimpleNamespace(streams={})
+        config.enable_device = lambda serial: setattr(config, "serial", serial)
+        config.enable_stream = lambda stream, w, h, form, fps: config.streams.update({stream: (w, h, form, fps)})
+        return config
+
+    def pipeline(self):
+        return SimpleNamespace(start=self.start, stop=self.stop, try_wait_for_frames=self.frames)
+
+    def start(self, config):
+        if self.failing > 0:
+            self.failing -= 1
+            raise RuntimeError("Couldn't resolve requests")
+        self.config_used, self.running = config, True
+        device = next(d for d in self.devices if d.info["serial_number"] == config.serial)
+        return SimpleNamespace(get_device=lambda: device, get_stream=self.profile)
+
+    def profile(self, stream):
+        w, h = self.config_used.streams[stream][:2]
+        lens = SimpleNamespace(width=w, height=h, fx=400.0, fy=400.0, ppx=w / 2, ppy=h / 2, coeffs=[0.0] * 5)
+        video = SimpleNamespace(get_intrinsics=lambda: lens, width=lambda: w, height=lambda: h)
+        return SimpleNamespace(as_video_stream_profile=lambda: video)
+
+    def stop(self):
+        self.running = False
+
+    def align(self, stream):
+        def process(frames):
+            self.aligned += 1
+            return frames
+
+        return SimpleNamespace(process=process)
+
+    def frames(self, timeout):
+        time.sleep(0.005)
+        if self.dead:
+            raise RuntimeError("Device disconnected")
+        self.count += 1
+        w, h = self.config_used.streams["color"][:2]
+        base = time.time() if self.domain == "global_time" else time.monotonic() + 1000
+        stamp = (base - self.late) * 1e3
+        colour = FakeFrame(np.full((h, w, 3), self.count % 256, np.uint8), stamp, self.domain)
+        depth = FakeFrame(np.full((h, w), 1500, np.uint16), stamp, self.domain)
+        return True, SimpleNamespace(get_color_frame=lambda: colour, get_depth_frame=lambda: depth)
+
+
+@pytest.fixture
+def plug(monkeypatch):
+    monkeypatch.setattr(realsense, "SETTLE_S", 0.02)
+
+    def plugged(*models, **behaviour):
+        library = Library(*models, **behaviour)
+        monkeypatch.setitem(sys.modules, "pyrealsense2", library)
+        return library
+
+    return plugged
+
+
+def wrist(**changes):
+    fields = {"name": "wrist", "width": 32, "height": 32, "fovy_deg": 50.0, "parent": "arm", "depth_unit_m": 1e-4}
+    pose = {"position_m": (0, 0, 0), "quaternion": (1, 0, 0, 0), "depth_range_m": (0.0, 0.4)}
+    return CameraContract.model_validate({**fields, **pose, **changes})
+
+
+def opened(contract=None, **settings):
+    return open_cameras({"wrist": CameraDevice(kind="realsense", **settings)}, [contract or wrist()])
+
+
+def test_the_depth_unit_is_asked_for_and_read_back(plug):
+    library = plug("D405")
+    cameras = opened()
+    frame = cameras[0].latest()
+    close_cameras(cameras)
+    assert ("Stereo Module", "depth_units", 1e-4) in library.log
+    assert np.all(frame.depth == 1500)  # 0.15 m
+    assert library.aligned == 0  # colours and depth of a D405 come from one imager
+    assert not library.running
+
+
+def test_a_device_that_keeps_its_own_unit_is_converted(plug):
+    library = plug("D435")
+    library.devices[0].sensors[0].is_option_read_only = lambda what: what == "depth_units"
+    cameras = opened(wrist(depth_range_m=(0.0, 2.0)))
+    frame = cameras[0].latest()
+    close_cameras(cameras)
+    assert np.all(frame.depth == 15_000)  # 1500 counts of 1 mm are 15000 of 0.1 mm
+    assert library.aligned > 0
+
+
+def test_exposure_gain_and_white_balance_are_fixed_in_the_sensors_own_units(plug):
+    library = plug("D435")
+    close_cameras(opened(exposure_us=8000, gain=70, white_balance_k=5000))
+    colour = library.devices[0].sensors[1].options
+    assert (colour["exposure"], colour["gain"], colour["white_balance"]) == (80.0, 70, 5000)
+    assert colour["enable_auto_exposure"] == colour["enable_auto_white_balance"] == 0.0
+    library = plug("D405")
+    close_cameras(opened(exposure_us=8000))
+    stereo = library.devices[0].sensors[0].options
+    assert (stereo["exposure"], stereo["gain"], stereo["enable_auto_exposure"]) == (8000, 16.0, 0.0)
+
+
+def test_an_exposure_that_the_device_refuses_names_its_range(plug):
+    plug("D405")
+    with pytest.raises(UsageError, match="exposure") as caught:
+        opened(exposure_us=50_000)
+    assert "1 to 10000" in caught.value.hint
+
+
+def test_devices_are_told_apart_by_serial_number(plug):
+    library = plug("D405", "D405")
+    with pytest.raises(MissingEnvironmentError, match="connected: 000, 001"):
+        opened()
+    with pytest.raises(MissingEnvironmentError, match="should be the RealSense 77"):
+        opened(serial="77")
+    close_cameras(opened(serial="001"))
+    assert library.config_used.serial == "001"
+    plug()
+    with pytest.raises(MissingEnvironmentError, match="none is connected"):
+        opened()
+
+
+@pytest.mark.parametrize("domain", ["global_time", "hardware_clock"])
+def test_times_are_those_of_capture(plug, domain):
+    plug("D405", domain=domain, late_s=0.05)
+    cameras = opened()
+    time.sleep(0.1)
+    ages = []
+    for _ in range(10):
+        ages.append(time.monotonic() - cameras[0].latest().t)
+        time.sleep(0.01)
+    close_cameras(cameras)
+    # a device clock only tells differences: its least delay stays unknown
+    assert all((0.05 if domain == "global_time" else 0.0) <= age < 0.25 for age in ages)
+
+
+def test_a_stubborn_device_is_reset_once_and_then_given_up(plug, monkeypatch):
+    monkeypatch.setattr(realsense.time, "sleep", lambda s: None)
+    library = plug("D405", failing_starts=2)
+    close_cameras(opened())
+    assert library.devices[0].resets == 1
+    plug("D405", failing_starts=99)
+    with pytest.raises(MissingEnvironmentError, match="does not stream: Couldn't resolve"):
+        opened()
+
+
+def test_an_unplugged_camera_stops_the_robot(plug):
+    library = plug("D405")
+    cameras = opened()
+    library.dead = True
+    time.sleep(0.2)
+    with pytest.raises(SafetyStop, match="'wrist' failed: Device disconnected"):
+        cameras[0].latest()
+    close_cameras(cameras)
+
+
+def test_all_cameras_or_none(plug):
+    library = plug("D405")
+    with pytest.raises(MissingEnvironmentError):
+        open_cameras(
+            {"wrist": CameraDevice(kind="realsense"), "other": CameraDevice(kind="realsense", serial="9")},
+            [wrist(), wrist(name="other")],
+        )
+    assert not library.running
+
+
+def test_a_missing_library_is_exit_7_with_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyrealsense2", None)
+    with pytest.raises(MissingEnvironmentError, match="needs pyrealsense2") as caught:
+        opened()
+    assert "s2rctl[realsense]" in caught.value.hint
