@@ -1,5 +1,6 @@
 """``deploy REF``: the control loop, against the emulator (rehearse), watching (shadow), or moving the robot (live)."""
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,7 @@ from s2rctl.cli.output import Answer
 from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
 
 if TYPE_CHECKING:
+    from s2rctl.schema.profile import Profile
     from s2rctl.store.store import Artifact
 
 
@@ -26,6 +28,13 @@ def deploy(
         typer.Option("--mode", help="rehearse: simulated twin; shadow: real reads, nothing sent; live: moves."),
     ] = "rehearse",
     arm: Annotated[bool, typer.Option("--arm", help="Allow motion; live refuses to start without it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the robot moves.")] = False,
+    serve: Annotated[
+        Literal["openpi"] | None, typer.Option("--serve", help="Serve the policy to clients instead of running it.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address that --serve listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port of --serve; 0: a free one.", min=0, max=65535)] = 8000,
+    seconds: Annotated[float | None, typer.Option("--seconds", help="End --serve after this long.")] = None,
     profile: OptionalProfile = None,
     sets: SetOption = None,
     seed: SeedOption = None,
@@ -37,21 +46,27 @@ def deploy(
     Examples:
       s2rctl deploy onnx/xarm7-reach
       s2rctl deploy onnx/xarm7-reach --mode live --arm --set robot.address=192.168.1.203
+      s2rctl deploy onnx/aloha-student --serve openpi --host 0.0.0.0
 
     """
     from s2rctl.cli.refs import profile_for, require_kind
     from s2rctl.core.errors import UsageError
     from s2rctl.pipeline.graph import graph_of, stage_named
     from s2rctl.pipeline.run import run_alone
-    from s2rctl.stages.protocol import Input
 
     if mode == "live" and not arm:
         raise UsageError("live mode moves the robot and needs --arm", f"s2rctl deploy {ref} --mode live --arm")
-    if mode != "live" and arm:
-        raise UsageError(f"--arm belongs to live mode, not to {mode}", f"s2rctl deploy {ref} --mode live --arm")
+    if mode != "live" and (arm or yes):
+        option = "--arm" if arm else "--yes"
+        raise UsageError(f"{option} belongs to live mode, not to {mode}", f"s2rctl deploy {ref} --mode live --arm")
     artifact = session.store().resolve(ref)
     require_kind(artifact, ("onnx",), "deploy")
     chosen = profile_for(session, artifact, profile, sets, seed)
+    require_whole(artifact)
+    if serve is not None:
+        if mode != "rehearse":
+            raise UsageError("--serve runs no robot, so it has no --mode", f"s2rctl deploy {ref} --serve {serve}")
+        return _serve(session, artifact, chosen, host, port, seconds)
     inputs = {"onnx": artifact}
     evaluation = latest_with_input(artifact, "evaluation")
     if evaluation is not None:
@@ -59,15 +74,25 @@ def deploy(
     job = session.job(chosen, force or mode != "rehearse", fresh)
     stage = stage_named(graph_of(chosen.system), "rehearse")
     if mode != "rehearse":
+        from s2rctl.stages.protocol import Input
+
         rehearsal = latest_with_input(artifact, "deployment", "certificate.json")
         if rehearsal is not None:
             inputs["rehearsal"] = rehearsal
+        if mode == "live":
+            _consent(chosen, artifact, yes, f"s2rctl deploy {ref} --mode live --arm --yes")
         wanted = tuple(
             Input(role, item.manifest.content.kind, item.manifest.content.name) for role, item in inputs.items()
         )
         name = f"{stage.output}-{mode}"
-        stage = replace(stage, name=mode, output=name, inputs=wanted, run=f"s2rctl.stages.deploy:run_{mode}")
+        stage = replace(stage, name=mode, output=name, inputs=wanted, run=f"s2rctl.stages.live:run_{mode}")
     return outcome_answer(run_alone(stage, job, inputs))
+
+
+def require_whole(artifact: "Artifact") -> None:
+    """Raise ArtifactError if any file of the policy is missing or damaged, also when a result is in the cache."""
+    for name in artifact.files:
+        artifact.path(name)
 
 
 def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) -> "Artifact | None":
@@ -78,3 +103,35 @@ def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) 
         if any(item.id == artifact.id for item in other.manifest.content.inputs) and (not file or file in other.files)
     ]
     return made[-1] if made else None
+
+
+def _serve(
+    session: Session, artifact: "Artifact", profile: "Profile", host: str, port: int, seconds: float | None
+) -> Answer:
+    from s2rctl.core.interrupt import interruptible
+    from s2rctl.stages.serve import run
+
+    with interruptible() as interrupt:
+        figures = run(artifact, profile, host, port, seconds, session.reporter, interrupt)
+    return Answer(figures, f"{figures['requests']} requests of {figures['connections']} connections served")
+
+
+def _consent(profile: "Profile", artifact: "Artifact", yes: bool, command: str) -> None:
+    """Let a person confirm that the robot may move; UsageError when nobody is there to ask."""
+    from s2rctl.core.errors import UsageError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("live mode asks before the robot moves, and there is no terminal to ask on", command)
+    robot, ramp = profile.robot, " -> ".join(f"{part:.0%}" for part in profile.deploy.live.ramp)
+    where = robot.address or ", ".join(robot.ports.values()) or "unknown address"
+    typer.echo(
+        f"{robot.name} at {where} will move: {artifact.ref} ({artifact.id[:12]}), "
+        f"{profile.deploy.live.episodes} episodes, speed {ramp}.\n"
+        f"Nobody within reach, a hand on the emergency stop. Type {robot.name} to go on: ",
+        nl=False,
+        err=True,
+    )
+    if sys.stdin.readline().strip() != robot.name:
+        raise UsageError("not confirmed; nothing was moved", command)

@@ -77,12 +77,15 @@ class ToolDelta:
         return anchor + self._unit * action
 
 
-def action_mapping(specification: RobotSpecification, contract: Contract, tolerance: float) -> ActionMapping:
+def action_mapping(
+    specification: RobotSpecification, contract: Contract, tolerance: float, speed: float = 1.0
+) -> ActionMapping:
     """Return the mapping that a contract asks for; ``tolerance`` (m) is ToolDelta's.
 
-    An action with a unit is already a displacement; one without is in [-1, 1] and is multiplied by the scale.
+    An action with a unit is already a displacement; one without is in [-1, 1] and is multiplied by the scale. ``speed``
+    in (0, 1] shortens every motion and keeps its direction: the arm goes the same way, more slowly.
     """
-    scale = contract.action_scale
+    scale = [speed * value for value in contract.action_scale]
     if specification.command == "joint":
         if len(scale) != len(specification.targets):
             raise ArtifactError(f"the policy scales {len(scale)} actions, not {len(specification.targets)}")
@@ -90,6 +93,6 @@ def action_mapping(specification: RobotSpecification, contract: Contract, tolera
     action = next(tensor for tensor in contract.outputs if tensor.name == "action")
     if action.unit in ("", "1"):
         return ToolDelta([-1.0] * 3, [1.0] * 3, scale, tolerance)
-    high = action.high if action.high is not None else scale
+    high = action.high if action.high is not None else contract.action_scale
     low = action.low if action.low is not None else [-value for value in high]
-    return ToolDelta(low, high, [1.0] * 3, tolerance)
+    return ToolDelta(low, high, [speed] * 3, tolerance)

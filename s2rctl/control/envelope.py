@@ -33,11 +33,13 @@ class Envelope:
     dt: float  # s
 
 
-def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float) -> Envelope:
-    """Return the envelope of a robot at a control rate.
+def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float, speed: float = 1.0) -> Envelope:
+    """Return the envelope of a robot at a control rate; ``speed`` in (0, 1] lowers every speed limit.
 
     Grippers (slides) keep no margin and move at the device's own speed: their range is millimetres.
     """
+    if not 0.0 < speed <= 1.0:
+        raise ValueError(f"speed is a part in (0, 1], not {speed}")
     dt = 1.0 / rate_hz
     joint_low, joint_high = np.array(specification.joint_low), np.array(specification.joint_high)
     workspace = None
@@ -45,21 +47,21 @@ def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float) 
         workspace = (np.array(safety.workspace_low), np.array(safety.workspace_high))
     if specification.command == "tool":
         low, high = workspace if workspace is not None else (np.full(3, -np.inf), np.full(3, np.inf))
-        margin, rate = np.zeros(3), np.full(3, safety.tool_speed * dt)
+        margin, rate = np.zeros(3), np.full(3, speed * safety.tool_speed * dt)
     else:
         low, high = np.array(specification.target_low), np.array(specification.target_high)
         index = list(specification.target_joint)
         slide = np.array([specification.joints[joint].endswith("finger") for joint in index])
         margin = np.where(slide, 0.0, safety.joint_margin)
-        speed = np.array(specification.joint_speed)[index]
-        rate = np.where(slide, speed, np.minimum(speed, safety.joint_speed)) * dt
+        fastest = np.array(specification.joint_speed)[index]
+        rate = np.where(slide, fastest, np.minimum(fastest, safety.joint_speed)) * speed * dt
     return Envelope(
         kind=specification.command,
         low=low,
         high=high,
         margin=margin,
         rate=rate,
-        tool_step=safety.tool_speed * dt,
+        tool_step=speed * safety.tool_speed * dt,
         tracking=safety.tracking_error,
         tracking_patience=10,
         max_age=safety.max_age_periods * dt,
@@ -67,6 +69,6 @@ def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float) 
         joint_low=joint_low,
         joint_high=joint_high,
         joint_margin=safety.joint_margin,
-        joint_speed=safety.joint_speed,
+        joint_speed=speed * safety.joint_speed,
         dt=dt,
     )

@@ -5,10 +5,9 @@ soft (decelerate, hold) for safety stops, errors and a first Ctrl-C (which then 
 second Ctrl-C. Nothing is cleared or retried by itself.
 """
 
-import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal, Protocol
@@ -17,6 +16,7 @@ import numpy as np
 
 from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.park import park
+from s2rctl.control.quiet import quiet
 from s2rctl.control.recorder import NullRecorder, Recorder
 from s2rctl.control.safety import Memory, SafetyFilter, Verdict
 from s2rctl.control.timing import Timings
@@ -91,7 +91,7 @@ def run_episode(
     log, recorder = EpisodeLog(), recorder or NullRecorder()
     loop = _Loop(rig, settings, goal, recorder, log)
     try:
-        with _quiet_collector(), loop.guard():
+        with quiet(), loop.guard():
             loop.run(interrupt, finished)
         if settings.send and (log.outcome == "interrupted" or settings.park):
             limits = rig.filter.envelope
@@ -200,10 +200,14 @@ class _Loop:
         self.memory = memory
         log.steps += 1
         log.interventions.update(verdict.interventions)
-        for name, seconds in (("inference", t1 - t0), ("filter", t2 - t1), ("send", t3 - t2), ("lateness", lateness)):
+        spent = {"inference": t1 - t0, "filter": t2 - t1, "send": t3 - t2, "lateness": lateness}
+        spent["sent"] = rig.clock.now() - now if rig.clock.realtime else 0.0
+        for name, seconds in spent.items():
             log.timings.add(name, seconds)
+        for name, age in ages.items():
+            log.timings.add(f"age_{name}", age)
         log.timings.add("observation_age", max(ages.values()))
-        self._record(now, number, state, ages, outputs, verdict, frames, t1 - t0, lateness)
+        self._record(now, number, state, ages, outputs, verdict, frames, spent)
         log.timings.add("record", perf_counter() - t3)
         return action, verdict
 
@@ -226,8 +230,7 @@ class _Loop:
         outputs: Mapping[str, np.ndarray],
         verdict: Verdict,
         frames: Mapping[str, Frame],
-        inference: float,
-        lateness: float,
+        spent: Mapping[str, float],
     ) -> None:
         values = {
             "step": number,
@@ -240,20 +243,6 @@ class _Loop:
             "target": verdict.target,
             "sent": self._settings.send,
             "interventions": verdict.interventions,
-            "inference_ms": inference * 1e3,
-            "lateness_ms": lateness * 1e3,
+            **{f"{name}_ms": seconds * 1e3 for name, seconds in spent.items()},
         }
         self._recorder.step(now, values, frames)
-
-
-@contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """Keep the garbage collector out of the loop."""
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

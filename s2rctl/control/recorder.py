@@ -1,19 +1,22 @@
-"""Recordings: one MCAP file per episode, readable up to the last step when the power goes.
+"""Recordings: one MCAP file per episode, readable up to the last step when the process is killed.
 
-Messages are written one by one, without chunks, so that a truncated file loses nothing but its end. Images use
-Foxglove's public RawImage schema (JSON), so that common viewers show them.
+Messages are written one by one, without chunks, so that a truncated file loses nothing but its end. A thread of its own
+writes them: the control loop only hands over. Every step is given to the operating system at once and to the disk once
+per second, so a killed process loses at most the step under way, a power cut about a second. Images use Foxglove's
+public RawImage schema (JSON), so that common viewers show them.
 """
 
 import base64
 import json
-import struct
+import os
+import queue
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from mcap.exceptions import McapError
-from mcap.reader import NonSeekingReader
 from mcap.writer import Writer
 
 from s2rctl.robots.protocol import Frame
@@ -35,6 +38,9 @@ STEP_SCHEMA = {
         "sent": {"type": "boolean"},
         "interventions": {"type": "array"},
         "inference_ms": {"type": "number"},
+        "filter_ms": {"type": "number"},
+        "send_ms": {"type": "number"},
+        "sent_ms": {"type": "number", "description": "from reading the sensors to the command being sent"},
         "lateness_ms": {"type": "number"},
     },
 }
@@ -51,6 +57,12 @@ IMAGE_SCHEMA = {
         "data": {"type": "string", "contentEncoding": "base64"},
     },
 }
+
+
+BACKLOG = 2000
+"""Steps that may wait for the disk."""
+SYNC_S = 1.0
+_Step = tuple[float, Mapping[str, Any], Mapping[str, Frame]]
 
 
 class Recorder(Protocol):
@@ -74,7 +86,11 @@ class NullRecorder:
 
 
 class McapRecorder:
-    """Appends to an MCAP file. ``header`` (ids, profile, seed) is written first."""
+    """Appends to an MCAP file in its own thread. ``header`` (ids, profile, seed) is written first.
+
+    Steps that the disk cannot take (``BACKLOG`` of them waiting) are dropped and counted in the outcome; an error of
+    the disk is raised by ``close``, not into the loop.
+    """
 
     def __init__(self, path: Path, header: Mapping[str, str], images: bool = True) -> None:
         self._file = path.open("wb")
@@ -88,46 +104,70 @@ class McapRecorder:
             name: self._writer.register_schema(name, "jsonschema", json.dumps(schema).encode())
             for name, schema in (("s2rctl.Step", STEP_SCHEMA), ("foxglove.RawImage", IMAGE_SCHEMA))
         }
+        self._file.flush()
+        self._waiting: queue.Queue[_Step | None] = queue.Queue(BACKLOG)
+        self._dropped = 0
+        self._trouble: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
 
     def step(self, t: float, values: Mapping[str, Any], frames: Mapping[str, Frame]) -> None:
-        """Append one step and the frames that are new since the last one."""
-        self._write("/step", "s2rctl.Step", t, {"t": t, **values})
-        if self._images:
-            for name, frame in frames.items():
-                if self._newest.get(name) == frame.t:
-                    continue
-                self._newest[name] = frame.t
-                self._write(f"/rgb_{name}", "foxglove.RawImage", frame.t, _image(name, frame.t, frame.rgb, "rgb8"))
-                if frame.depth is not None:
-                    body = _image(name, frame.t, frame.depth, "mono16")
-                    self._write(f"/depth_{name}", "foxglove.RawImage", frame.t, body)
-        self._file.flush()
+        """Hand over one step and its frames; they must not be changed afterwards."""
+        try:
+            self._waiting.put_nowait((t, values, frames))
+        except queue.Full:
+            self._dropped += 1
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """Write the outcome as metadata and finish the file."""
-        text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in summary.items()}
-        self._writer.add_metadata("s2rctl.outcome", text)
-        self._writer.finish()
-        self._file.close()
+        """Write what waits and the outcome as metadata, and finish the file; OSError when the disk did not take it."""
+        if not self._thread.is_alive() and self._file.closed:
+            return
+        self._waiting.put(None)
+        self._thread.join()
+        try:
+            if self._trouble is None:
+                content = {**summary, **({"dropped_steps": self._dropped} if self._dropped else {})}
+                text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in content.items()}
+                self._writer.add_metadata("s2rctl.outcome", text)
+                self._writer.finish()
+        finally:
+            self._file.close()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _run(self) -> None:
+        synced = time.monotonic()
+        while (item := self._waiting.get()) is not None:
+            if self._trouble is not None:
+                continue
+            try:
+                self._append(*item)
+                self._file.flush()
+                if time.monotonic() - synced > SYNC_S:
+                    os.fsync(self._file.fileno())
+                    synced = time.monotonic()
+            except (OSError, ValueError) as error:
+                self._trouble = error
+
+    def _append(self, t: float, values: Mapping[str, Any], frames: Mapping[str, Frame]) -> None:
+        """Append one step and the frames that are new since the last one."""
+        self._write("/step", "s2rctl.Step", t, {"t": t, **values})
+        if not self._images:
+            return
+        for name, frame in frames.items():
+            if self._newest.get(name) == frame.t:
+                continue
+            self._newest[name] = frame.t
+            self._write(f"/rgb_{name}", "foxglove.RawImage", frame.t, _image(name, frame.t, frame.rgb, "rgb8"))
+            if frame.depth is not None:
+                body = _image(name, frame.t, frame.depth, "mono16")
+                self._write(f"/depth_{name}", "foxglove.RawImage", frame.t, body)
 
     def _write(self, topic: str, schema: str, t: float, body: Mapping[str, Any]) -> None:
         if topic not in self._channels:
             self._channels[topic] = self._writer.register_channel(topic, "json", self._schemas[schema])
         stamp = max(0, round(t * 1e9))
         self._writer.add_message(self._channels[topic], stamp, json.dumps(_plain(body)).encode(), stamp)
-
-
-def read_steps(path: Path) -> list[dict[str, Any]]:
-    """Return the control steps of a recording, of a truncated one as far as it goes."""
-    steps: list[dict[str, Any]] = []
-    with path.open("rb") as file:
-        try:
-            for _, channel, message in NonSeekingReader(file).iter_messages(log_time_order=False):
-                if channel.topic == "/step":
-                    steps.append(json.loads(message.data))
-        except (McapError, struct.error):
-            pass  # the end is missing; everything before it is whole
-    return steps
 
 
 def _image(name: str, t: float, image: np.ndarray, encoding: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""Stage: run an exported policy through the robot's own control loop: rehearse, shadow, live.
+"""Stage: rehearse an exported policy: the robot's own control loop drives a simulated twin.
 
-``rehearse`` drives a simulated twin and issues the certificate that ``live`` demands. ``shadow`` and ``live`` talk to
-the real robot; neither loads JAX.
+A passed rehearsal issues the certificate that ``live`` demands (see ``stages/live.py``).
 """
 
 import json
@@ -23,13 +22,13 @@ from s2rctl.control.safety import SafetyFilter, Verdict
 from s2rctl.control.timing import Timings, quantile_ms
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.clock import Clock, RealClock, VirtualClock
-from s2rctl.core.errors import Interrupted, MissingEnvironmentError, SafetyStop, UsageError
+from s2rctl.core.errors import Interrupted, MissingEnvironmentError, SafetyStop
 from s2rctl.evaluation.statistics import format_rate, wilson
-from s2rctl.robots import DRIVERS, ROBOTS
+from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import CameraSource, Robot
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate, preflight
+from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate
 from s2rctl.stages.protocol import Context, Result
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def run_rehearsal(context: Context) -> Result:
         files[path.name] = path
         context.reporter.update(number + 1, {"success": sum(e.success for e in episodes) / len(episodes)})
     figures = summarise(episodes, timings, settings.realtime)
-    _write(files, context.run_folder / "rehearsal.json", {**figures, "episode_log": [asdict(e) for e in episodes]})
+    write_json(files, context.run_folder / "rehearsal.json", {**figures, "episode_log": [asdict(e) for e in episodes]})
     stops = figures["safety_stops"]
     if stops > settings.max_safety_stops:
         reason = next(e.log["reason"] for e in episodes if e.log["outcome"] == "safety_stop")
@@ -86,7 +85,7 @@ def run_rehearsal(context: Context) -> Result:
             f"{stops} of {settings.episodes} rehearsed episodes ended in a safety stop: {reason}",
             f"look at the recordings in {context.run_folder}, or raise deploy.rehearsal.max_safety_stops",
         )
-    _write(files, context.run_folder / CERTIFICATE_FILE, certificate(context, policy, figures))
+    write_json(files, context.run_folder / CERTIFICATE_FILE, certificate(context, policy, figures))
     files |= _film(context, stand, film)
     context.reporter.finish(f"success {figures['text']}, {stops} safety stops")
     return Result(files=files, metrics=figures, contract=policy.contract)
@@ -98,14 +97,34 @@ def load_policy(context: Context) -> Policy:
     return Policy(context.inputs["onnx"].path(POLICY_FILE), specification, context.profile.simulation.rate_hz)
 
 
-def make_rig(profile: Profile, policy: Policy, robot: Robot, cameras: Sequence[CameraSource], clock: Clock) -> Rig:
-    """Return the loop's parts for a robot, real or not."""
+def make_rig(
+    profile: Profile,
+    policy: Policy,
+    robot: Robot,
+    cameras: Sequence[CameraSource],
+    clock: Clock,
+    speed: float = 1.0,
+) -> Rig:
+    """Return the loop's parts for a robot, real or not; ``speed`` in (0, 1] slows every motion down."""
     specification, safety = robot.specification, profile.deploy.safety
-    mapping = action_mapping(specification, policy.contract, safety.tracking_error)
-    limits = envelope(specification, safety, profile.simulation.rate_hz)
+    mapping = action_mapping(specification, policy.contract, safety.tracking_error, speed)
+    limits = envelope(specification, safety, profile.simulation.rate_hz, speed)
     builder = ObservationBuilder(policy.contract, specification)
     wanted = [camera for camera in cameras if camera.name in builder.cameras]
     return Rig(robot, wanted, policy, builder, SafetyFilter(limits, mapping, specification), clock)
+
+
+def recording_header(context: Context, mode: str) -> dict[str, str]:
+    """Return what a recording says of itself."""
+    profile = context.profile
+    return {
+        "onnx": context.inputs["onnx"].id,
+        "profile": profile.name,
+        "system": profile.system,
+        "robot": profile.robot.name,
+        "rate_hz": f"{profile.simulation.rate_hz:g}",
+        "mode": mode,
+    }
 
 
 def loop_settings(profile: Profile, steps: int, *, send: bool = True, park: bool = False) -> Settings:
@@ -134,7 +153,7 @@ def _rehearse(
             film.append((data.qpos.copy(), [frame.rgb for frame in frames if frame is not None]))
         return stand.judge.watch(data, normalise(action))
 
-    header = {"onnx": context.inputs["onnx"].id, "profile": context.profile.name, "seed": str(seed), "mode": "rehearse"}
+    header = recording_header(context, "rehearse") | {"seed": str(seed)}
     log = run_episode(
         rig,
         loop_settings(context.profile, stand.judge.episode_steps),
@@ -187,80 +206,14 @@ def summarise(episodes: Sequence[Episode], timings: Timings, realtime: bool) -> 
         "filter_ms_p99": quantile_ms(summary, "filter", "p99"),
         "period_ms_p50": quantile_ms(summary, "period", "p50"),
         "period_ms_p99": quantile_ms(summary, "period", "p99"),
+        "observation_age_ms_p99": quantile_ms(summary, "observation_age", "p99"),
+        "send_ms_p99": quantile_ms(summary, "send", "p99"),
         "timing_ms": summary,
     }
 
 
-def run_shadow(context: Context) -> Result:
-    """Read the real robot and run the policy; send nothing."""
-    return _run_real(context, send=False)
-
-
-def run_live(context: Context) -> Result:
-    """Move the real robot, after every preflight check passed."""
-    preflight(context)
-    return _run_real(context, send=True)
-
-
-def _run_real(context: Context, *, send: bool) -> Result:
-    """Run the policy on the real robot."""
-    profile = context.profile
-    mode = "live" if send else "shadow"
-    policy = load_policy(context)
-    if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).command == "tool":
-        raise UsageError("a tool-commanded robot needs a workspace box", "set deploy.safety.workspace_low and _high")
-    robot: Robot = DRIVERS.load(profile.robot.name)(profile.robot, profile.deploy.safety)
-    cameras = _real_cameras(policy.contract)
-    rehearsal = profile.deploy.rehearsal
-    steps = profile.reach.episode_steps if profile.system == "xarm7-reach" else profile.teacher.insert.episode_steps
-    context.reporter.start(mode, rehearsal.episodes, "episodes")
-    identity = robot.connect()
-    context.reporter.note(f"{identity.model} {identity.serial}, firmware {identity.firmware}")
-    files: dict[str, Path] = {}
-    logs = []
-    try:
-        rig = make_rig(profile, policy, robot, cameras, RealClock())
-        for number in range(rehearsal.episodes):
-            path = context.run_folder / f"episode-{number:03d}.mcap"
-            header = {"onnx": context.inputs["onnx"].id, "serial": identity.serial, "mode": mode}
-            recorder = McapRecorder(path, header)
-            settings = loop_settings(profile, steps, send=send, park=send)
-            goal = _goal(rig, context.seed + number)
-            logs.append(run_episode(rig, settings, context.interrupt, goal=goal, recorder=recorder))
-            files[path.name] = path
-            if logs[-1].outcome in ("safety_stop", "interrupted"):
-                break
-            context.reporter.update(number + 1, {})
-    finally:
-        robot.close()
-    _write(files, context.run_folder / f"{mode}.json", {"episodes": [describe(log) for log in logs]})
-    if logs[-1].outcome == "safety_stop":
-        raise SafetyStop(logs[-1].reason, f"the recording is in {context.run_folder}")
-    context.reporter.finish(f"{len(logs)} episodes")
-    return Result(files=files, metrics={"episodes": len(logs), "mode": mode}, contract=policy.contract)
-
-
-def _goal(rig: Rig, seed: int) -> np.ndarray | None:
-    """Return a goal (3,) m about the parking position and inside the workspace, for policies that need one."""
-    box = rig.filter.envelope.workspace
-    if not rig.builder.needs_goal or box is None:
-        return None
-    around = rig.robot.parking().values
-    return np.clip(around + np.random.default_rng(seed).uniform(-0.15, 0.15, 3), box[0], box[1])
-
-
-def _real_cameras(contract: Contract) -> list[CameraSource]:
-    """Return the real cameras of a policy; none are supported yet."""
-    if contract.cameras:
-        names = ", ".join(camera.name for camera in contract.cameras)
-        raise MissingEnvironmentError(
-            f"this version has no driver for the cameras of the policy ({names})",
-            "rehearse in simulation: s2rctl deploy REF --mode rehearse",
-        )
-    return []
-
-
-def _write(files: dict[str, Path], path: Path, content: Mapping[str, Any]) -> None:
+def write_json(files: dict[str, Path], path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file and note it among the artifact's files."""
     write_atomic(path, json.dumps(content, indent=2).encode())
     files[path.name] = path
 

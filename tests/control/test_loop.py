@@ -9,7 +9,8 @@ from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope
 from s2rctl.control.loop import Rig, Settings, run_episode
 from s2rctl.control.observation import ObservationBuilder
-from s2rctl.control.recorder import McapRecorder, read_steps
+from s2rctl.control.recorder import McapRecorder
+from s2rctl.control.recording import read_steps
 from s2rctl.control.safety import SafetyFilter
 from s2rctl.core.clock import RealClock, VirtualClock
 from s2rctl.core.errors import ArtifactError

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s2rctl.control.recorder import read_steps
+from s2rctl.control.recording import read_steps
 from s2rctl.core.clock import VirtualClock
 from s2rctl.core.errors import GateError, Interrupted, MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.exits import ExitCode
@@ -15,7 +15,8 @@ from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import InputRef, StageRef
-from s2rctl.stages import deploy, twin
+from s2rctl.stages import deploy, live, twin
+from s2rctl.stages.certificate import certificate
 from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
 
@@ -147,7 +148,7 @@ def test_an_interrupted_rehearsal_can_be_run_again(tmp_path, profile, one_stand)
         deploy.run_rehearsal(context(tmp_path, profile, interrupt=flag))
 
 
-def live(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.01, 0, 0), other_limits=False):
+def ready(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.01, 0, 0), other_limits=False):
     job = context(tmp_path, profile, card=card, action=action)
     onnx = job.inputs["onnx"]
     made_from = [InputRef(role="onnx", id=onnx.id)]
@@ -165,7 +166,7 @@ def live(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.0
     if certified:
         policy = deploy.load_policy(job)
         figures = {"episodes": 2, "successes": 2, "safety_stops": 0, "clock": "virtual"}
-        (tmp_path / "certificate.json").write_text(json.dumps(deploy.certificate(job, policy, figures)))
+        (tmp_path / "certificate.json").write_text(json.dumps(certificate(job, policy, figures)))
         files = {"certificate.json": tmp_path / "certificate.json"}
         inputs["rehearsal"] = publish(job.store, profile, "deployment", "d", files, made_from)
     if other_limits:
@@ -184,26 +185,26 @@ def live(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.0
 )
 def test_live_is_refused_without_gate_and_certificate(tmp_path, profile, changes, text):
     with pytest.raises(GateError, match=text) as caught:
-        deploy.run_live(live(tmp_path, profile, **changes))
+        live.run_live(ready(tmp_path, profile, **changes))
     assert caught.value.hint
 
 
 def test_live_is_refused_without_an_evaluation(tmp_path, profile):
     with pytest.raises(GateError, match="never evaluated"):
-        deploy.run_live(context(tmp_path, profile))
+        live.run_live(context(tmp_path, profile))
 
 
 def test_what_this_version_cannot_drive_is_an_environment_error(tmp_path, profile):
     aloha = load_profile("aloha-smoke").profile
     with pytest.raises(MissingEnvironmentError, match="Aloha") as caught:
-        deploy.run_shadow(context(tmp_path, aloha, card=aloha_card(), action=np.zeros(14)))
+        live.run_shadow(context(tmp_path, aloha, card=aloha_card(), action=np.zeros(14)))
     assert caught.value.exit_code == ExitCode.ENVIRONMENT
     addressed = load_profile("xarm7-smoke", ["robot.address=127.0.0.1"]).profile
     with pytest.raises(MissingEnvironmentError, match=r"cameras of the policy \(side\)"):
-        deploy.run_shadow(context(tmp_path, addressed))
+        live.run_shadow(context(tmp_path, addressed))
 
 
 def test_a_tool_robot_needs_a_workspace(tmp_path):
     sets = ["deploy.safety.workspace_low=null", "deploy.safety.workspace_high=null", "robot.address=127.0.0.1"]
     with pytest.raises(UsageError, match="workspace"):
-        deploy.run_shadow(context(tmp_path, load_profile("xarm7-smoke", sets).profile))
+        live.run_shadow(context(tmp_path, load_profile("xarm7-smoke", sets).profile))
