@@ -1,14 +1,140 @@
-"""The real Aloha: not yet."""
+"""The real Aloha: two ViperX-300 follower arms, each on its own Dynamixel bus, through the vendor's SDK.
 
-from s2rctl.core.errors import MissingEnvironmentError
-from s2rctl.robots.protocol import Robot as RobotProtocol
-from s2rctl.schema.deployment import Robot, Safety
+No ROS. Both arms are read and commanded in parallel, each by its own thread; a state is as old as the older of the
+two. What the motors refuse, what they report and what they were found to be is said in words.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from s2rctl.core.errors import SafetyStop, UsageError
+from s2rctl.robots.aloha.arm import Arm, Reading
+from s2rctl.robots.aloha.bring_up import Settings
+from s2rctl.robots.aloha.gripper import GRIPPERS
+from s2rctl.robots.aloha.specification import SPECIFICATION
+from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
+from s2rctl.robots.sim.kinematic import home_target, tool_poses
+from s2rctl.schema.deployment import Robot as RobotSettings
+from s2rctl.schema.deployment import Safety
+
+SPEED_SLACK = 1.5
+"""The motors' own speed limit stands this much above the filter's: the filter limits, the motors only catch."""
+FIRST_READING_S = 1.0
+_JOINTS = 6
 
 
-def make(robot: Robot, safety: Safety) -> RobotProtocol:
-    """Refuse: this version cannot drive the real arms."""
-    del robot, safety
-    raise MissingEnvironmentError(
-        "this version has no driver for the real Aloha arms",
-        "rehearse in simulation: s2rctl deploy REF --mode rehearse",
+def make(robot: RobotSettings, safety: Safety) -> "Aloha":
+    """Return the driver for the arms at ``robot.ports``; UsageError without a device for each."""
+    arms = tuple(arm.rstrip("/") for arm in SPECIFICATION.arms)
+    for arm in arms:
+        if not robot.ports.get(arm):
+            raise UsageError(
+                f"robot.ports has no device for the {arm} arm", f"--set robot.ports.{arm}=/dev/ttyDXL_follower_{arm}"
+            )
+    return Aloha({arm: robot.ports[arm] for arm in arms}, robot, safety)
+
+
+class Aloha:
+    """Implements ``Robot``. ``ports`` has the serial device of each arm by name."""
+
+    specification: RobotSpecification = SPECIFICATION
+
+    def __init__(self, ports: dict[str, str], robot: RobotSettings, safety: Safety) -> None:
+        gripper = GRIPPERS[robot.gripper]
+        if robot.gripper_range_rad is not None:
+            gripper = gripper.between(*robot.gripper_range_rad)
+        settings = Settings(
+            speed=safety.joint_speed * SPEED_SLACK,
+            gripper_current_ma=robot.gripper_current_ma,
+            low=SPECIFICATION.target_low[:_JOINTS],
+            high=SPECIFICATION.target_high[:_JOINTS],
+        )
+        self._arms = [Arm(name, device, settings, gripper) for name, device in ports.items()]
+        self._stopped = True
+
+    def connect(self) -> Identity:
+        """Bring both arms up; they hold where they are. Errors are never cleared here."""
+        try:
+            for arm in self._arms:
+                arm.open()
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+        self._stopped = False
+        firmware = min(arm.firmware for arm in self._arms)
+        return Identity("Aloha, two ViperX-300", ", ".join(_serial(arm.device) for arm in self._arms), str(firmware))
+
+    def read(self) -> State:
+        """Return the newest measurement of both arms; its time is that of the older one."""
+        readings = [arm.newest() for arm in self._arms]
+        pairs = [_joints(arm, reading) for arm, reading in zip(self._arms, readings, strict=True)]
+        joint_pos = np.concatenate([position for position, _ in pairs])
+        joint_vel = np.concatenate([velocity for _, velocity in pairs])
+        codes = tuple(code for arm in self._arms for code in arm.codes())
+        t = min(reading.t for reading in readings)
+        return State(t, joint_pos, joint_vel, tool_poses(SPECIFICATION, joint_pos), codes)
+
+    def send(self, target: Target) -> None:
+        """Hand the joint targets to both arms' threads."""
+        count = len(SPECIFICATION.targets)
+        if target.kind != "joint" or target.values.shape != (count,) or not np.isfinite(target.values).all():
+            raise SafetyStop(f"only {count} finite joint targets may be sent to the Aloha")
+        if self._stopped:
+            raise SafetyStop("the Aloha is stopped", "run s2rctl deploy again")
+        for arm, values in zip(self._arms, target.values.reshape(len(self._arms), -1), strict=True):
+            joints = values.tolist()
+            arm.aim(joints[:_JOINTS], joints[_JOINTS])
+
+    def hold(self) -> None:
+        """Do nothing: the motors hold their last goals by themselves."""
+
+    def stop(self, level: StopLevel) -> None:
+        """SOFT: brake evenly and hold. HARD: hold where the arms are now. Torque stays on: they would drop."""
+        self._stopped = True
+        for arm in self._arms:
+            arm.freeze(coast=level is StopLevel.SOFT)
+
+    def parking(self) -> Target:
+        """Return the home pose."""
+        return home_target(SPECIFICATION)
+
+    def recover(self) -> None:
+        """Clear errors and make ready: only when a person asked for it and holds the arms."""
+        try:
+            for arm in self._arms:
+                arm.recover()
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+        self._stopped = False
+
+    def close(self) -> None:
+        """Let go of the buses; the arms hold their position with torque on."""
+        self._stopped = True
+        for arm in self._arms:
+            arm.close()
+
+    def _wait(self) -> None:
+        """Wait until both arms were measured."""
+        for arm in self._arms:
+            arm.wait(FIRST_READING_S)
+
+
+def _joints(arm: Arm, reading: Reading) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions and velocities (8,) of one arm's joints: six hinges, then both fingers (m), which move alike."""
+    angle, speed = reading.angles[_JOINTS], reading.speeds[_JOINTS]
+    finger, rate = float(arm.gripper.travel(angle)), arm.gripper.rate(angle, speed)
+    return np.array([*reading.angles[:_JOINTS], finger, finger]), np.array([*reading.speeds[:_JOINTS], rate, rate])
+
+
+def _serial(device: str) -> str:
+    """Return the serial number of the USB adapter behind a device, or else the device: the motors have none."""
+    from serial.tools import list_ports
+
+    real = str(Path(device).resolve())
+    return next(
+        (port.serial_number for port in list_ports.comports() if port.device == real and port.serial_number), device
     )

@@ -1,0 +1,133 @@
+"""The emulated arms' pseudo-terminals, and the thread that answers on them and keeps time."""
+
+import contextlib
+import heapq
+import os
+import pty
+import selectors
+import threading
+import time
+import tty
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import mujoco
+
+from s2rctl.emulation.dynamixel.arms import Arms
+from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
+
+LONGEST_LAG = 0.1
+"""s: an emulator that was kept from running longer than this forgets the lost time."""
+
+
+class EmulatedAloha:
+    """Running arms; use as a context. ``ports`` are the serial devices to open, by arm."""
+
+    def __init__(self, model: mujoco.MjModel, gripper: Gripper = GRIPPERS["aloha2"]) -> None:
+        self.arms = Arms(model, gripper, time.monotonic())
+        self.ports: dict[str, str] = {}
+        self._masters: dict[str, int] = {}
+        self._slaves: dict[str, int] = {}
+        self._late: list[tuple[float, int, str, bytes]] = []
+        self._sent = 0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="emulated arms", daemon=True)
+        self._lag = self._lost = 0.0
+
+    def now(self) -> float:
+        """Return the arms' time in s: the monotonic clock less what was forgotten."""
+        return time.monotonic() - self._lost
+
+    def figures(self) -> dict[str, Any]:
+        """Return what happened."""
+        motors = [(arm, motor) for arm, bus in self.arms.buses.items() for motor in bus.motors.values()]
+        return {
+            "commands": sum(bus.goals for bus in self.arms.buses.values()),
+            "errors": sorted(f"{arm}/{motor.number}" for arm, motor in motors if motor.alert()),
+            "stopped_by_watchdog": sorted(f"{arm}/{motor.number}" for arm, motor in motors if motor.tripped),
+            "worst_lag_s": round(self._lag, 4),
+        }
+
+    def link(self, folder: Path) -> None:
+        """Give the ports names that stay: ``ttyDXL_follower_<arm>`` in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for arm, device in self.ports.items():
+            path = folder / f"ttyDXL_follower_{arm}"
+            path.unlink(missing_ok=True)
+            path.symlink_to(device)
+            self.ports[arm] = str(path)
+
+    def lose_port(self, arm: str) -> None:
+        """Fault: the serial device goes away, as when its plug is pulled."""
+        with self.arms.lock:
+            for held in (self._masters, self._slaves):
+                handle = held.pop(arm, None)
+                if handle is not None:
+                    os.close(handle)
+
+    def __enter__(self) -> "EmulatedAloha":
+        for arm in self.arms.buses:
+            master, slave = pty.openpty()
+            tty.setraw(slave)
+            os.set_blocking(master, False)
+            # the slave stays open here, so that a client that goes leaves the line standing
+            self._masters[arm], self._slaves[arm] = master, slave
+            self.ports[arm] = os.ttyname(slave)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._thread.join(timeout=2.0)
+        for arm in list(self._masters):
+            self.lose_port(arm)
+
+    def _serve(self) -> None:
+        """Answer, and advance the arms at the wall's pace."""
+        dt = float(self.arms.plant.model.opt.timestep)
+        while not self._closed.is_set():
+            behind = self.now() - self.arms.plant.time
+            if behind < dt:
+                self._answer(dt - behind)
+                continue
+            self._answer(0.0)  # what has come is heard before time goes on
+            self._lag = max(self._lag, behind - dt)
+            if behind > LONGEST_LAG:
+                self._lost += behind - dt
+            self.arms.tick()
+
+    def _answer(self, wait: float) -> None:
+        """Handle what comes within ``wait`` s, at most one burst, and send what is due."""
+        if self._late:
+            wait = min(wait, max(0.0, self._late[0][0] - self.now()))
+        with selectors.SelectSelector() as selector:
+            for arm, master in list(self._masters.items()):
+                with contextlib.suppress(OSError, ValueError):
+                    selector.register(master, selectors.EVENT_READ, arm)
+            if selector.get_map():
+                ready = selector.select(wait)
+            else:
+                time.sleep(wait)
+                ready = []
+        for key, _ in ready:
+            try:
+                data = os.read(key.fd, 4096)
+            except OSError:
+                continue
+            for due, reply in self.arms.receive(key.data, data):
+                self._sent += 1
+                heapq.heappush(self._late, (due, self._sent, key.data, reply))
+        while self._late and self._late[0][0] <= self.now():
+            _, _, arm, reply = heapq.heappop(self._late)
+            self._write(arm, reply)
+
+    def _write(self, arm: str, reply: bytes) -> None:
+        """Send bytes; where nobody reads, the line is full and they are lost."""
+        with self.arms.lock:
+            master = self._masters.get(arm)
+            if master is not None:
+                with contextlib.suppress(OSError):
+                    os.write(master, reply)

@@ -1,0 +1,327 @@
+"""The driver through the genuine SDK against emulated arms on pseudo-terminals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dynamixel_sdk", reason="the vendor's SDK is an extra")
+
+from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
+from s2rctl.emulation.dynamixel.server import EmulatedAloha
+from s2rctl.robots.aloha.driver import Aloha, make
+from s2rctl.robots.aloha.motors import (
+    BUS_WATCHDOG,
+    CURRENT_LIMIT,
+    DRIVE_MODE,
+    GOAL_CURRENT,
+    GOAL_POSITION,
+    HARDWARE_ERROR,
+    HOMING_OFFSET,
+    MAX_POSITION,
+    MODEL_NUMBER,
+    OPERATING_MODE,
+    PRESENT_POSITION,
+    PROFILE_VELOCITY,
+    RETURN_DELAY,
+    SECONDARY_ID,
+    Mode,
+    Register,
+    to_angle,
+)
+from s2rctl.robots.aloha.specification import SPECIFICATION
+from s2rctl.robots.protocol import StopLevel, Target
+from s2rctl.scene import SCENES
+from s2rctl.schema.deployment import Robot, Safety
+
+HOME = np.array(SPECIFICATION.home)
+FIRMWARE = Register("firmware version", 6, 1)
+DRIVEN = list(SPECIFICATION.target_joint)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return SCENES.load("insertion")(0.005)
+
+
+@pytest.fixture
+def emulator(model):
+    with EmulatedAloha(model) as running:
+        yield running
+
+
+def driver_of(emulator, **changes):
+    return make(Robot(name="aloha", ports=emulator.ports, **changes), Safety())
+
+
+@pytest.fixture
+def aloha(emulator):
+    driver = driver_of(emulator)
+    identity = driver.connect()
+    assert identity.firmware == "46"
+    yield driver
+    driver.close()
+
+
+def wait_for(check, seconds=3.0):
+    deadline = time.monotonic() + seconds
+    while not check() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return check()
+
+
+def test_the_bring_up_holds_both_arms_where_they_are(emulator, aloha):
+    state = aloha.read()
+    assert time.monotonic() - state.t < 0.1
+    np.testing.assert_allclose(state.joint_pos[DRIVEN], HOME, atol=0.02)
+    assert state.joint_pos[7] == state.joint_pos[6]
+    assert state.tool.shape == (2, 7)
+    assert state.codes == ()
+    for bus in emulator.arms.buses.values():
+        assert all(motor.torque for motor in bus.motors.values())
+        assert all(motor.get(BUS_WATCHDOG) == 20 for motor in bus.motors.values())
+        gripper = bus.motors[9]
+        assert gripper.get(OPERATING_MODE) == Mode.CURRENT_BASED_POSITION
+        assert gripper.get(GOAL_CURRENT) == 200
+        assert bus.motors[1].get(PROFILE_VELOCITY) == round(1.5 / 0.02398)
+
+
+def test_targets_are_followed_by_both_arms_with_their_shadows(emulator, aloha):
+    target = HOME.copy()
+    target[[0, 2, 7, 9]] += (0.2, -0.15, -0.2, -0.15)
+    target[[6, 13]] = (0.02, 0.03)
+    for part in np.linspace(0, 1, 12)[1:]:
+        aloha.send(Target("joint", HOME + part * (target - HOME)))
+        time.sleep(0.05)
+    assert wait_for(lambda: np.allclose(aloha.read().joint_pos[DRIVEN], target, atol=0.03))
+    elbow, shadow = (emulator.arms.motor("left", name) for name in ("elbow", "elbow_shadow"))
+    assert elbow.get(GOAL_POSITION) == shadow.get(GOAL_POSITION)
+    assert to_angle(elbow.get(GOAL_POSITION)) == pytest.approx(target[2], abs=1e-3)
+    time.sleep(0.3)
+    np.testing.assert_allclose(aloha.read().joint_pos[[6, 14]], target[[6, 13]], atol=0.002)
+
+
+def test_the_motors_limit_their_speed_themselves(aloha):
+    begin = aloha.read().joint_pos[0]
+    jump = HOME.copy()
+    jump[0] += 1.5
+    aloha.send(Target("joint", jump))
+    time.sleep(0.4)
+    assert 0.2 < aloha.read().joint_pos[0] - begin < 1.5 * 0.45
+
+
+def test_goals_beyond_a_motors_limit_end_at_it(emulator, aloha):
+    low = HOME.copy()
+    low[1] = SPECIFICATION.target_low[1] - 0.1
+    aloha.send(Target("joint", low))
+    assert wait_for(lambda: emulator.arms.motor("left", "shoulder").get(GOAL_POSITION) == 841)
+
+
+@pytest.mark.parametrize("values", [np.full(14, np.nan), np.full(14, np.inf), np.zeros(13)])
+def test_what_is_not_fourteen_finite_numbers_is_never_sent(emulator, aloha, values):
+    before = emulator.figures()["commands"]
+    with pytest.raises(SafetyStop, match="finite"):
+        aloha.send(Target("joint", values))
+    with pytest.raises(SafetyStop):
+        aloha.send(Target("tool", np.zeros(3)))
+    time.sleep(0.05)
+    assert emulator.figures()["commands"] == before
+
+
+@pytest.mark.parametrize("level", list(StopLevel))
+def test_a_stop_ends_the_motion_and_keeps_torque(emulator, aloha, level):
+    jump = HOME.copy()
+    jump[[0, 7]] += 1.0
+    aloha.send(Target("joint", jump))
+    time.sleep(0.3)
+    aloha.stop(level)
+    assert wait_for(lambda: np.abs(aloha.read().joint_vel[[0, 8]]).max() < 0.03, 1.0)
+    stopped = aloha.read().joint_pos[0]
+    assert stopped < jump[0] - 0.3
+    with pytest.raises(SafetyStop, match="stopped"):
+        aloha.send(Target("joint", jump))
+    time.sleep(0.3)
+    assert abs(aloha.read().joint_pos[0] - stopped) < 0.03
+    assert emulator.arms.motor("left", "shoulder").torque
+
+
+def test_closing_leaves_the_arms_held_and_the_watchdog_off(emulator, aloha):
+    aloha.close()
+    time.sleep(0.6)
+    figures = emulator.figures()
+    assert figures["stopped_by_watchdog"] == []
+    assert all(m.torque for bus in emulator.arms.buses.values() for m in bus.motors.values())
+    again = driver_of(emulator)
+    again.connect()
+    again.close()
+
+
+def test_overload_is_named_and_never_cleared_by_itself(emulator, aloha):
+    emulator.arms.motor("right", "gripper").fail(1 << 5)
+    assert wait_for(lambda: aloha.read().codes == ("right arm, motor 9 (gripper): overload",))
+    aloha.close()
+    again = driver_of(emulator)
+    with pytest.raises(SafetyStop, match=r"right arm, motor 9 \(gripper\): reports overload") as caught:
+        again.connect()
+    assert "robot recover" in caught.value.hint
+    assert emulator.arms.motor("right", "gripper").get(HARDWARE_ERROR) == 1 << 5
+    again.recover()
+    assert again.read().codes == ()
+    assert emulator.arms.motor("right", "gripper").torque
+    again.send(Target("joint", HOME))
+    again.close()
+
+
+def test_torque_that_goes_away_is_an_error(emulator, aloha):
+    emulator.arms.motor("left", "elbow_shadow").table[64] = 0
+    assert wait_for(lambda: "its torque is off" in " ".join(aloha.read().codes))
+
+
+def test_single_damaged_packets_do_no_harm_and_a_dead_line_is_an_error(emulator, aloha):
+    line = emulator.arms.buses["left"].faults
+    line.corrupt = 0.01
+    time.sleep(1.0)
+    assert aloha.read().codes == ()
+    assert time.monotonic() - aloha.read().t < 0.15
+    line.corrupt = 1.0
+    assert wait_for(lambda: "damaged packet" in " ".join(aloha.read().codes))
+
+
+def test_silence_makes_the_state_old_and_then_an_error(emulator, aloha):
+    emulator.arms.buses["right"].faults.silent = True
+    begun = time.monotonic()
+    assert wait_for(lambda: aloha.read().codes == ("motor 1 of the right arm does not answer",))
+    assert time.monotonic() - begun < 0.4
+    assert time.monotonic() - aloha.read().t > 0.05
+    assert wait_for(lambda: emulator.arms.motor("right", "waist").tripped)
+
+
+def test_slow_answers_are_waited_for(emulator, aloha):
+    emulator.arms.buses["left"].faults.slow_s = (0.0, 0.01)
+    time.sleep(0.5)
+    assert aloha.read().codes == ()
+    assert time.monotonic() - aloha.read().t < 0.15
+
+
+def test_a_pulled_plug_is_an_error(emulator, aloha):
+    emulator.lose_port("left")
+    assert wait_for(lambda: any("is gone" in code for code in aloha.read().codes))
+    aloha.stop(StopLevel.SOFT)
+    aloha.close()
+
+
+@pytest.mark.parametrize(
+    ("motor", "register", "value", "text"),
+    [
+        ("wrist_rotate", MODEL_NUMBER, 1060, "is a XL430-W250, not a XM430-W350"),
+        ("elbow", DRIVE_MODE, 0, "turns in normal direction .* not reversed"),
+        ("shoulder_shadow", SECONDARY_ID, 255, "secondary ID is 255, not 2"),
+        ("waist", HOMING_OFFSET, 100, "homing offset of 100"),
+        ("wrist_angle", MAX_POSITION, 3000, "position limits are 830 to 3000"),
+        ("forearm_roll", FIRMWARE, 37, "firmware 37 has no bus watchdog"),
+        ("gripper", HARDWARE_ERROR, 1, "reports input voltage"),
+        ("elbow", BUS_WATCHDOG, 255, "its bus watchdog has stopped it"),
+    ],
+)
+def test_what_is_wrong_with_an_arm_is_said_and_nothing_moves(emulator, motor, register, value, text):
+    emulator.arms.motor("left", motor).set(register, value)
+    with pytest.raises(SafetyStop, match=rf"left arm, motor \d \({motor}\): .*{text}") as caught:
+        driver_of(emulator).connect()
+    assert caught.value.hint
+    assert not any(m.torque for m in emulator.arms.buses["left"].motors.values())
+    assert emulator.arms.motor("left", motor).get(register) == value
+
+
+def test_settings_are_corrected_only_while_torque_is_off(emulator):
+    waist = emulator.arms.motor("left", "waist")
+    waist.set(RETURN_DELAY, 250)
+    waist.table[DRIVE_MODE.address] = 4  # profiles by time, as ROS leaves it
+    driver = driver_of(emulator)
+    driver.connect()
+    assert (waist.get(RETURN_DELAY), waist.get(DRIVE_MODE)) == (0, 0)
+    driver.close()
+    waist.set(OPERATING_MODE, 4)
+    with pytest.raises(SafetyStop, match="operating mode is 4, must be 3, and cannot be changed while torque is on"):
+        driver_of(emulator).connect()
+    assert waist.torque
+
+
+def test_the_grippers_current_is_limited_by_profile_and_motor(emulator):
+    emulator.arms.motor("left", "gripper").set(CURRENT_LIMIT, 1193)
+    driver = driver_of(emulator, gripper_current_ma=300.0)
+    driver.connect()
+    assert emulator.arms.motor("left", "gripper").get(GOAL_CURRENT) == round(300 / 2.69)
+    assert emulator.arms.motor("right", "gripper").get(GOAL_CURRENT) == round(300 / 2.69)
+    driver.close()
+
+
+def test_a_missing_motor_is_named(emulator):
+    emulator.arms.buses["right"].faults.absent = {7}
+    with pytest.raises(SafetyStop, match=r"right arm, motor 7 \(wrist_angle\): no motor"):
+        driver_of(emulator).connect()
+
+
+def test_devices_that_cannot_be_opened(emulator, tmp_path):
+    with pytest.raises(UsageError, match="no device for the right arm"):
+        make(Robot(name="aloha", ports={"left": "/dev/null"}), Safety())
+    missing = Aloha({"left": str(tmp_path / "tty")}, Robot(name="aloha"), Safety())
+    with pytest.raises(MissingEnvironmentError, match="there is no serial device"):
+        missing.connect()
+    first = driver_of(emulator)
+    first.connect()
+    with pytest.raises(MissingEnvironmentError, match="cannot be used"):
+        driver_of(emulator).connect()
+    first.close()
+
+
+CLIENT = """
+import sys, time
+import numpy as np
+from s2rctl.robots.aloha.driver import make
+from s2rctl.robots.protocol import Target
+from s2rctl.schema.deployment import Robot, Safety
+robot = make(Robot(name="aloha", ports={"left": sys.argv[1], "right": sys.argv[2]}), Safety())
+robot.connect()
+home = np.array(robot.specification.home)
+jump = home.copy()
+jump[0] += 2.5
+robot.send(Target("joint", jump))
+print("moving", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_motors_stop_by_themselves_when_the_program_dies_or_hangs(emulator, how):
+    """The client dies on the way to a far goal: the bus watchdog stops the arm there, and says so afterwards."""
+    command = [sys.executable, "-c", CLIENT, emulator.ports["left"], emulator.ports["right"]]
+    client = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    try:
+        assert client.stdout.readline() == b"moving\n"
+        time.sleep(0.2)
+        os.kill(client.pid, how)
+        killed = time.monotonic()
+        waist = emulator.arms.motor("left", "waist")
+        assert wait_for(lambda: waist.tripped)
+        assert time.monotonic() - killed < 0.8
+        time.sleep(0.3)
+        stopped = waist.get(PRESENT_POSITION)
+        assert to_angle(stopped) < 0.25 + 1.6
+        time.sleep(0.3)
+        assert abs(waist.get(PRESENT_POSITION) - stopped) < 3
+        assert waist.torque
+    finally:
+        client.kill()
+        client.wait()
+    again = driver_of(emulator)
+    with pytest.raises(SafetyStop, match="bus watchdog has stopped it") as caught:
+        again.connect()
+    assert "recover" in caught.value.hint
+    again.recover()
+    assert again.read().codes == ()
+    again.close()
