@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from s2rctl.env.colours import ColourRange
 from s2rctl.render.protocol import Appearance
 from s2rctl.schema.simulation import Appearance as Settings
+from s2rctl.schema.simulation import ColourRange
 from s2rctl.tasks import rotation
 
 
@@ -45,7 +45,7 @@ def palette(model: mujoco.MjModel, ranges: Sequence[ColourRange]) -> Palette:
 
 def draw_appearance(key: jax.Array, base: Appearance, colours: Palette, settings: Settings) -> Appearance:
     """Return ``base`` (leaves (B, ...)) varied independently in each world within ``settings``."""
-    keys = jax.random.split(key, 7)
+    keys = jax.random.split(key, 8)
     cameras = base.camera_pos_offset.shape
     limits = jnp.asarray(settings.camera_position_m, jnp.float32)
     turn = math.radians(settings.camera_rotation_deg)
@@ -58,6 +58,7 @@ def draw_appearance(key: jax.Array, base: Appearance, colours: Palette, settings
         light_pos=base.light_pos + settings.light_position_m * _symmetric(keys[5], base.light_pos.shape),
         light_dir=_turned(keys[6], base.light_dir, math.radians(settings.light_direction_deg)),
         light_diffuse=jnp.clip(base.light_diffuse * intensity[..., None], 0.0, 1.0),
+        shadows=base.shadows & jax.random.bernoulli(keys[7], settings.shadow_probability, base.shadows.shape),
     )
 
 

@@ -7,12 +7,15 @@ import numpy as np
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.env.colours import COLOURS
+from s2rctl.env.hide import insertion_hiding
 from s2rctl.env.images import DepthFaults, Images
 from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import Pilot, VecEnv
+from s2rctl.env.visibility import goal_in_sight
 from s2rctl.physics import PHYSICS
 from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.render import RENDERERS
+from s2rctl.render.protocol import Renderer
 from s2rctl.scene import SCENES
 from s2rctl.schema.profile import PROFILE, AlohaProfile, Profile
 from s2rctl.schema.simulation import Delays, Noise, Vision
@@ -34,11 +37,13 @@ def make_env(
     bank: Start | None = None,
     bank_probability: float = 0.0,
     randomise: bool = True,
+    hide: float = 0.0,
 ) -> VecEnv:
     """Return ``worlds`` copies of a task as the profile describes it.
 
     ``images`` adds the policy cameras (default: for the tasks whose policies see, which is everything but pick);
-    ``seed`` decides the per-world quantities; the other arguments are VecEnv's. Raises ProfileError when the profile
+    ``seed`` decides the per-world quantities; ``hide`` is the share of episodes that hide each object from its arm
+    (insertion only); the other arguments are VecEnv's. Raises ProfileError when the profile
     does not fit the task and UsageError for an unknown task or backend.
 
     Equal environments without pilot and bank are the same object, because whoever uses it next then finds its step
@@ -46,18 +51,20 @@ def make_env(
     """
     shown = task in _WITH_IMAGES if images is None else images
     if pilot is None and bank is None:
-        return _shared(profile.model_dump_json(), task, worlds, seed, shown, randomise)
-    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability)
+        return _shared(profile.model_dump_json(), task, worlds, seed, shown, randomise, hide)
+    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide)
 
 
 @lru_cache(maxsize=4)
-def _shared(profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool) -> VecEnv:
+def _shared(
+    profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float
+) -> VecEnv:
     """Return the environment of a profile (JSON) without pilot and bank."""
     parsed = PROFILE.validate_json(profile)
     made, _ = make_task(parsed, task, make_model(parsed, task))
     if seed and not made.randomised:
-        return _shared(profile, task, worlds, 0, images, randomise)
-    return _make(parsed, task, worlds, seed, images, randomise, None, None, 0.0)
+        return _shared(profile, task, worlds, 0, images, randomise, hide)
+    return _make(parsed, task, worlds, seed, images, randomise, None, None, 0.0, hide)
 
 
 def _make(
@@ -70,6 +77,7 @@ def _make(
     pilot: Pilot | None,
     bank: Start | None,
     bank_probability: float,
+    hide: float,
 ) -> VecEnv:
     model = make_model(profile, task)
     made, delays = make_task(profile, task, model)
@@ -81,6 +89,8 @@ def _make(
         )
         return backend
 
+    images = make_images(profile.vision, model, _SCENE_OF[task]) if shown else None
+    accept = goal_in_sight(model, profile.vision) if images is not None and task == "reach" else None
     return VecEnv(
         made,
         model,
@@ -88,11 +98,13 @@ def _make(
         worlds,
         key=make_key(seed),
         delays=delays,
-        images=make_images(profile.vision, model, _SCENE_OF[task]) if shown else None,
+        images=images,
         pilot=pilot,
         bank=bank,
         bank_probability=bank_probability,
         randomise=randomise,
+        hiding=insertion_hiding(model, hide) if hide > 0 else None,
+        accept=accept,
     )
 
 
@@ -139,7 +151,21 @@ def make_images(vision: Vision, model: mujoco.MjModel, scene: str) -> Images:
     (width, height) = sizes.pop()
     names = tuple(camera.name for camera in vision.cameras)
     renderer = RENDERERS.load(vision.renderer)(model, names, width, height, shadows=vision.shadows)
-    return Images(model, renderer, vision, colours=COLOURS.get(scene, ()), depth_faults=_depth_faults(vision))
+    _require_variable(renderer, vision)
+    colours = vision.appearance.colours or COLOURS.get(scene, ())
+    return Images(model, renderer, vision, colours=colours, depth_faults=_depth_faults(vision))
+
+
+def _require_variable(renderer: Renderer, vision: Vision) -> None:
+    """Raise ProfileError when the profile varies what this renderer draws the same in all worlds."""
+    fixed: frozenset[str] = getattr(renderer, "fixed", frozenset())
+    asked = {"camera_fovy": vision.appearance.camera_fovy_deg, "light_diffuse": vision.appearance.light_intensity}
+    for field, amount in asked.items():
+        if field in fixed and amount > 0:
+            raise ProfileError(
+                f"the renderer '{vision.renderer}' cannot vary {field.replace('_', ' ')} by world",
+                "set that part of vision.appearance to 0, or use vision.renderer=raycast",
+            )
 
 
 def _depth_faults(vision: Vision) -> DepthFaults | None:

@@ -1,10 +1,16 @@
 """Latency: histories of what was commanded and seen, and draws from the delay distributions."""
 
+from collections.abc import Mapping, Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.schema.simulation import Delays
+
+
+KNOWN = frozenset({"joint_target", "goal"})
+"""Inputs that the control computer itself decides: no sensor stands between, so they are never late."""
 
 
 def draw_delay(key: jax.Array, weights: tuple[float, ...], worlds: int) -> jax.Array:
@@ -47,3 +53,22 @@ def delayed_action(key: jax.Array, history: jax.Array, delays: Delays, grippers:
     fingers = recall(history, draw_delay(gripper_key, delays.gripper_action, worlds))
     is_gripper = np.isin(np.arange(size), np.asarray(grippers))
     return jnp.where(is_gripper, fingers, joints)
+
+
+def measured(inputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Return the inputs that come from sensors."""
+    return {name: value for name, value in inputs.items() if name not in KNOWN}
+
+
+def delayed_inputs(
+    inputs: Mapping[str, jax.Array], history: Sequence[Mapping[str, jax.Array]], lag: jax.Array
+) -> dict[str, jax.Array]:
+    """Return the inputs (B, ...) with what is measured ``lag`` (B,) steps old; ``history`` is newest first."""
+
+    def pick(name: str, now: jax.Array) -> jax.Array:
+        for age, earlier in enumerate(history, start=1):
+            if name in earlier:
+                now = jnp.where((lag == age).reshape(-1, *(1,) * (now.ndim - 1)), earlier[name], now)
+        return now
+
+    return {name: pick(name, value) for name, value in inputs.items()}

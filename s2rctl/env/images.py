@@ -10,10 +10,9 @@ import numpy as np
 
 from s2rctl.core.errors import RunError
 from s2rctl.env.appearance import ImageSettings, Palette, draw_appearance, draw_image_settings, palette
-from s2rctl.env.colours import ColourRange
 from s2rctl.render.protocol import Appearance, Frames, Renderer
 from s2rctl.scene.poses import Poses
-from s2rctl.schema.simulation import CameraSettings, Vision
+from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
 
 DepthFaults = Callable[[jax.Array, jax.Array], jax.Array]
 """(key, depth (N, H, W) m) -> depth with the faults of a real camera; 0 is nothing."""

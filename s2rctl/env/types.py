@@ -21,6 +21,9 @@ class EnvState(NamedTuple):
     actor_history: jax.Array  # (B, H, n) newest first
     appearance: Appearance | None  # this episode's look; None without a renderer
     image: Any  # per-episode image settings (brightness, ...); None without a renderer
+    still: jax.Array | None  # (B, n) bool: action entries of arms whose object is hidden; None: nothing is ever hidden
+    lag: jax.Array  # (B,) int32: how many steps old the observation is
+    input_history: tuple[Mapping[str, jax.Array], ...]  # measured inputs of earlier steps, newest first
     key: jax.Array  # typed key
 
 

@@ -1,17 +1,27 @@
 """The vectorised environment: one task in many worlds, with latency, episode clocks and automatic resets."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mujoco
 
-from s2rctl.env.corrupt import action_history_length, delayed_action, draw_delay, push, recall
+from s2rctl.env.corrupt import (
+    action_history_length,
+    delayed_action,
+    delayed_inputs,
+    draw_delay,
+    measured,
+    push,
+    recall,
+)
+from s2rctl.env.hide import Hiding, hide
 from s2rctl.env.images import Images
 from s2rctl.env.keys import make_key
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params
 from s2rctl.env.types import EnvState, Step
+from s2rctl.env.visibility import Accept
 from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
 from s2rctl.scene.signals import SignalReader
 from s2rctl.schema.simulation import Delays
@@ -22,6 +32,17 @@ Pilot = Callable[[Observation], jax.Array]
 
 LARGEST_OBSERVATION = 1e4
 LARGEST_REWARD = 1e3
+CANDIDATES = 6
+"""Starts that are drawn at most to find an acceptable one; after that the first is taken as it is."""
+
+
+class Episode(NamedTuple):
+    """What is drawn before an episode begins; leaves (B, ...)."""
+
+    start: Start
+    still: jax.Array | None
+    look: Any  # Appearance; None without a renderer
+    image: Any  # ImageSettings; None without a renderer
 
 
 class VecEnv:
@@ -30,7 +51,11 @@ class VecEnv:
     ``physics`` builds the backend from the per-world model edits that ``key`` decides (none with ``randomise=False``:
     every world is the nominal one). ``images`` adds camera tensors to ``Observation.inputs``; the physics must then
     give poses. ``pilot`` acts where ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis:
-    with ``bank_probability`` an episode begins at a random entry instead of ``task.reset``.
+    with ``bank_probability`` an episode begins at a random entry instead of ``task.reset``. ``hiding`` puts objects
+    aside; ``accept`` decides, given an episode's look, whether it may begin where it was drawn.
+
+    What policies see, images included, is as late as ``delays.observation`` says, with one lag for everything that
+    is measured in a step.
     """
 
     def __init__(
@@ -47,6 +72,8 @@ class VecEnv:
         bank: Start | None = None,
         bank_probability: float = 0.0,
         randomise: bool = True,
+        hiding: Hiding | None = None,
+        accept: Accept | None = None,
     ) -> None:
         self.task = task
         self.model = model
@@ -64,6 +91,8 @@ class VecEnv:
         self._pilot = pilot
         self._bank = bank if bank_probability > 0 else None
         self._bank_probability = bank_probability
+        self._hiding = hiding
+        self._accept = accept if images is not None else None
         shapes = jax.eval_shape(self.reset, make_key(0)).observation
         self.actor_size = shapes.actor.shape[1]
         self.critic_size = shapes.critic.shape[1]
@@ -76,13 +105,15 @@ class VecEnv:
     def reset(self, key: jax.Array) -> EnvState:
         """Start an episode in every world."""
         start_key, begin_key = jax.random.split(key)
-        start = self._starts(start_key)
+        episode = self._draw(start_key)
+        start = episode.start
         physics = self.physics.init(start.qpos, start.qvel, start.ctrl)
-        state = self._begin(begin_key, physics, start.state)
-        if state.appearance is not None:
-            image_key, key = jax.random.split(state.key)
-            state = state._replace(key=key, observation=self._with_images(image_key, state, state.observation))
-        return state
+        state = self._begin(begin_key, physics, episode)
+        image_key, key = jax.random.split(state.key)
+        observation = self._with_images(image_key, state)
+        # As if the robot had stood here for a while.
+        history = (measured(observation.inputs),) * (len(self.delays.observation) - 1)
+        return state._replace(key=key, observation=observation, input_history=history)
 
     def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
         """Apply ``action`` (B, n) for one control step; worlds whose episode ends begin the next one."""
@@ -94,7 +125,9 @@ class VecEnv:
         physics = self.physics.step(state.physics, ctrl)
         outcome = jax.vmap(self.task.advance)(self._worlds(physics, task_state), action)
 
-        remembered, observation, seen = self._observe(observe_key, lag_key, physics, outcome.state, state.actor_history)
+        remembered, observation, seen, lag = self._observe(
+            observe_key, lag_key, physics, outcome.state, state.actor_history
+        )
         clock = state.step + 1
         # A start that physics could not take is reported with the first step from it.
         diverged = physics.diverged | state.physics.diverged
@@ -106,6 +139,8 @@ class VecEnv:
             step=clock,
             action_history=actions,
             actor_history=seen,
+            lag=lag,
+            input_history=(),
             key=key,
         )
         healthy = ~diverged
@@ -123,7 +158,11 @@ class VecEnv:
         moved = moved._replace(observation=observation)
         # Resets cost a host call: only when some world needs one. Images come last, so that each step renders once.
         moved = jax.lax.cond(jnp.any(done), self._restart, lambda _k, s, _d: s, reset_key, moved, done)
-        return moved._replace(observation=self._with_images(image_key, moved, moved.observation)), step
+        now = self._with_images(image_key, moved)
+        # Nobody sees what was before the episode.
+        late = delayed_inputs(now.inputs, state.input_history, jnp.minimum(moved.lag, moved.step))
+        history = (measured(now.inputs), *state.input_history)[: len(self.delays.observation) - 1]
+        return moved._replace(observation=now._replace(inputs=late), input_history=history), step
 
     def world(self, state: EnvState) -> World:
         """Return what the task sees of every world (leaves (B, ...)), for scripted experts."""
@@ -141,6 +180,22 @@ class VecEnv:
         """Return the batched view that the task's functions are mapped over."""
         return World(jax.vmap(self._signals.read)(physics.sensors), physics.ctrl, task_state, self.params)
 
+    def _draw(self, key: jax.Array) -> Episode:
+        """Draw the next episode of each world."""
+        start_key, look_key, hide_key = jax.random.split(key, 3)
+        look, image = (None, None) if self._images is None else self._images.draw(look_key, self.worlds)
+        if self._accept is None:
+            start = self._starts(start_key)
+        else:
+            options = jax.vmap(self._starts)(jax.random.split(start_key, CANDIDATES))
+            fit = jax.vmap(self._accept, in_axes=(0, None))(options, look)
+            first, worlds = jnp.argmax(fit, axis=0), jnp.arange(self.worlds)
+            start = jax.tree.map(lambda leaf: leaf[first, worlds], options)
+        still = None
+        if self._hiding is not None:
+            start, still = hide(hide_key, start, self._hiding, self.action_size)
+        return Episode(start, still, look, image)
+
     def _starts(self, key: jax.Array) -> Start:
         """Draw where the next episode of each world would begin."""
         task_key, which_key, use_key = jax.random.split(key, 3)
@@ -153,22 +208,32 @@ class VecEnv:
         banked = jax.tree.map(lambda leaf: jnp.asarray(leaf)[which], self._bank)
         return where(use, banked, start)
 
-    def _begin(self, key: jax.Array, physics: PhysicsState, task_state: Any) -> EnvState:
-        """Return a state in which every world is at its first step; images are still missing."""
-        key, observe_key, lag_key, look_key = jax.random.split(key, 4)
+    def _begin(self, key: jax.Array, physics: PhysicsState, episode: Episode) -> EnvState:
+        """Return a state in which every world is at its first step; images and earlier inputs are still missing."""
+        key, observe_key, lag_key = jax.random.split(key, 3)
         blank = jnp.zeros((self.worlds, 0, 0))
-        task_state, observation, seen = self._observe(observe_key, lag_key, physics, task_state, blank)
-        look, settings = (None, None) if self._images is None else self._images.draw(look_key, self.worlds)
-        actions = jnp.zeros((self.worlds, action_history_length(self.delays), self.action_size))
-        clock = jnp.zeros((self.worlds,), jnp.int32)
-        return EnvState(physics, task_state, clock, observation, actions, seen, look, settings, key)
+        task_state, observation, seen, lag = self._observe(observe_key, lag_key, physics, episode.start.state, blank)
+        return EnvState(
+            physics=physics,
+            task=task_state,
+            step=jnp.zeros((self.worlds,), jnp.int32),
+            observation=observation,
+            action_history=jnp.zeros((self.worlds, action_history_length(self.delays), self.action_size)),
+            actor_history=seen,
+            appearance=episode.look,
+            image=episode.image,
+            still=episode.still,
+            lag=lag,
+            input_history=(),
+            key=key,
+        )
 
     def _observe(
         self, key: jax.Array, lag_key: jax.Array, physics: PhysicsState, task_state: Any, history: jax.Array
-    ) -> tuple[Any, Observation, jax.Array]:
-        """Return the task state that remembers, the noisy, delayed observation without images, and the new history.
+    ) -> tuple[Any, Observation, jax.Array, jax.Array]:
+        """Return the task state that remembers, the noisy observation without images, the new history and the lag.
 
-        An empty history is filled.
+        The actor's part is delayed, the inputs are not yet. An empty history is filled.
         """
         keys = jax.random.split(key, self.worlds)
         if self.task.remember is not None:
@@ -181,10 +246,11 @@ class VecEnv:
         else:
             history = push(history, now.actor)
         lag = draw_delay(lag_key, self.delays.observation, self.worlds)
-        return task_state, now._replace(actor=recall(history, lag) if length > 1 else now.actor), history
+        return task_state, now._replace(actor=recall(history, lag) if length > 1 else now.actor), history, lag
 
-    def _with_images(self, key: jax.Array, state: EnvState, observation: Observation) -> Observation:
-        """Return the observation with the camera tensors of ``state`` among its inputs."""
+    def _with_images(self, key: jax.Array, state: EnvState) -> Observation:
+        """Return the observation of ``state`` with the camera tensors among its inputs."""
+        observation = state.observation
         if self._images is None:
             return observation
         images = self._images.take(key, state.physics.poses, state.appearance, state.image)  # type: ignore[arg-type]
@@ -193,9 +259,10 @@ class VecEnv:
     def _restart(self, key: jax.Array, state: EnvState, done: jax.Array) -> EnvState:
         """Begin a new episode in the worlds of ``done`` (B,): physics, task state, clocks, histories and look."""
         start_key, begin_key = jax.random.split(key)
-        start = self._starts(start_key)
+        episode = self._draw(start_key)
+        start = episode.start
         physics = self.physics.reset(state.physics, done, start.qpos, start.qvel, start.ctrl)
-        fresh = self._begin(begin_key, physics, start.state)._replace(physics=None, key=None)  # type: ignore[arg-type]
+        fresh = self._begin(begin_key, physics, episode)._replace(physics=None, key=None)  # type: ignore[arg-type]
         kept = state._replace(physics=None, key=None)  # type: ignore[arg-type]
         return where(done, fresh, kept)._replace(physics=physics, key=state.key)
 

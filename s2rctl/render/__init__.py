@@ -8,5 +8,7 @@ RENDERERS = Table(
     {
         "raycast": "s2rctl.render.raycast:RaycastRenderer",
         "gl": "s2rctl.render.gl:GlRenderer",
+        "warp": "s2rctl.render.warp:WarpRenderer",
+        "madrona": "s2rctl.render.madrona:MadronaRenderer",
     },
 )

@@ -146,7 +146,8 @@ class _Painter:
         """Return rgb (C, H, W, 3) uint8 and depth (C, H, W) float32 of one world."""
         self._dress(look, world)
         self._place(poses, look, world)
-        images = [self._camera(int(camera)) for camera in self._cameras]
+        shadows = self._shadows and bool(look.shadows[world])
+        images = [self._camera(int(camera), shadows) for camera in self._cameras]
         return np.stack([rgb for rgb, _ in images]), np.stack([depth for _, depth in images])
 
     def _dress(self, look: Any, world: int) -> None:
@@ -175,10 +176,10 @@ class _Painter:
             turned = axes @ from_rotation_vector(look.camera_rot_offset[world, camera])
             data.cam_xmat[camera] = turned.reshape(9)
 
-    def _camera(self, camera: int) -> tuple[np.ndarray, np.ndarray]:
+    def _camera(self, camera: int, shadows: bool) -> tuple[np.ndarray, np.ndarray]:
         renderer = self._renderer
         renderer.update_scene(self._data, camera=camera, scene_option=self._option)
-        renderer.scene.flags[self._shadow_flag] = self._shadows
+        renderer.scene.flags[self._shadow_flag] = shadows
         rgb = renderer.render()
         renderer.enable_depth_rendering()
         depth = renderer.render()

@@ -26,4 +26,4 @@ def model_look(model: Any) -> Appearance:
         zeros,
         model.cam_fovy,
     )
-    return Appearance(*(np.array(field, np.float32) for field in fields))  # type: ignore[arg-type]
+    return Appearance(*(np.array(field, np.float32) for field in fields), np.array(True))  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ class Appearance(NamedTuple):
     camera_pos_offset: jax.Array  # (B, ncam, 3) m, in the camera's own frame
     camera_rot_offset: jax.Array  # (B, ncam, 3) rotation vector rad, in the camera's own frame
     camera_fovy: jax.Array  # (B, ncam) degrees, vertical
+    shadows: jax.Array  # (B,) bool: whether lights cast shadows; only a renderer made with shadows draws them
 
 
 class Frames(NamedTuple):

@@ -67,7 +67,10 @@ def draw_in_bands(layout: Layout, view: View, width: int, height: int, shadows: 
 
         def full() -> tuple[jax.Array, jax.Array]:
             y = rows[number % bands]
-            return _draw(layout, view.table, number // bands, band_words, x, y, visit_set_bits, shadows)
+            frame = number // bands
+            hits = trace(layout, view.table, frame, band_words, x, y, visit_set_bits)
+            lit = _lit_where_asked(layout, view, frame, hits, x, y) if shadows else None
+            return shade(layout, view.table, frame, band_words, hits, x, y, visit_set_bits, lit), hits
 
         def empty() -> tuple[jax.Array, jax.Array]:
             return jnp.full(x.shape, BLACK, jnp.int32), jnp.full(x.shape, nothing(layout), jnp.int32)
@@ -86,22 +89,22 @@ def draw_side_by_side(
     words = visible(layout, view, tiles)[:, 0]
     x, y = jnp.asarray(tiles.x), jnp.asarray(tiles.y[0])
 
-    def frame(table: jax.Array, frame_words: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return _draw(layout, table[None], jnp.int32(0), frame_words, x, y, visit_all, shadows)
+    def frame(own: View, frame_words: jax.Array) -> tuple[jax.Array, jax.Array]:
+        alone, first = jax.tree.map(lambda leaf: leaf[None], own), jnp.int32(0)
+        hits = trace(layout, alone.table, first, frame_words, x, y, visit_all)
+        lit = jnp.where(own.shadows, lit_pixels(layout, alone, first, hits, x, y, visit_all), -1) if shadows else None
+        return shade(layout, alone.table, first, frame_words, hits, x, y, visit_all, lit), hits
 
-    return jax.vmap(frame)(view.table, words)
+    return jax.vmap(frame)(view, words)
 
 
-def _draw(
-    layout: Layout,
-    table: jax.Array,
-    frame: jax.Array,
-    words: jax.Array,
-    x: jax.Array,
-    y: jax.Array,
-    visit: Visit,
-    shadows: bool,
-) -> tuple[jax.Array, jax.Array]:
-    hits = trace(layout, table, frame, words, x, y, visit)
-    lit = lit_pixels(layout, table, frame, unpack(layout, hits)[0], x, y) if shadows else None
-    return shade(layout, table, frame, words, hits, x, y, visit, lit), hits
+def _lit_where_asked(
+    layout: Layout, view: View, frame: jax.Array, hits: jax.Array, x: jax.Array, y: jax.Array
+) -> jax.Array:
+    """Return the lit pixels of a frame; without the work where its world has no shadows."""
+
+    def cast() -> jax.Array:
+        return lit_pixels(layout, view, frame, hits, x, y, visit_set_bits)
+
+    lit: jax.Array = lax.cond(view.shadows[frame], cast, lambda: jnp.full(x.shape, -1, jnp.int32))
+    return lit

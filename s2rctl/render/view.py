@@ -26,6 +26,8 @@ class View(NamedTuple):
     extents: jax.Array  # (F, N, 3, 3) m columns: half sides of the box around the geom, camera frame
     shown: jax.Array  # (F, N) bool: alpha above 0
     image: jax.Array  # (F, 4) half width, half height and shift right and up of the image plane at depth 1
+    lights: jax.Array  # (F, L, 3) m, camera frame: position of a light, or unit direction towards a directional one
+    shadows: jax.Array  # (F,) bool
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def look(layout: Layout, poses: Poses, appearance: Appearance) -> View:
         extents=jnp.swapaxes(in_geom, -1, -2) * extents[:, None, :, None],
         shown=shown,
         image=image,
+        lights=_lights_from(layout, appearance, eye, axes),
+        shadows=jnp.broadcast_to(appearance.shadows[:, None], eye.shape[:2]),
     )
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), view)
 
@@ -122,6 +126,20 @@ def rotation(vector: jax.Array) -> jax.Array:
     cross = jnp.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     half = jnp.sin(angle / 2) / angle
     return jnp.eye(3) + jnp.sin(angle) / angle * cross + 2 * half * half * (cross @ cross)
+
+
+def _lights_from(layout: Layout, appearance: Appearance, eye: jax.Array, axes: jax.Array) -> jax.Array:
+    """Return where the lights are (B, C, L, 3) in the cameras' frames; directional ones: unit, towards the light."""
+    found = []
+    for light in layout.lights:
+        if light.index < 0:
+            towards = axes[..., 2]
+        elif light.directional:
+            towards = jnp.broadcast_to(-appearance.light_dir[:, None, light.index], eye.shape)
+        else:
+            towards = appearance.light_pos[:, None, light.index] - eye
+        found.append(jnp.einsum("bcij,bci->bcj", axes, towards))
+    return jnp.stack(found, 2) if found else jnp.zeros((*eye.shape[:2], 0, 3))
 
 
 def _sizes(layout: Layout, geom_size: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

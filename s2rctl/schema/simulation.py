@@ -74,16 +74,35 @@ class DepthNoise(Model):
     blackout: float = quantity(0.02, "", "probability that a whole frame is lost", ge=0, le=1)
 
 
+class ColourRange(Model):
+    """One drawn RGB colour for all geoms whose names match."""
+
+    geoms: tuple[str, ...] = quantity(..., "", "names or patterns of geoms")
+    low: tuple[float, float, float] = quantity(..., "", "darkest red, green, blue")
+    high: tuple[float, float, float] = quantity(..., "", "brightest red, green, blue")
+    grey: bool = quantity(False, "", "one draw for all three channels")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ColourRange":
+        if any(not 0 <= low <= high <= 1 for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("a colour range needs 0 <= low <= high <= 1 in every channel")
+        return self
+
+
 class Appearance(Model):
     """Visual randomisation per world or episode. 0 switches a part off."""
 
-    colour: float = quantity(1.0, "", "how much of the scene's colour ranges is used", ge=0, le=1)
+    colour: float = quantity(1.0, "", "how much of the colour ranges is used", ge=0, le=1)
+    colours: tuple[ColourRange, ...] = quantity((), "", "colour ranges; none: the scene's own")
     camera_position_m: tuple[float, float, float] = quantity((0, 0, 0), "m", "± camera position, camera frame")
     camera_rotation_deg: float = quantity(0.0, "deg", "± camera rotation about a random axis", ge=0)
     camera_fovy_deg: float = quantity(0.0, "deg", "± vertical field of view", ge=0)
     light_position_m: float = quantity(0.0, "m", "± light position on each axis", ge=0)
     light_direction_deg: float = quantity(0.0, "deg", "± light direction", ge=0)
     light_intensity: float = quantity(0.0, "", "± relative light intensity", ge=0, lt=1)
+    shadow_probability: float = quantity(
+        1.0, "", "share of worlds with shadows, where vision.shadows is on", ge=0, le=1
+    )
     brightness: tuple[float, float] = quantity((1.0, 1.0), "", "image brightness factor, range")
     pixel_noise: float = quantity(0.0, "", "± noise on each colour value, of 1", ge=0, le=0.5)
 
@@ -91,8 +110,8 @@ class Appearance(Model):
 class Vision(Model):
     """Renderer, cameras and what may look different."""
 
-    renderer: Literal["raycast", "gl"] = quantity("raycast", "", "renderer for policy images")
-    shadows: bool = quantity(False, "", "hard shadows (about twice the render time)")
+    renderer: Literal["raycast", "gl", "warp", "madrona"] = quantity("raycast", "", "renderer for policy images")
+    shadows: bool = quantity(False, "", "hard shadows")
     cameras: tuple[CameraSettings, ...] = ()
     appearance: Appearance = Appearance()
     depth_noise: DepthNoise | None = quantity(None, "", "depth camera faults; none: perfect depth")

@@ -7,14 +7,14 @@ import pytest
 import toy
 
 from s2rctl.core.errors import RunError
-from s2rctl.env.colours import COLOURS, ColourRange
+from s2rctl.env.colours import COLOURS
 from s2rctl.env.images import Images, depth_counts, spoil_colours
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.physics.native import NativePhysics
 from s2rctl.render.protocol import Appearance, Frames
 from s2rctl.scene import SCENES
 from s2rctl.schema.simulation import Appearance as Look
-from s2rctl.schema.simulation import CameraSettings, Vision
+from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
 
 WORLDS, STEPS = 5, 4
 MODEL = toy.build()
@@ -44,6 +44,7 @@ class Fake:
             each(1, 3),
             each(1, 3),
             each(1, value=45.0),
+            jnp.ones(worlds, bool),
         )
 
     def render(self, poses, appearance):
@@ -94,7 +95,7 @@ def test_tensors_and_the_moment_they_show():
 
 
 def test_the_look_is_drawn_per_world_and_episode():
-    ranges = (ColourRange(("cart",), (0.0, 0.5, 0.0), (1.0, 0.6, 0.0)),)
+    ranges = (ColourRange(geoms=("cart",), low=(0.0, 0.5, 0.0), high=(1.0, 0.6, 0.0)),)
     first, seen = roll(make(Look(colour=1), colours=ranges), jnp.zeros((STEPS, WORLDS, 2)))
     colours = np.asarray(first["rgb_eye"][:, 0, 0])
     assert len(np.unique(colours[:, 0])) == WORLDS

@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -23,7 +25,10 @@ def _gl_missing() -> str:
 
 GL_MISSING = _gl_missing()
 needs_gl = pytest.mark.skipif(bool(GL_MISSING), reason=GL_MISSING)
-_ROWS = [pytest.param(name, marks=needs_gl if name == "gl" else ()) for name in RENDERERS.rows]
+needs_warp = pytest.mark.skipif(find_spec("warp") is None, reason="warp-lang is not installed")
+needs_madrona = pytest.mark.skipif(find_spec("madrona_mjx") is None, reason="madrona_mjx is not installed")
+_NEEDS = {"gl": needs_gl, "warp": needs_warp, "madrona": needs_madrona}
+_ROWS = [pytest.param(name, marks=_NEEDS.get(name, ())) for name in RENDERERS.rows]
 rows = pytest.mark.parametrize("name", _ROWS)
 
 
@@ -89,6 +94,8 @@ def _changed(look: Appearance, field: str, world: int) -> Appearance:
         value[world] += np.array([-1.0, 0.5, -0.5])
     elif field in ("camera_pos_offset", "camera_rot_offset"):
         value[world] += 0.1
+    elif field == "shadows":
+        value[world] = False
     else:
         value[world] = value[world] * 0.5 + 0.2
     return look._replace(**{field: jnp.asarray(value)})
@@ -98,7 +105,7 @@ def _changed(look: Appearance, field: str, world: int) -> Appearance:
 @pytest.mark.parametrize("field", Appearance._fields)
 def test_each_field_changes_its_own_world_only(renderers, name: str, field: str) -> None:
     """Randomisation that silently does nothing, or that leaks into other worlds, trains the wrong policy."""
-    renderer, render = renderers(name)
+    renderer, render = renderers(name, shadows=field == "shadows")
     poses = poses_of(small_model(), 1)
     poses = jax.tree.map(lambda leaf: jnp.repeat(leaf, WORLDS, 0), poses)
     look = renderer.appearance(WORLDS)
