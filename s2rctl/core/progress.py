@@ -108,8 +108,23 @@ def describe(
         parts.append(f"{quantity(float(f'{rate:.3g}'))}/s")
         if total > done:
             parts.append(f"eta {duration((total - done) / rate)}")
-    parts += [f"{name}={value:.3g}" for name, value in metrics.items()]
-    return "  ".join(parts)
+    return "  ".join(parts + figures(metrics))
+
+
+def figures(metrics: Mapping[str, float]) -> list[str]:
+    """Return ``name=value`` for each figure; ``x_low`` and ``x_high`` join ``x``, and seconds (``x_s``) are a duration."""
+    shown = []
+    for name, value in metrics.items():
+        base, _, end = name.rpartition("_")
+        if end in ("low", "high") and base in metrics:
+            continue
+        if f"{name}_low" in metrics and f"{name}_high" in metrics:
+            shown.append(f"{name}={value:.3g} [{metrics[f'{name}_low']:.3g}, {metrics[f'{name}_high']:.3g}]")
+        elif end == "s" and base:
+            shown.append(f"{base}={duration(value)}")
+        else:
+            shown.append(f"{name}={value:.3g}")
+    return shown
 
 
 class EventReporter:

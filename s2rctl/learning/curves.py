@@ -16,7 +16,7 @@ class Panel:
     y_label: str
     lines: Mapping[str, Points]
     bars: Mapping[str, Sequence[tuple[float, float, float, float]]] = field(default_factory=dict)
-    """Points with an interval: x, y, low, high."""
+    """Points with an interval: x, y, low, high. The line of the same name with ``_`` before it has the same colour."""
     limits: tuple[float, float] | None = None  # of y
 
 
@@ -55,15 +55,17 @@ def draw(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
 def _draw_panel(axes: Any, panel: Panel) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
+    colours = {}
     for name, points in panel.lines.items():
         if points:
             x, y = zip(*points, strict=True)
-            axes.plot(x, y, label=name, linewidth=1.2)
+            colours[name] = axes.plot(x, y, label=name, linewidth=1.2)[0].get_color()
     for name, entries in panel.bars.items():
         if entries:
             x, y, low, high = zip(*entries, strict=True)
             spread = [[b - a for a, b in zip(low, y, strict=True)], [b - a for a, b in zip(y, high, strict=True)]]
-            axes.errorbar(x, y, yerr=spread, fmt="o", markersize=4, capsize=2, linewidth=1, label=name)
+            colour = colours.get(f"_{name}")
+            axes.errorbar(x, y, yerr=spread, fmt="o", markersize=4, capsize=2, linewidth=1, label=name, color=colour)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     if "minutes" not in panel.x_label:  # 0.2 min is not 200 milli-minutes
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))

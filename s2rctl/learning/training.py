@@ -23,6 +23,8 @@ Judge = Callable[[Params], tuple[int, int]]
 """Published parameters -> successes and episodes, deterministic, from the task's own start."""
 Enough = Callable[[int, int], bool]
 """Successes and episodes -> whether the gate is met with confidence."""
+Interval = Callable[[int, int], tuple[float, float]]
+"""Successes and episodes -> confidence interval of the rate."""
 
 
 class Snapshot(NamedTuple):
@@ -42,6 +44,8 @@ class Limits:
     checkpoint_interval_s: float
     stop_early: bool
     enough: Enough
+    gate: float  # success rate that ``enough`` asks for; 0: none
+    interval: Interval
     episodes: int  # of the rolling count that asks for a judgement before its turn
     judgements: int  # from the start, over the whole training, besides the one before it
 
@@ -102,7 +106,7 @@ def train(trainer: PpoTrainer, snapshot: Snapshot, judge: Judge, limits: Limits,
         window = np.roll(snapshot.window, 1, axis=0)
         window[0] = int(numbers["successes"]), int(numbers["episodes"])
         snapshot = snapshot._replace(state=state, window=window)
-        _report(trainer, snapshot, numbers, spent, around)
+        _report(trainer, snapshot, numbers, spent, limits, around)
     around.checkpoints.save(int(snapshot.state.iteration), snapshot)
     return snapshot
 
@@ -156,7 +160,12 @@ def _done(trainer: PpoTrainer, snapshot: Snapshot) -> int:
 
 
 def _report(
-    trainer: PpoTrainer, snapshot: Snapshot, numbers: dict[str, float], seconds: float, around: Surroundings
+    trainer: PpoTrainer,
+    snapshot: Snapshot,
+    numbers: dict[str, float],
+    seconds: float,
+    limits: Limits,
+    around: Surroundings,
 ) -> None:
     """Log one iteration and say how it goes."""
     done = _done(trainer, snapshot)
@@ -165,5 +174,24 @@ def _report(
     around.log.record(around.first_step + done, numbers | {"steps_per_second": rate}, "ppo")
     shown = {"reward": numbers["reward"], "kl": numbers["kl"]}
     if episodes:
-        shown |= {"success": successes / episodes, "episodes": float(episodes)}
+        low, high = limits.interval(successes, episodes)
+        shown |= {"success": successes / episodes, "success_low": low, "success_high": high}
+        iterations = iterations_to(snapshot.window, limits.gate)
+        if iterations is not None:
+            shown["gate_in_s"] = iterations * seconds
     around.reporter.update(done, shown | {"steps_per_second": rate})
+
+
+def iterations_to(window: np.ndarray, gate: float) -> float | None:
+    """Return after how many iterations the success rate would be ``gate`` if it went on as in ``window`` (newest first).
+
+    None where there is no telling: it does not rise, or too few episodes ended.
+    """
+    half = len(window) // 2
+    (new, new_episodes), (old, old_episodes) = window[:half].sum(axis=0), window[half:].sum(axis=0)
+    if gate <= 0 or not new_episodes or not old_episodes:
+        return None
+    now, rise = new / new_episodes, (new / new_episodes - old / old_episodes) / half
+    if now >= gate:
+        return 0.0
+    return float((gate - now) / rise) if rise > 0 else None

@@ -28,9 +28,10 @@ from s2rctl.schema.learning import WarmStart as Settings
 MEMORY = 1_000_000
 """Samples kept; beyond it new ones replace random old ones. Half precision: 130 bytes each for a pick."""
 LONGEST_TURN = 1.25
-"""From the second round on the learner drives each world's episode up to a time drawn from 0 to this many episode
-lengths, then the expert. Were it the learner alone, samples would come to be mostly of the states in which it is stuck
-for lack of what only the expert sees: after five rounds with 256 worlds that gave 61/256 picks from home, this 114."""
+"""From the second round on the learner drives each world's episode for a time drawn from 0 to this many times the
+longest that it may act, then the expert. Were it the learner alone, samples would come to be mostly of the states in
+which it is stuck for lack of what only the expert sees: after five rounds with 256 worlds that gave 61/256 picks from
+home, this 114."""
 CHUNK = 250
 """Optimiser steps between two looks at the interrupt."""
 ACTING_SHARE = 0.3
@@ -135,19 +136,22 @@ class WarmStarter:
         """Act for one episode length; None if ``carry_on`` said no."""
         env, length = self.env, self.env.task.episode_steps
         reset_key, who_key = jax.random.split(key)
-        longest = LONGEST_TURN * length if int(state.round) else 0.0
-        turn = longest * jax.random.uniform(who_key, (env.worlds,))
+        most = env.task.acting_steps or length
+        longest = LONGEST_TURN * most if int(state.round) else 0.0
+        turn = longest * np.asarray(jax.random.uniform(who_key, (env.worlds,)))
+        acted = np.zeros(env.worlds)  # steps of the running episode in which no pilot drove
         params = {"actor": state.actor, "normaliser": normalise.published(state.actor_statistics)}
         worlds, taken, counts = stepping.reset(env, reset_key), [], _Counts()
         for index in range(length):
             if index % 10 == 0 and not carry_on(index / length):
                 return None
-            choice = _choose(self, params, worlds, turn)
+            choice = _choose(self, params, worlds, acted < turn)
             critic = worlds.observation.critic
             worlds, result = stepping.step(env, worlds, choice.action)
             weight = result.acting & ~result.diverged & choice.healthy
             taken.append(Rows(*(np.asarray(a) for a in (choice.seen, critic, choice.label, weight))))
-            counts.add(result, np.asarray(turn >= length), np.asarray(turn == 0))
+            counts.add(result, turn >= most, turn == 0)
+            acted = np.where(result.done, 0.0, acted + np.asarray(result.acting))
         rows = Rows(*(np.stack(leaves) for leaves in zip(*taken, strict=True)))
         return rows, counts.figures() | {"samples": float(rows.weight.sum())}
 
@@ -210,14 +214,14 @@ class _Counts:
 
 
 @partial(jax.jit, static_argnums=0)
-def _choose(starter: WarmStarter, params: Params, state: EnvState, turn: jax.Array) -> _Choice:
-    """Ask expert and learner in all worlds; the learner drives for the first ``turn`` (B,) steps of an episode."""
+def _choose(starter: WarmStarter, params: Params, state: EnvState, learner: jax.Array) -> _Choice:
+    """Ask expert and learner in all worlds; the learner drives where ``learner`` (B,) says so."""
     seen = normalise.cut(state.observation.actor)
     label = jnp.clip(jax.vmap(starter.expert)(starter.env.world(state)), -1.0, 1.0)
     healthy = jnp.all(jnp.isfinite(label), axis=-1)
     label = jnp.where(healthy[:, None], label, 0.0)
     action = networks.teacher_action(params, starter.settings, seen)
-    return _Choice(seen, label, healthy, jnp.where((state.step < turn)[:, None], action, label))
+    return _Choice(seen, label, healthy, jnp.where(learner[:, None], action, label))
 
 
 @jax.jit

@@ -135,7 +135,7 @@ def make_inputs(graph: Sequence[Stage], stage: Stage, job: Job) -> dict[str, Art
     """Return the inputs of a stage that runs alone, from the store.
 
     The artifact that the profile as it stands would give is taken if it is there, then the profile's last one, then
-    the latest of any profile. ArtifactError if there is none.
+    the latest of any profile, then an imported pretrained one. ArtifactError if there is none.
     """
     return {wanted.role: _find(graph, wanted, job, stage.name) for wanted in stage.inputs}
 
@@ -150,7 +150,7 @@ def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifac
                 return exact
     except ArtifactError:
         pass  # what it is made from is gone, but the artifact itself may be there
-    for alias in (job.profile.name, "latest"):
+    for alias in (job.profile.name, "latest", "pretrained"):
         try:
             return job.store.resolve(f"{wanted.kind}/{wanted.name}:{alias}")
         except ArtifactError:

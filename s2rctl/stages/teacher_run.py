@@ -166,6 +166,8 @@ class TeacherRun:
             checkpoint_interval_s=phase.checkpoint_interval_s,
             stop_early=phase.stop_early,
             enough=self._enough,
+            gate=phase.gate.success_low,
+            interval=wilson,
             episodes=phase.gate.episodes,
             judgements=int(max(1, min(MOST_JUDGEMENTS, affordable))),
         )

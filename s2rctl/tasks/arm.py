@@ -145,23 +145,22 @@ def observe_arm(view: ArmView, target: jax.Array) -> jax.Array:
 
 
 def disturb(view: ArmView, noise: Noise, key: jax.Array) -> ArmView:
-    """Return the view with uniform measurement noise; fingers are measured without."""
-    keys = jax.random.split(key, 9)
-    joints = jnp.array([1.0] * 6 + [0.0] * 2)
-    half = noise.gripper_offset / 2
+    """Return the view with uniform measurement noise; fingers are measured without.
 
-    def uniform(index: int, size: int, width: float) -> jax.Array:
-        return jax.random.uniform(keys[index], (size,), minval=-width, maxval=width)
-
+    One draw for all of it: on a CPU that is several times faster than a key and a draw for each quantity.
+    """
+    sizes = (6, 6, 3, 3, 3, 3, 3, 3, 3)
+    draws = jax.random.uniform(key, (sum(sizes),), minval=-1.0, maxval=1.0)
+    joint_pos, joint_vel, place, linvel, angvel, grip, other, gripper, turn = jnp.split(draws, np.cumsum(sizes)[:-1])
     return view._replace(
-        joint_pos=view.joint_pos + joints * uniform(0, 8, noise.joint_pos),
-        joint_vel=view.joint_vel + joints * uniform(1, 8, noise.joint_vel),
-        position=view.position + uniform(2, 3, noise.object_pos),
-        linvel=view.linvel + uniform(3, 3, noise.object_linvel),
-        angvel=view.angvel + uniform(4, 3, noise.object_angvel),
-        grip=view.grip + uniform(5, 3, half) - uniform(6, 3, half),
-        gripper=rotation.disturb(keys[7], view.gripper, float(np.radians(noise.gripper_angle_deg))),
-        rotation=rotation.disturb(keys[8], view.rotation, float(np.radians(noise.object_angle_deg))),
+        joint_pos=view.joint_pos.at[:6].add(noise.joint_pos * joint_pos),
+        joint_vel=view.joint_vel.at[:6].add(noise.joint_vel * joint_vel),
+        position=view.position + noise.object_pos * place,
+        linvel=view.linvel + noise.object_linvel * linvel,
+        angvel=view.angvel + noise.object_angvel * angvel,
+        grip=view.grip + 0.5 * noise.gripper_offset * (grip - other),
+        gripper=rotation.disturb(gripper, view.gripper, float(np.radians(noise.gripper_angle_deg))),
+        rotation=rotation.disturb(turn, view.rotation, float(np.radians(noise.object_angle_deg))),
     )
 
 

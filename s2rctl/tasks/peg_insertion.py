@@ -97,6 +97,7 @@ def make(settings: TaskSettings) -> Task:
         observe=insertion.observe,
         acting=lambda state: state.switched,
         remember=insertion.remember if settings.tracking else None,
+        acting_steps=STEPS_AFTER_SWITCH,
     )
 
 

@@ -107,6 +107,7 @@ class Task:
     """Of a task state: whether the learner acts now (False while a pilot policy drives, e.g. before the switch)."""
     remember: Callable[[World, jax.Array], Any] | None = None
     """Return the task state with what is measured now remembered; called before ``observe``, with the same key."""
+    acting_steps: int | None = None  # control steps that the learner acts at most; None: up to the whole episode
 
 
 @dataclass(frozen=True)

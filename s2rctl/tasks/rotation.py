@@ -65,14 +65,16 @@ def row_distance(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum((a[:2] - b[:2]) ** 2) + 1e-12)
 
 
-def random_direction(key: jax.Array) -> jax.Array:
-    """Draw a unit vector (3,) uniformly on the sphere (a normalised standard normal vector)."""
-    vector = jax.random.normal(key, (3,))
-    return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-6)
+def direction(draws: jax.Array) -> jax.Array:
+    """Turn two uniform draws (2,) in [-1, 1] into a unit vector (3,), uniform on the sphere (Archimedes' hat-box)."""
+    height, turn = draws[0], jnp.pi * draws[1]
+    level = jnp.sqrt(jnp.maximum(1.0 - height**2, 0.0))
+    return jnp.stack([level * jnp.cos(turn), level * jnp.sin(turn), height])
 
 
-def disturb(key: jax.Array, matrix: jax.Array, largest: float) -> jax.Array:
-    """Turn a rotation matrix by an angle uniform in [0, ``largest``] rad about a uniformly random axis."""
-    axis_key, angle_key = jax.random.split(key)
-    angle = jax.random.uniform(angle_key, maxval=largest)
-    return matrix_about(random_direction(axis_key), angle) @ matrix
+def disturb(draws: jax.Array, matrix: jax.Array, largest: float) -> jax.Array:
+    """Turn a rotation matrix by an angle uniform in [0, ``largest``] rad about a uniformly random axis.
+
+    ``draws`` (3,) are uniform in [-1, 1].
+    """
+    return matrix_about(direction(draws[:2]), 0.5 * largest * (1.0 + draws[2])) @ matrix

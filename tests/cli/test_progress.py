@@ -7,7 +7,7 @@ import pytest
 from s2rctl.cli.output import Answer, Output, table
 from s2rctl.cli.progress import RichReporter, make_reporter
 from s2rctl.core.errors import RunError, UsageError
-from s2rctl.core.progress import LineReporter, MultiReporter, NullReporter
+from s2rctl.core.progress import LineReporter, MultiReporter, NullReporter, figures
 
 
 class Terminal(io.StringIO):
@@ -61,3 +61,9 @@ def test_output_keeps_data_and_errors_apart():
 
 def test_table_is_aligned():
     assert table(("a", "long"), [("xyz", 1), ("", 22)]) == "a    long\nxyz  1\n     22"
+
+
+def test_an_interval_stands_beside_its_rate_and_seconds_are_a_duration():
+    shown = figures({"reward": 1.5, "success": 0.5, "success_low": 0.4, "success_high": 0.6, "gate_in_s": 90.0})
+    assert shown == ["reward=1.5", "success=0.5 [0.4, 0.6]", "gate_in=1m30s"]
+    assert figures({"wilson_low": 0.25}) == ["wilson_low=0.25"]

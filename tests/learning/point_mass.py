@@ -30,7 +30,7 @@ class PointWorlds:
     def __init__(self, worlds: int, noise: float = 0.0, diverge: float = 0.0, pilot_steps: int = 0) -> None:
         self.worlds, self.noise, self.diverge, self.pilot_steps = worlds, noise, diverge, pilot_steps
         self.action_size, self.actor_size, self.critic_size = 2, 2, 3
-        self.task: Any = SimpleNamespace(episode_steps=EPISODE_STEPS, acting=lambda state: state)
+        self.task: Any = SimpleNamespace(episode_steps=EPISODE_STEPS, acting=lambda state: state, acting_steps=None)
 
     def reset(self, key):
         start_key, _, observe_key, key = jax.random.split(key, 4)

@@ -42,7 +42,7 @@ def judge_of(learner, worlds=128):
 def run(learner, folder, interrupt=None, enough=lambda s, n: False, interval=1e9, reporter=None):
     checkpoints = Checkpoints(folder / "checkpoints")
     snapshot = training.start(learner, jax.random.key(1), None, checkpoints)
-    limits = training.Limits(interval, True, enough, episodes=200, judgements=8)
+    limits = training.Limits(interval, True, enough, 0.9, lambda s, n: (s / n, s / n), episodes=200, judgements=8)
     with MetricsLog(folder, int(snapshot.state.iteration) * learner.steps_per_iteration) as log:
         around = training.Surroundings(
             checkpoints, log, reporter or NullReporter(), interrupt or Interrupt(), first_step=0
@@ -202,3 +202,14 @@ def test_each_extra_term_changes_the_loss(name):
     value = partial(ppo_loss.policy_loss, output, samples, draw, SETTINGS, key=jax.random.key(0))
     assert float(value(weights=zero)[0]) == 0
     assert float(value(weights=zero._replace(**{name: jnp.float32(1)}))[0]) != 0
+
+
+def test_the_time_to_the_gate_follows_from_how_fast_success_rises():
+    rates = np.linspace(0.8, 0.4, 10)  # newest first: 0.044 more per iteration
+    window = np.stack([np.round(1000 * rates), np.full(10, 1000)], axis=1).astype(np.int64)
+    newest_half = rates[:5].mean()
+    assert training.iterations_to(window, 0.9) == pytest.approx((0.9 - newest_half) / (rates[0] - rates[1]), rel=0.02)
+    assert training.iterations_to(window, 0.5) == 0.0
+    assert training.iterations_to(window[::-1], 0.9) is None  # it falls
+    assert training.iterations_to(window, 0.0) is None  # no gate
+    assert training.iterations_to(np.zeros((10, 2), np.int64), 0.9) is None

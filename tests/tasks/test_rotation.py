@@ -41,7 +41,8 @@ def test_rotation_vector_is_finite_at_no_turn_and_at_a_half_turn() -> None:
 
 
 def test_random_directions_are_uniform_on_the_sphere() -> None:
-    directions = np.asarray(jax.vmap(rotation.random_direction)(jax.random.split(jax.random.key(0), 20000)))
+    draws = jax.random.uniform(jax.random.key(0), (20000, 2), minval=-1.0)
+    directions = np.asarray(jax.vmap(rotation.direction)(draws))
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(directions.T @ directions / len(directions), np.eye(3) / 3, atol=0.01)
     # Archimedes: each coordinate is uniform, also its fourth moment is 1/5
@@ -49,7 +50,7 @@ def test_random_directions_are_uniform_on_the_sphere() -> None:
 
 
 def test_disturbance_turns_by_no_more_than_asked() -> None:
-    keys = jax.random.split(jax.random.key(1), 500)
-    turned = jax.vmap(lambda key: rotation.disturb(key, jnp.eye(3), 0.1))(keys)
+    draws = jax.random.uniform(jax.random.key(1), (500, 3), minval=-1.0)
+    turned = jax.vmap(lambda row: rotation.disturb(row, jnp.eye(3), 0.1))(draws)
     angle = np.asarray(jax.vmap(lambda matrix: rotation.angle_between(jnp.eye(3), matrix))(turned))
     assert 0.08 < angle.max() < 0.102
