@@ -15,9 +15,11 @@ from s2rctl.cli import (
     emulate,
     evaluate,
     export,
+    latency,
     pipeline,
     profile,
     render,
+    replay,
     train,
 )
 from s2rctl.cli.output import Output
@@ -50,7 +52,10 @@ def _root(
     """From a YAML profile to a policy running on a robot arm: train, distil, export, evaluate, deploy."""
 
 
-for _part in (train, export, evaluate, deploy, calibrate, pipeline, artifacts, profile, doctor, emulate, render):
+_PARTS = (
+    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render
+)  # fmt: skip
+for _part in _PARTS:
     _part.add_to(app)
 
 

@@ -276,3 +276,63 @@ def test_a_missing_library_is_exit_7_with_the_extra(monkeypatch):
     with pytest.raises(MissingEnvironmentError, match="needs pyrealsense2") as caught:
         opened()
     assert "s2rctl[realsense]" in caught.value.hint
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A D405 of the genuine library's own making, recorded by it: reddish pictures, a wall at 0.15 m."""
+    rs = pytest.importorskip("pyrealsense2", reason="the genuine library is an extra")
+    path = tmp_path_factory.mktemp("realsense") / "wrist.db3"
+    width, height = 160, 120
+    lens = rs.intrinsics()
+    lens.width, lens.height, lens.fx, lens.fy, lens.ppx, lens.ppy = width, height, 140.0, 140.0, 79.5, 59.5
+    lens.model, lens.coeffs = rs.distortion.none, [0.0] * 5
+    device = rs.software_device()
+    device.register_info(rs.camera_info.name, "Intel RealSense D405")
+    device.register_info(rs.camera_info.serial_number, "0042")
+    sensor = device.add_sensor("Stereo Module")
+    streams = []
+    for uid, (kind, form, size) in enumerate(
+        ((rs.stream.depth, rs.format.z16, 2), (rs.stream.color, rs.format.rgb8, 3))
+    ):
+        video = rs.video_stream()
+        video.type, video.index, video.uid, video.fmt, video.bpp = kind, 0, uid + 1, form, size
+        video.width, video.height, video.fps, video.intrinsics = width, height, 30, lens
+        streams.append((sensor.add_video_stream(video), size))
+    sensor.add_read_only_option(rs.option.depth_units, 1e-4)
+    recorder = rs.recorder(str(path), device)
+    recorded = recorder.query_sensors()[0]
+    recorded.open([stream for stream, _ in streams])
+    recorded.start(lambda frame: None)
+    noise = np.random.default_rng(0)
+    for number in range(20):
+        red = np.full((height, width, 3), (200, 100, 10), np.uint8) + noise.integers(0, 9, (height, width, 3), np.uint8)
+        for (stream, size), image in zip(streams, (np.full((height, width), 1500, np.uint16), red), strict=True):
+            frame = rs.software_video_frame()
+            frame.pixels, frame.stride, frame.bpp = np.ascontiguousarray(image), width * size, size
+            frame.timestamp, frame.frame_number = number * 33.3, number
+            frame.domain, frame.profile = rs.timestamp_domain.hardware_clock, stream.as_video_stream_profile()
+            if size == 2:
+                frame.depth_units = 1e-4
+            sensor.on_video_frame(frame)
+        time.sleep(0.01)
+    recorded.stop()
+    recorded.close()
+    return path
+
+
+def test_the_genuine_library_delivers_through_our_driver(recording):
+    cameras = opened(wrist(fovy_deg=40.0), device=str(recording), width=160, height=120)
+    device, frame = cameras[0].device, cameras[0].latest()
+    close_cameras(cameras)
+    assert device.serial == "0042"
+    assert device.depth_scale_m == pytest.approx(1e-4)
+    assert (device.intrinsics.fx, device.intrinsics.cx) == (140.0, 79.5)
+    assert np.all(frame.depth == 1500)
+    assert np.all(np.abs(frame.rgb.astype(int).mean((0, 1)) - (204, 104, 14)) < 2)
+
+
+def test_a_missing_recording_is_named():
+    pytest.importorskip("pyrealsense2", reason="the genuine library is an extra")
+    with pytest.raises(MissingEnvironmentError, match=r"no recording nothing\.db3"):
+        opened(device="nothing.db3")

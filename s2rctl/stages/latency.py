@@ -1,0 +1,157 @@
+"""Measured delays become training delays: recordings in, a profile fragment out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2rctl.control.latency import Response, observation_delays, response_delays, sending_delays, weights_of
+from s2rctl.control.recording import Recording, read_recording
+from s2rctl.core.atomic import write_atomic
+from s2rctl.core.clock import VirtualClock
+from s2rctl.core.errors import RunError, UsageError
+from s2rctl.core.progress import Reporter
+from s2rctl.emulation.faults import Faults
+from s2rctl.emulation.plant import PlantStart
+from s2rctl.emulation.twin import Twin
+from s2rctl.robots.protocol import Target
+from s2rctl.schema.profile import Profile
+from s2rctl.stages.mirror import Mirror
+
+CANDIDATES_S = tuple(0.01 * step for step in range(26))
+_PHASES = {"aloha": ("teacher.pick", "teacher.insert"), "xarm7-reach": ("reach",)}
+
+
+def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, reporter: Reporter) -> dict[str, Any]:
+    """Fit the delays of recordings of the profile's robot and write a profile that ``extends`` another.
+
+    Returns weights and figures. RunError when the arm moves too little to tell.
+    """
+    recordings = [_checked(path, profile) for path in paths]
+    period = 1.0 / profile.simulation.rate_hz
+    mirror = Mirror(profile.robot.name)
+    joints = [j for j in mirror.specification.target_joint if not mirror.specification.joints[j].endswith("finger")]
+    reporter.start("latency fit", len(recordings), "recordings")
+    sent, responses = [], []
+    for number, recording in enumerate(recordings):
+        responses.append(response_delays(recording, lambda r, d: respond(mirror, r, d), CANDIDATES_S, joints))
+        sent.append(sending_delays(recording))
+        reporter.update(number + 1, {"windows": responses[-1].windows})
+    seen = np.concatenate([observation_delays(recording) for recording in recordings])
+    host, arm = np.concatenate(sent), np.concatenate([response.delays_s for response in responses])
+    if not len(arm):
+        raise RunError(
+            "the arm moves too little in these recordings to tell how late it obeys", "record episodes with motion"
+        )
+    action = arm + float(np.nanmean(host))
+    weights = {"joint_action": weights_of(action, period), "observation": weights_of(seen, period)}
+    _write(output, profile, extends, weights, len(recordings), action, seen)
+    reporter.finish(f"{output}")
+    return {
+        "output": str(output),
+        "recordings": len(recordings),
+        "period_ms": period * 1e3,
+        **{f"{name}_weights": list(values) for name, values in weights.items()},
+        "action_ms": _figures(action),
+        "of_which_host_ms": _figures(host),
+        "observation_ms": _figures(seen),
+        "action_histogram": _histogram(action),
+        "observation_histogram": _histogram(seen),
+        "residual_rad": round(_residual(responses), 5),
+        "windows": sum(response.windows for response in responses),
+        "windows_without_motion": sum(response.of - response.windows for response in responses),
+    }
+
+
+def respond(mirror: Mirror, recording: Recording, delay_s: float) -> np.ndarray:
+    """Return the joints (steps, n) of a simulated arm that gets the recorded commands ``delay_s`` s late."""
+    t, targets, measured = recording.column("t"), recording.column("target"), recording.column("joint_pos")
+    ages = recording.ages().get("robot", np.zeros(len(t)))
+    sent = sending_delays(recording)
+    first = measured[0]
+    begin = float(t[0] - max(ages[0], 0.0))
+    clock = VirtualClock(begin)
+    spec = mirror.specification
+    twin = Twin(mirror.model, spec, clock, (), None, Faults(latency_s=(delay_s, delay_s)))
+    qpos = mirror.qpos(first)
+    twin.reset(PlantStart(qpos, np.zeros(mirror.model.nv), mirror.ctrl(first)), 0)
+    joints = np.empty_like(measured)
+    for number in range(len(t)):
+        clock.sleep_until(t[number] - max(ages[number], 0.0))
+        joints[number] = twin.read().joint_pos
+        clock.sleep_until(t[number] + sent[number])
+        if np.isfinite(targets[number]).all():
+            twin.send(Target(spec.command, targets[number]))
+    return joints
+
+
+def _checked(path: Path, profile: Profile) -> Recording:
+    recording = read_recording(path, images=False)
+    robot = recording.header.get("robot", profile.robot.name)
+    if robot != profile.robot.name:
+        raise UsageError(
+            f"{path.name} is of the robot '{robot}', the profile of '{profile.robot.name}'", "give its own -p"
+        )
+    if not recording.steps:
+        raise UsageError(f"{path.name} holds no step", "leave it out")
+    if not all(step["sent"] for step in recording.steps):
+        raise UsageError(
+            f"{path.name} was recorded in shadow mode: nothing was sent", "fit recordings of rehearse or live"
+        )
+    return recording
+
+
+def _write(
+    path: Path,
+    profile: Profile,
+    extends: str,
+    weights: dict[str, tuple[float, ...]],
+    count: int,
+    action: np.ndarray,
+    seen: np.ndarray,
+) -> None:
+    """Write the fragment, phase by phase, as a profile that can be trained with."""
+    lines = [
+        f"# Delays measured in {count} recording{'s' if count > 1 else ''} by s2rctl latency fit.",
+        f"# Action: mean {action.mean() * 1e3:.1f} ms of {len(action)} windows; observation: mean "
+        f"{seen.mean() * 1e3:.1f} ms, largest {seen.max() * 1e3:.1f} ms.",
+        f"# Weights of being 0, 1, 2 ... control steps ({1e3 / profile.simulation.rate_hz:g} ms) late.",
+        f"extends: {extends}",
+        f"name: {path.stem}",
+    ]
+    for phase in _PHASES[profile.system]:
+        parts = phase.split(".")
+        for depth, part in enumerate(parts):
+            line = f"{'  ' * depth}{part}:"
+            if depth == len(parts) - 1 or line not in lines:
+                lines.append(line)
+        indent = "  " * len(parts)
+        lines.append(f"{indent}delays:")
+        lines += [f"{indent}  {name}: [{', '.join(f'{w:g}' for w in values)}]" for name, values in weights.items()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, ("\n".join(lines) + "\n").encode())
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}", "choose another file with --output") from None
+
+
+def _figures(values: np.ndarray) -> dict[str, float]:
+    p50, p95, p99, top = np.nanquantile(values * 1e3, [0.5, 0.95, 0.99, 1.0])
+    mean = float(np.nanmean(values)) * 1e3
+    return {name: round(float(value), 3) for name, value in zip(
+        ("mean", "p50", "p95", "p99", "max"), (mean, p50, p95, p99, top), strict=True
+    )}  # fmt: skip
+
+
+def _histogram(values: np.ndarray, width_ms: float = 10.0) -> dict[str, int]:
+    """Return counts by the lower edge of bins of 10 ms."""
+    bins = np.floor(values[np.isfinite(values)] * 1e3 / width_ms).astype(int)
+    return {
+        f"{edge * width_ms:g}": int(count) for edge, count in zip(*np.unique(bins, return_counts=True), strict=True)
+    }
+
+
+def _residual(responses: Sequence[Response]) -> float:
+    used = [response.residual_rad for response in responses if response.windows]
+    return float(np.sqrt(np.mean(np.square(used))))

@@ -1,0 +1,44 @@
+"""The simulated mirror of a recording: the robot's scene, posed by recorded joints, without the objects."""
+
+import mujoco
+import numpy as np
+
+from s2rctl.robots import ROBOTS
+from s2rctl.scene import SCENES
+
+SCENE = {"aloha": "insertion", "xarm7": "reach"}
+"""The scene of each robot."""
+TIMESTEP_S = 0.005
+
+
+class Mirror:
+    """A robot's scene whose free bodies can neither be seen nor touched."""
+
+    def __init__(self, robot: str) -> None:
+        self.specification = ROBOTS.load(robot)
+        self.model: mujoco.MjModel = SCENES.load(SCENE[robot])(TIMESTEP_S)
+        model = self.model
+        free = model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
+        hidden = np.isin(model.geom_bodyid, model.jnt_bodyid[free])
+        model.geom_contype[hidden] = model.geom_conaffinity[hidden] = 0
+        model.vis.quality.shadowsize, model.vis.quality.offsamples = 1024, 0  # small pictures, often without a GPU
+        self.rgba = model.geom_rgba.copy()
+        self.rgba[hidden, 3] = 0.0
+        self._address = np.array([int(model.joint(name).qposadr[0]) for name in self.specification.joints])
+        self._ctrl = np.array([model.actuator(name).id for name in self.specification.targets])
+        data = mujoco.MjData(model)
+        mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
+        self._home, self._home_ctrl = data.qpos.copy(), data.ctrl.copy()
+
+    def qpos(self, joint_pos: np.ndarray) -> np.ndarray:
+        """Return the model's positions (nq,) for recorded joints (n,); joints that were not finite stay at home."""
+        qpos = self._home.copy()
+        qpos[self._address] = np.where(np.isfinite(joint_pos), joint_pos, self._home[self._address])
+        return qpos
+
+    def ctrl(self, joint_pos: np.ndarray) -> np.ndarray:
+        """Return actuator targets (nu,) that hold recorded joints (n,)."""
+        ctrl = self._home_ctrl.copy()
+        spec = self.specification
+        ctrl[self._ctrl] = np.clip(joint_pos[list(spec.target_joint)], spec.target_low, spec.target_high)
+        return ctrl
