@@ -1,16 +1,21 @@
-"""``evaluate REF``: success rate with its interval, failures by kind, films."""
+"""``evaluate REF``: success rate with its interval, failures by kind, comparison, films."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from s2rctl.cli.describe import outcome_answer
-from s2rctl.cli.output import Answer
+from s2rctl.cli.output import Answer, table
 from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
 
 if TYPE_CHECKING:
     from s2rctl.store.store import Artifact
+
+_KINDS = ("onnx", "student", "reach", "teacher")
+_PROFILES = {"aloha": "aloha", "xarm7": "xarm7-reach"}
+"""Profile of an ONNX file that no artifact holds, by the robot of its contract."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,11 +25,23 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(
     session: Session,
-    ref: Annotated[str, typer.Argument(metavar="REF", help="onnx/…, student/…, reach/…, teacher/…, or an id.")],
+    ref: Annotated[str, typer.Argument(metavar="REF", help="onnx/…, student/…, reach/…, teacher/…, an id, or a file.")],
     profile: OptionalProfile = None,
     episodes: Annotated[int | None, typer.Option("--episodes", help="Episodes (default: the gate's).", min=1)] = None,
-    backend: Annotated[
-        Literal["native", "mjx"] | None, typer.Option("--backend", help="Physics backend (default: the profile's).")
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option("--perturb", metavar="NAME=VALUE", help="Depart from training, e.g. latency=0.05. Repeatable."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="REF", help="Another policy on the same episodes, compared in pairs."),
+    ] = None,
+    physics: Annotated[
+        Literal["native", "mjx"] | None,
+        typer.Option("--physics", "--backend", help="Physics backend (default: the profile's)."),
+    ] = None,
+    renderer: Annotated[
+        str | None, typer.Option("--renderer", help="Renderer of the policy's images (default: the profile's).")
     ] = None,
     sets: SetOption = None,
     seed: SeedOption = None,
@@ -33,43 +50,86 @@ def evaluate(
 ) -> Answer:
     """Measure how often a policy succeeds, in episodes that training never saw. Exit code 5 if the gate is not met.
 
+    REF is any policy of the store or an exported .onnx file. What --perturb can change is in docs/evaluation.md.
+
     Examples:
       s2rctl evaluate onnx/aloha-student
       s2rctl evaluate teacher/pick --episodes 1000 --seed 7 --json
+      s2rctl evaluate onnx/aloha-student --perturb latency=0.05 --perturb friction=0.5
+      s2rctl evaluate policy.onnx --against student/aloha
 
     """
     from s2rctl.cli.refs import profile_for, require_kind
+    from s2rctl.evaluation.perturb import parse
     from s2rctl.pipeline.graph import graph_of, stage_named
     from s2rctl.pipeline.run import run_alone
     from s2rctl.stages.protocol import Input
 
-    artifact = session.store().resolve(ref)
-    require_kind(artifact, ("onnx", "student", "reach", "teacher"), "evaluate")
+    artifact = _policy(session, ref, profile, seed)
+    require_kind(artifact, _KINDS, "evaluate")
     changes = list(sets or ())
-    if episodes is not None:
-        changes.append(f"evaluate.gate.episodes={episodes}")
-    if backend is not None:
-        changes.append(f"simulation.physics={backend}")
+    given = {"gate.episodes": episodes} | {f"perturb.{name}": value for name, value in parse(perturb or []).items()}
+    changes += [f"evaluate.{name}={value}" for name, value in given.items() if value is not None]
+    changes += [f"simulation.physics={physics}"] if physics else []
+    changes += [f"vision.renderer={renderer}"] if renderer else []
     chosen = profile_for(session, artifact, profile, changes, seed)
     content = artifact.manifest.content
     role = "onnx" if content.kind == "onnx" else "policy"
+    inputs = {role: artifact}
+    if against is not None:
+        inputs["against"] = _policy(session, against, profile, seed)
+        require_kind(inputs["against"], _KINDS, "evaluate --against")
     own = stage_named(graph_of(chosen.system), "evaluate")
     stage = own
-    if (content.kind, content.name) != (own.inputs[0].kind, own.inputs[0].name):
-        reads = (*own.reads, "teacher") if chosen.system == "aloha" else own.reads
+    plain = not chosen.evaluate.perturb and against is None
+    if not plain or (content.kind, content.name) != (own.inputs[0].kind, own.inputs[0].name):
+        # Refs of their own: what deploy asks for is the plain evaluation.
         name = content.name if role == "onnx" else f"{content.kind}-{content.name}"
-        stage = replace(own, output=name, reads=reads, inputs=(Input(role, content.kind, content.name),))
-    inputs = {role: artifact} | pilot_of(artifact)
-    return outcome_answer(run_alone(stage, session.job(chosen, force, fresh), inputs))
+        name += ("-perturbed" if chosen.evaluate.perturb else "") + ("-compared" if against is not None else "")
+        reads = (*own.reads, "teacher") if chosen.system == "aloha" else own.reads
+        wanted = tuple(Input(r, a.manifest.content.kind, a.manifest.content.name) for r, a in inputs.items())
+        stage = replace(own, output=name, reads=reads, inputs=wanted)
+    answer = outcome_answer(run_alone(stage, session.job(chosen, force, fresh), inputs))
+    return Answer(answer.data, f"{answer.text}\n{tables(answer.data)}".rstrip(), answer.fault)
 
 
-def pilot_of(artifact: "Artifact") -> dict[str, "Artifact"]:
-    """Return the pick teacher that drives the first phase for an insertion teacher (or its export), by role."""
-    content = artifact.manifest.content
-    store = artifact.store
-    if content.kind == "onnx":
-        sources = [item.id for item in content.inputs if item.role == "policy"]
-        return pilot_of(store.get(sources[0])) if sources and content.name == "aloha-insert" else {}
-    if (content.kind, content.name) != ("teacher", "insert"):
-        return {}
-    return {item.role: store.get(item.id) for item in content.inputs if item.role == "pick"}
+def _policy(session: Session, ref: str, profile: str | None, seed: int | None) -> "Artifact":
+    """Return what REF names; an ONNX file becomes an artifact unless the store has its content already."""
+    if not ref.endswith(".onnx"):
+        return session.store().resolve(ref)
+    from s2rctl.stages.policies import import_onnx, read_contract, stored_onnx
+
+    store, path = session.store(), Path(ref)
+    found = stored_onnx(store, path)
+    if found is not None:
+        return found
+    loaded = session.load(profile or _PROFILES.get(read_contract(path).robot, ""), None, seed).profile
+    return import_onnx(store, path, loaded.model_dump(mode="json"), loaded.seed)
+
+
+def tables(figures: "dict[str, Any] | Any") -> str:
+    """Return the failures, and the comparison if there is one, as text."""
+    parts = []
+    if rows := figures.get("failure_rows"):
+        cells = [
+            (
+                row["kind"].replace("_", " "),
+                row["episodes"],
+                f"{100 * row['share']:.1f} % [{100 * row['interval_low']:.1f}, {100 * row['interval_high']:.1f}]",
+                f"{row['steps_median']:.0f}",
+                row["ever_successful"],
+            )
+            for row in rows
+        ]
+        parts.append(table(("failure", "episodes", "share", "median steps", "met the goal before"), cells))
+    if pairs := figures.get("paired"):
+        other = figures["against"]
+        low, high = 100 * pairs["difference_low"], 100 * pairs["difference_high"]
+        parts.append(
+            f"against {other['policy']} {other['policy_id'][:12]}: {other['text']}\n"
+            f"same episodes: both {pairs['both']}, only this {pairs['only_first']}, only the other "
+            f"{pairs['only_second']}, neither {pairs['neither']}\n"
+            f"difference {100 * pairs['difference']:+.1f} % [{low:+.1f}, {high:+.1f}], "
+            f"McNemar chi-square {pairs['statistic']:.2f}, exact p = {pairs['p_value']:.3g}"
+        )
+    return "\n\n".join(["", *parts]) if parts else ""

@@ -8,9 +8,14 @@ import numpy as np
 import onnxruntime
 from pydantic import ValidationError
 
+from s2rctl.control.mismatch import camera_faults, card_faults, robot_faults
+from s2rctl.core import seal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.contract import Contract, Tensor
+from s2rctl.schema.simulation import CameraSettings
+
+__all__ = ["CONTRACT_KEY", "Policy", "contract_of", "robot_faults"]
 
 CONTRACT_KEY = "s2rctl.contract"
 _DTYPES = {"uint8": "tensor(uint8)", "uint16": "tensor(uint16)", "float32": "tensor(float)"}
@@ -20,25 +25,28 @@ _HINT = "export the policy again with s2rctl export"
 class Policy:
     """An ONNX session with the contract it carries.
 
-    Raises ArtifactError that names every disagreement between graph, contract and robot. The session uses one thread:
-    the networks are small, and a second thread costs more in jitter than it saves.
+    ``cameras`` are those that the profile describes (None: not known here). Raises ArtifactError that names every
+    disagreement between graph, contract, robot and cameras, and for a file that was edited after its export. The
+    session uses one thread: the networks are small, and a second thread costs more in jitter than it saves.
     """
 
-    def __init__(self, path: Path, specification: RobotSpecification, rate_hz: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        specification: RobotSpecification,
+        rate_hz: float,
+        cameras: Sequence[CameraSettings] | None = None,
+    ) -> None:
         content = _read(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own unrelated classes
-            raise ArtifactError(f"{path.name} is not an ONNX graph that can run: {error}", _HINT) from error
+        self._session = _session(content, path.name)
         self.contract = _contract(self._session, path.name)
         faults = [
             *_graph_faults("input", self._session.get_inputs(), self.contract.inputs),
             *_graph_faults("output", self._session.get_outputs(), self.contract.outputs),
+            *card_faults(self.contract, specification),
             *robot_faults(self.contract, specification, rate_hz),
+            *camera_faults(self.contract, cameras),
         ]
         if faults:
             raise ArtifactError(f"{path.name} does not fit: " + "; ".join(faults), _HINT)
@@ -56,6 +64,23 @@ class Policy:
         """Return the outputs by name for inputs with a batch of one; the action is not judged here."""
         values = self._session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, values, strict=True))
+
+
+def contract_of(path: Path) -> Contract:
+    """Return the contract card of an ONNX file; ArtifactError if it is missing, edited, no graph, or has none."""
+    return _contract(_session(_read(path), path.name), path.name)
+
+
+def _session(content: bytes, name: str) -> onnxruntime.InferenceSession:
+    if seal.state(content) == "broken":
+        raise ArtifactError(f"{name} was changed after it was exported (its seal is broken)", _HINT)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own unrelated classes
+        raise ArtifactError(f"{name} is not an ONNX graph that can run: {error}", _HINT) from error
 
 
 def _read(path: Path) -> bytes:
@@ -96,31 +121,3 @@ def _graph_faults(kind: str, nodes: Sequence[onnxruntime.NodeArg], tensors: Sequ
         if not same:
             faults.append(f"{kind} '{name}' has shape {shape}, the contract says {list(tensor.shape)}")
     return sorted(faults)
-
-
-def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz: float) -> list[str]:
-    """Return what the contract and the robot disagree about."""
-    faults = []
-    if contract.robot != specification.name:
-        faults.append(f"it was made for the robot '{contract.robot}', this is '{specification.name}'")
-    if abs(contract.rate_hz - rate_hz) > 1e-6 * rate_hz:
-        faults.append(f"it was trained at {contract.rate_hz:g} Hz, the loop runs at {rate_hz:g} Hz")
-    axes = specification.targets if specification.command == "joint" else ("x", "y", "z")
-    expected = {"joint_pos": specification.joints, "joint_vel": specification.joints}
-    expected |= {"joint_target": specification.targets, "action": axes}
-    for tensor in (*contract.inputs, *contract.outputs):
-        names = expected.get(tensor.name)
-        if names is None:
-            continue
-        if tensor.shape[-1] != len(names):
-            faults.append(f"'{tensor.name}' has {tensor.shape[-1]} numbers, the robot has {len(names)}")
-        elif tensor.elements and tuple(tensor.elements) != names:
-            wrong = next(
-                (f"{a} for {b}" for a, b in zip(tensor.elements, names, strict=False) if a != b), "their number"
-            )
-            faults.append(f"the order of '{tensor.name}' differs from the robot's ({wrong})")
-    if "action" not in {tensor.name for tensor in contract.outputs}:
-        faults.append("it has no output 'action'")
-    if len(contract.action_scale) != len(axes):
-        faults.append(f"it scales {len(contract.action_scale)} actions, the robot takes {len(axes)}")
-    return faults

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,9 +13,9 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
 from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
-from s2rctl.env.stepping import Steppable
 from s2rctl.env.types import EnvState, Step
-from s2rctl.evaluation.statistics import format_rate, wilson
+from s2rctl.evaluation.statistics import exact, format_rate, wilson
+from s2rctl.learning.rollout import acting
 from s2rctl.tasks.protocol import Observation
 
 Act = Callable[[Observation], np.ndarray | jax.Array]
@@ -33,23 +34,49 @@ class Episode:
     steps: int
     total_reward: float
     action_error: float | None = None  # mean |action - reference action|, when a reference policy was given
+    largest_error: float | None = None  # the largest
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is needed to film one episode of T control steps: coordinates and policy images at every step."""
+
+    episode: Episode
+    qpos: np.ndarray  # (T, nq)
+    images: dict[str, np.ndarray]  # rgb_<camera> -> (T, H, W, 3) uint8
 
 
 @dataclass
-class Tape:
-    """What is needed to film the episodes of one batch: coordinates and policy images at every step."""
+class _Tape:
+    """All worlds of the batch under way."""
 
     qpos: list[np.ndarray] = field(default_factory=list)  # each (B, nq)
     images: list[dict[str, np.ndarray]] = field(default_factory=list)  # rgb_<camera> -> (B, H, W, 3) uint8
-    ctrl: list[np.ndarray] = field(default_factory=list)  # each (B, nu)
+
+    def record(self, state: EnvState) -> None:
+        """Add the state that the next action is chosen in."""
+        self.qpos.append(np.asarray(state.physics.qpos))
+        inputs = state.observation.inputs
+        self.images.append({name: np.asarray(value) for name, value in inputs.items() if name.startswith("rgb_")})
+
+    def clip(self, episode: Episode) -> Clip:
+        """Cut out one world's first episode."""
+        steps = range(episode.steps)
+        names = self.images[0] if self.images else {}
+        return Clip(
+            episode,
+            np.stack([self.qpos[step][episode.world] for step in steps]),
+            {name: np.stack([self.images[step][name][episode.world] for step in steps]) for name in names},
+        )
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """All episodes of an evaluation and the tape of the first batch."""
+    """All episodes of an evaluation, and the clips of some."""
 
     episodes: tuple[Episode, ...]
-    tape: Tape
+    clips: tuple[Clip, ...]
+    start: np.ndarray  # (B, nq) coordinates at the start of the first batch: equal for runs that can be compared
 
     @property
     def successes(self) -> int:
@@ -73,16 +100,18 @@ class _Batch:
         self.steps = np.zeros(worlds, int)
         self.reward = np.zeros(worlds)
         self.error = np.zeros(worlds)
+        self.largest = np.zeros(worlds)
 
     def add(self, step: Step, error: np.ndarray | None) -> None:
-        """Count one control step of the worlds whose first episode still runs."""
+        """Count one control step of the worlds whose first episode still runs; ``error`` is (B, n)."""
         alive = self.alive
         success, done = np.asarray(step.success), np.asarray(step.done)
         self.steps += alive
         self.reward += alive * np.nan_to_num(np.asarray(step.reward, float))
         self.ever |= alive & success
         if error is not None:
-            self.error += alive * error
+            self.error += alive * error.mean(axis=1)
+            self.largest = np.where(alive, np.maximum(self.largest, error.max(axis=1)), self.largest)
         ended = alive & done
         self.success = np.where(ended, success, self.success)
         self.failure = np.where(ended, np.asarray(step.failure), self.failure)
@@ -100,6 +129,7 @@ class _Batch:
                 steps=int(self.steps[i]),
                 total_reward=float(self.reward[i]),
                 action_error=float(self.error[i] / max(self.steps[i], 1)) if with_error else None,
+                largest_error=float(self.largest[i]) if with_error else None,
             )
             for i in range(len(self.steps))
         ]
@@ -111,7 +141,7 @@ def _name(taxonomy: Sequence[str], index: int) -> str:
 
 
 def play(
-    env: Steppable,
+    env: Any,
     act: Act,
     *,
     episodes: int,
@@ -120,42 +150,60 @@ def play(
     seed: int,
     reporter: Reporter,
     interrupt: Interrupt,
+    pilot: Act | None = None,
     reference: Act | None = None,
+    clips: int = 0,
 ) -> Episodes:
     """Play at least one batch and as many as ``episodes`` need; each world contributes its first episode only.
 
-    ``reference`` (for example the teacher) is asked for its action on the same observations, to measure the action
-    error; it never acts. Raises Interrupted between steps when asked to stop.
+    ``env`` is a VecEnv, or anything with its ``worlds``, ``reset`` and ``step``. ``pilot`` drives every world until the
+    task says that the policy acts. ``reference`` (for example the teacher) is asked for its action on the same
+    observations, to measure the action error; it never acts. ``clips`` keeps what ``chosen`` chooses for filming.
+    Raises Interrupted between steps when asked to stop.
     """
     records: list[Episode] = []
-    tape = Tape()
+    kept: list[Clip] = []
+    start = np.zeros((0, 0))
     for batch in range(-(-episodes // env.worlds)):
         state = stepping.reset(env, jax.random.fold_in(make_key(seed), batch))
-        book = _Batch(env.worlds)
+        start = np.asarray(state.physics.qpos) if batch == 0 else start
+        book, tape = _Batch(env.worlds), _Tape()
         for index in range(episode_steps):
             if interrupt.requested:
                 raise Interrupted("evaluation interrupted", "run the same command again")
-            action = act(state.observation)
-            error = None
-            if reference is not None:
-                error = np.abs(np.asarray(action) - np.asarray(reference(state.observation))).mean(axis=1)
-            if batch == 0:
-                _record(tape, state)
+            action = np.asarray(act(state.observation))
+            error = None if reference is None else np.abs(action - np.asarray(reference(state.observation)))
+            if pilot is not None:
+                action = np.where(np.asarray(acting(env, state))[:, None], action, pilot(state.observation))
+            if clips:
+                tape.record(state)
             state, outcome = stepping.step(env, state, jax.numpy.asarray(action, dtype=jax.numpy.float32))
             book.add(outcome, error)
             if not book.alive.any():
                 break
             done = batch * env.worlds + env.worlds * (index + 1) / episode_steps
             reporter.update(min(done, episodes), _so_far(records, book))
-        records += book.episodes(batch, taxonomy, reference is not None)
-    return Episodes(tuple(records[:episodes]), tape)
+        played = book.episodes(batch, taxonomy, reference is not None)[: episodes - len(records)]
+        records += played
+        kept += [tape.clip(episode) for episode in chosen(played, clips, [clip.episode for clip in kept])]
+    return Episodes(tuple(records), tuple(kept), start)
 
 
-def _record(tape: Tape, state: EnvState) -> None:
-    tape.qpos.append(np.asarray(state.physics.qpos))
-    tape.ctrl.append(np.asarray(state.physics.ctrl))
-    inputs = state.observation.inputs
-    tape.images.append({name: np.asarray(value) for name, value in inputs.items() if name.startswith("rgb_")})
+def chosen(played: Sequence[Episode], count: int, before: Sequence[Episode] = ()) -> list[Episode]:
+    """Return which episodes to film: the first ``count`` successes and failures, and the first failure of each kind.
+
+    ``before`` are those that were chosen already.
+    """
+    if not count:
+        return []
+    found: list[Episode] = []
+    for episode in played:
+        known = [*before, *found]
+        alike = sum(other.success == episode.success for other in known)
+        new = not episode.success and episode.failure not in {other.failure for other in known}
+        if alike < count or new:
+            found.append(episode)
+    return found
 
 
 def _so_far(records: Sequence[Episode], book: _Batch) -> dict[str, float]:
@@ -166,19 +214,53 @@ def _so_far(records: Sequence[Episode], book: _Batch) -> dict[str, float]:
     return {"success": (sum(e.success for e in records) + int((book.success & ended).sum())) / finished}
 
 
+def rate(successes: int, episodes: int) -> dict[str, object]:
+    """Return a success rate as figures: Wilson's interval, and the exact one, which is also that of the text."""
+    (low, high), (exact_low, exact_high) = wilson(successes, episodes), exact(successes, episodes)
+    return {
+        "episodes": episodes,
+        "successes": successes,
+        "success_rate": successes / episodes,
+        "wilson_low": low,
+        "wilson_high": high,
+        "interval_low": exact_low,
+        "interval_high": exact_high,
+        "text": format_rate(successes, episodes),
+    }
+
+
+def failure_rows(episodes: Sequence[Episode]) -> list[dict[str, object]]:
+    """Return the failure taxonomy as rows, most frequent first.
+
+    ``kind``, ``episodes``, their share of all episodes with the exact interval, ``steps_median`` until the end, and how
+    many had met the goal at some step (``ever_successful``).
+    """
+    rows = []
+    for kind, count in Counter(e.failure for e in episodes if not e.success).most_common():
+        group = [e for e in episodes if not e.success and e.failure == kind]
+        low, high = exact(count, len(episodes))
+        rows.append(
+            {
+                "kind": kind,
+                "episodes": count,
+                "share": count / len(episodes),
+                "interval_low": low,
+                "interval_high": high,
+                "steps_median": float(np.median([e.steps for e in group])),
+                "ever_successful": sum(e.ever for e in group),
+            }
+        )
+    return rows
+
+
 def summary(result: Episodes) -> dict[str, object]:
     """Return the figures that ``evaluate --json`` carries."""
     episodes = len(result.episodes)
-    low, high = wilson(result.successes, episodes)
     figures: dict[str, object] = {
-        "episodes": episodes,
-        "successes": result.successes,
-        "success_rate": result.successes / episodes,
-        "wilson_low": low,
-        "wilson_high": high,
-        "text": format_rate(result.successes, episodes),
+        **rate(result.successes, episodes),
         "ever_successful": sum(e.ever for e in result.episodes),
         "failures": result.failures,
+        "failure_rows": failure_rows(result.episodes),
         "mean_steps": float(np.mean([e.steps for e in result.episodes])),
         "mean_reward": float(np.mean([e.total_reward for e in result.episodes])),
     }

@@ -1,7 +1,5 @@
 """A policy as evaluation calls it, from an ONNX file and its contract."""
 
-from pathlib import Path
-
 import numpy as np
 
 from s2rctl.core.errors import ArtifactError
@@ -10,15 +8,15 @@ from s2rctl.schema.contract import Contract
 from s2rctl.tasks.protocol import Observation
 
 
-def onnx_policy(path: Path, contract: Contract) -> Act:
-    """Return the ONNX graph as a function from observations to actions in [-1, 1].
+def onnx_policy(content: bytes, contract: Contract) -> Act:
+    """Return a serialised ONNX graph as a function from observations to actions in [-1, 1].
 
     Inputs are taken by name from ``Observation.inputs``; a graph over the teacher's observation has one input named
     ``observation``. An action in physical units is divided by the contract's scale.
     """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [tensor.name for tensor in session.get_inputs()]
     physical = any(t.name == "action" and t.unit not in ("", "1") for t in contract.outputs)
     scale = np.asarray(contract.action_scale, np.float32) if physical else np.float32(1)

@@ -1,10 +1,12 @@
 """The contract card of an exported policy, from the profile, the scene and the robot's specification."""
 
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import mujoco
 
+from s2rctl.core import seal
 from s2rctl.export.graph import Graph
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
@@ -40,6 +42,7 @@ def build(
     model: mujoco.MjModel,
     delays: Delays,
     trained_from: Mapping[str, str],
+    versions: Mapping[str, str],
 ) -> Contract:
     """Return the card of ``graph``; ``vision`` is None for a policy without cameras.
 
@@ -59,17 +62,24 @@ def build(
         action_delay_steps=_action_delay(delays, specification),
         observation_delay_steps=_normalised(delays.observation),
         trained_from=dict(trained_from),
+        versions=dict(versions),
     )
 
 
+def versions(onnx_model: Any) -> dict[str, str]:
+    """Return what the graph needs and what made and checked it: operator set, file version, packages."""
+    packages = {name: metadata.version(name) for name in ("onnxruntime", "onnx", "jax2onnx", "jax")}
+    opset = max(entry.version for entry in onnx_model.opset_import if entry.domain in ("", "ai.onnx"))
+    return {"opset": str(opset), "ir": str(onnx_model.ir_version), **packages}
+
+
 def attach(onnx_model: Any, contract: Contract) -> bytes:
-    """Return the serialised ONNX model with the card in its metadata."""
+    """Return the serialised ONNX model with the card in its metadata, sealed."""
     import onnx
 
-    onnx.helper.set_model_props(onnx_model, {KEY: contract.model_dump_json()})
+    onnx.helper.set_model_props(onnx_model, {KEY: contract.model_dump_json(), seal.SEAL_KEY: seal.PLACEHOLDER})
     onnx.checker.check_model(onnx_model)
-    content: bytes = onnx_model.SerializeToString(deterministic=True)
-    return content
+    return seal.sealed(onnx_model.SerializeToString(deterministic=True))
 
 
 def _input(

@@ -1,8 +1,10 @@
 """The parity gate: JAX and onnxruntime must say the same, and inputs that mean something else must not.
 
-The first part compares both on recorded observations, on random bytes and on extremes. The second part changes the
-recorded observations as a wrong installation would (cameras swapped, BGR, another unit, an image transposed): an action
-that stays the same would mean that the graph does not look at that input.
+The first part compares both on recorded observations (many at once and one at a time, as the robot asks), on random
+bytes and on extremes. The second part changes the recorded observations as a wrong installation would (cameras swapped,
+BGR, another unit, an image transposed, joints in another order): an action that stays the same would mean that the
+graph does not look at that input. The third part, which the stage adds, is whole episodes: ONNX drives, JAX is asked
+about the same observations, and the outcomes are paired with those of episodes that JAX drives from the same starts.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +18,9 @@ from s2rctl.export.graph import Graph
 from s2rctl.export.session import BATCH, run
 
 Inputs = Mapping[str, np.ndarray]
+SINGLE = 64
+"""Recorded observations that are also asked one at a time."""
+_IMAGES, _NUMBERS = 3, 5  # extremes of each
 
 
 class Agreement(NamedTuple):
@@ -35,22 +40,42 @@ class Sensitivity(NamedTuple):
     passed: bool
 
 
+class ClosedLoop(NamedTuple):
+    """Episodes that ONNX drove, paired with those that JAX drove from the same starts."""
+
+    episodes: int
+    jax_successes: int
+    onnx_successes: int
+    only_jax: int  # pairs in which only JAX succeeded
+    only_onnx: int
+    p_value: float  # McNemar, exact: below UNLIKELY the two do not do the same
+    max_difference: float  # of any action, along the episodes that ONNX drove
+    passed: bool
+
+
+UNLIKELY = 0.01
+"""p-value below which paired outcomes are called different. Single pairs may differ: contact is chaotic."""
+
+
 class Report(NamedTuple):
     """Result of the gate."""
 
     limit: float
     agreement: tuple[Agreement, ...]
     sensitivity: tuple[Sensitivity, ...]
+    closed_loop: ClosedLoop | None = None
 
     @property
     def passed(self) -> bool:
         """Whether every row passed."""
-        return all(row.passed for row in self.agreement) and all(row.passed for row in self.sensitivity)
+        loop = self.closed_loop is None or self.closed_loop.passed
+        return loop and all(row.passed for row in self.agreement) and all(row.passed for row in self.sensitivity)
 
     @property
     def max_difference(self) -> float:
         """Largest difference of any output."""
-        return max(row.max_difference for row in self.agreement)
+        loop = self.closed_loop.max_difference if self.closed_loop else 0.0
+        return max(loop, *(row.max_difference for row in self.agreement))
 
     def as_json(self) -> dict[str, object]:
         """Return the report as plain data."""
@@ -59,6 +84,7 @@ class Report(NamedTuple):
             "passed": self.passed,
             "agreement": [row._asdict() for row in self.agreement],
             "sensitivity": [row._asdict() for row in self.sensitivity],
+            "closed_loop": self.closed_loop._asdict() if self.closed_loop else None,
         }
 
     def table(self) -> str:
@@ -72,6 +98,12 @@ class Report(NamedTuple):
             f"  {_mark(row.passed)} {row.change} changes the action: max |change| {row.max_change:.2e}"
             for row in self.sensitivity
         ]
+        if self.closed_loop is not None:
+            row = self.closed_loop
+            rows.append(
+                f"  {_mark(row.passed)} {row.episodes} paired episodes: {row.jax_successes} succeed with JAX, "
+                f"{row.onnx_successes} with ONNX, p = {row.p_value:.2g}, max |difference| {row.max_difference:.2e}"
+            )
         return "\n".join(rows)
 
 
@@ -86,12 +118,13 @@ def check(
     count = len(next(iter(recorded.values())))
     sets = {
         "recorded": {name: np.asarray(recorded[name]) for name in graph.inputs},
+        "single recorded": {name: np.asarray(recorded[name][-SINGLE:]) for name in graph.inputs},
         "random": random_inputs(graph, recorded, count, generator),
         "extreme": extreme_inputs(graph, recorded),
     }
     agreement = []
     for name, inputs in sets.items():
-        worst = difference(graph, session, inputs)
+        worst = difference(graph, session, inputs, batch=1 if name.startswith("single") else BATCH)
         # A NaN compares false with everything, so it fails here too.
         agreement.append(Agreement(name, len(next(iter(inputs.values()))), worst, bool(worst <= limit)))
     before = _actions(session, sets["recorded"])
@@ -111,11 +144,16 @@ def require(report: Report) -> None:
         )
 
 
-def difference(graph: Graph, session: onnxruntime.InferenceSession, inputs: Inputs) -> float:
-    """Return max |JAX - ONNX| over all outputs and observations; infinite if any number is not finite."""
+def difference(graph: Graph, session: onnxruntime.InferenceSession, inputs: Inputs, batch: int = BATCH) -> float:
+    """Return max |JAX - ONNX| over all outputs and observations; infinite if any number is not finite.
+
+    ONNX is asked about ``batch`` observations at a time.
+    """
     worst = 0.0
     for part in _parts(inputs):
-        expected, found = graph(part), run(session, part)
+        expected, answers = graph(part), [run(session, few) for few in _parts(part, batch)]
+        size = len(next(iter(part.values())))
+        found = {name: np.concatenate([answer[name] for answer in answers])[:size] for name in expected}
         for name, value in expected.items():
             gap = np.abs(value - found[name])
             worst = max(worst, float(np.max(gap)) if np.all(np.isfinite(gap)) else np.inf)
@@ -141,15 +179,23 @@ def random_inputs(graph: Graph, recorded: Inputs, count: int, generator: np.rand
 
 
 def extreme_inputs(graph: Graph, recorded: Inputs) -> dict[str, np.ndarray]:
-    """Return four observations: all images at their smallest or largest count, other numbers at their recorded ends."""
+    """Return all pairs of extreme images and extreme numbers.
+
+    Images: all counts 0, all at their largest, and a chequerboard of both. Numbers: all 0, at their recorded ends, and
+    as far beyond them again.
+    """
     found = {}
     for name, (shape, dtype) in graph.inputs.items():
         if np.issubdtype(dtype, np.integer):
-            ends = np.array([0, 0, np.iinfo(dtype).max, np.iinfo(dtype).max], dtype)
-            found[name] = np.broadcast_to(ends.reshape(4, *[1] * len(shape)), (4, *shape)).copy()
+            top = np.full(shape, np.iinfo(dtype).max, dtype)
+            board = np.indices(shape[:2]).sum(axis=0).reshape(*shape[:2], *(1,) * (len(shape) - 2)) % 2
+            images = np.stack([np.zeros_like(top), top, top * board.astype(dtype)])
+            found[name] = np.repeat(images, _NUMBERS, axis=0)
         else:
             low, high = np.min(recorded[name], axis=0), np.max(recorded[name], axis=0)
-            found[name] = np.stack([low, high, low, high]).astype(dtype)
+            spread = high - low
+            ends = np.stack([np.zeros_like(low), low, high, low - spread, high + spread])
+            found[name] = np.tile(ends, (_IMAGES, *(1,) * len(shape))).astype(dtype)
     return found
 
 
@@ -164,12 +210,16 @@ def changes(graph: Graph) -> Iterator[tuple[str, Callable[[Inputs], dict[str, np
         yield "BGR for RGB", _map(colours, lambda image: image[..., ::-1])
         yield "transposing the colour images", _map(colours, lambda image: image.swapaxes(1, 2))
     if depths:
+        yield "transposing the depth images", _map(depths, lambda image: image.swapaxes(1, 2))
         yield "depth in ten times coarser counts", _map(depths, lambda image: image // 10)
+        yield "depth in metres for millimetres", _map(depths, lambda image: image // 1000)
     if "goal" in graph.inputs:
         yield "the goal in millimetres", _map(["goal"], lambda goal: goal * 1000.0)
     for name in ("joint_pos", "joint_target", "observation"):
         if name in graph.inputs:
             yield f"{name} in reverse order", _map([name], lambda values: values[:, ::-1])
+            yield f"{name} shifted by one entry", _map([name], lambda values: np.roll(values, 1, axis=1))
+            yield f"{name} in other units (times 1000)", _map([name], lambda values: values * 1000.0)
 
 
 def _map(names: list[str], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Inputs], dict[str, np.ndarray]]:
@@ -188,10 +238,10 @@ def _actions(session: onnxruntime.InferenceSession, inputs: Inputs) -> np.ndarra
     return np.concatenate([run(session, part)["action"] for part in _parts(inputs)])
 
 
-def _parts(inputs: Inputs) -> Iterator[dict[str, np.ndarray]]:
+def _parts(inputs: Inputs, batch: int = BATCH) -> Iterator[dict[str, np.ndarray]]:
     """Yield the inputs in batches, the last ones repeated to the full size: JAX then compiles once."""
     count = len(next(iter(inputs.values())))
-    size = min(count, BATCH)
+    size = min(count, batch)
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         yield {name: np.ascontiguousarray(value[rows]) for name, value in inputs.items()}

@@ -51,3 +51,4 @@ class Contract(Model):
     action_delay_steps: tuple[float, ...] = quantity((1.0,), "", "probability of each action delay trained for")
     observation_delay_steps: tuple[float, ...] = quantity((1.0,), "", "probability of each observation delay")
     trained_from: dict[str, str] = quantity({}, "", "artifact ids by role")
+    versions: dict[str, str] = quantity({}, "", "ONNX operator set and file version, and the packages it was made with")

@@ -23,7 +23,8 @@ class Evaluate(Model):
 
     gate: Gate = Gate()
     worlds: int = quantity(128, "", "episodes run side by side", ge=1)
-    videos: int = quantity(2, "", "episodes to film, per outcome", ge=0)
+    videos: int = quantity(2, "", "episodes to film, per outcome, and one of each kind of failure; 0: none", ge=0)
+    perturb: dict[str, float] = quantity({}, "", "departures from training by name, see s2rctl evaluate --perturb")
 
 
 class BaseProfile(Model):

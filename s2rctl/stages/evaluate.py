@@ -1,4 +1,4 @@
-"""Stage: play unseen episodes with a policy, count honestly, film a few, and hold the result against the gate."""
+"""Stage: play episodes, count honestly, compare, film a few, and hold the result against the gate."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,101 +8,101 @@ from typing import Any
 import numpy as np
 
 from s2rctl.core.atomic import write_atomic
-from s2rctl.core.errors import ArtifactError
-from s2rctl.env.vec_env import Pilot, VecEnv
-from s2rctl.evaluation.episodes import Act, Episode, Episodes, play, summary
+from s2rctl.core.errors import ArtifactError, RunError
+from s2rctl.env.randomise import model_edits
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.evaluation.episodes import Clip, Episode, Episodes, play, rate, summary
 from s2rctl.evaluation.film import compose, write_mp4
-from s2rctl.evaluation.policies import onnx_policy
+from s2rctl.evaluation.statistics import paired
+from s2rctl.evaluation.worlds import Worlds, make_worlds
+from s2rctl.stages.policies import Player, load_player
 from s2rctl.stages.protocol import Context, Result
-from s2rctl.store.store import Artifact
 
 VERSION = 1
 SEED_OFFSET = 1_000_003
 """Added to the seed: episodes of an evaluation are never those that training with the same seed saw."""
 FILM_SIZE = (640, 480)
 
-_TASKS = {
-    ("onnx", "aloha-student"): "insertion",
-    ("onnx", "aloha-pick"): "pick",
-    ("onnx", "aloha-insert"): "insertion",
-    ("onnx", "xarm7-reach"): "reach",
-    ("teacher", "pick"): "pick",
-    ("teacher", "insert"): "insertion",
-    ("student", "aloha"): "insertion",
-    ("reach", "xarm7"): "reach",
-}
-
 
 def run(context: Context) -> Result:
-    """Evaluate the artifact with the role ``onnx`` or ``policy``; ``pick`` drives phase 1 for an insertion teacher.
+    """Evaluate the artifact with the role ``onnx`` or ``policy``, perhaps against the one with the role ``against``.
 
-    Writes evaluation.json, episodes.jsonl and videos. A missed gate is part of the result, not an error: the command
-    line turns it into exit code 5.
+    An insertion teacher's arms are driven by its pick teacher (role ``pick``, else by lineage) until the switch. Writes
+    evaluation.json, episodes.jsonl and videos. A missed gate is part of the result, not an error: the command line
+    turns it into exit code 5.
     """
-    policy = context.inputs.get("onnx") or context.inputs["policy"]
     settings = context.profile.evaluate
-    episodes = settings.gate.episodes
-    worlds = min(settings.worlds, episodes)
-    context.reporter.start("evaluate", episodes, "episodes")
-    env = _environment(context, task_of(policy), worlds)
+    player = load_player(context.inputs.get("onnx") or context.inputs["policy"], context.inputs.get("pick"))
+    other = load_player(context.inputs["against"]) if "against" in context.inputs else None
+    if other is not None and other.task != player.task:
+        raise ArtifactError(
+            f"{other.artifact.ref} does {other.task}, {player.artifact.ref} does {player.task}",
+            "compare policies of one task",
+        )
+    worlds = Worlds(
+        context.profile,
+        player.task,
+        min(settings.worlds, settings.gate.episodes),
+        context.seed + SEED_OFFSET,
+        images=player.images or (other is not None and other.images),
+        perturb=settings.perturb,
+    )
+    env, result = _play(context, worlds, player, "evaluate", settings.videos)
+    figures = summary(result) | _about(context, player)
+    figures["gate_success_low"] = settings.gate.success_low
+    figures["gate_passed"] = float(str(figures["wilson_low"])) >= settings.gate.success_low
+    if other is not None:
+        _, second = _play(context, worlds, other, f"evaluate against {other.artifact.ref}", 0)
+        figures |= _comparison(other, result, second)
+    films, clips = _videos(context, env, result.clips)
+    files = _write(context.run_folder, figures | {"clips": clips}, result.episodes)
+    context.reporter.finish(f"success {figures['text']}")
+    return Result(files=files | films, metrics=figures)
+
+
+def _play(context: Context, worlds: Worlds, player: Player, title: str, clips: int) -> tuple[VecEnv, Episodes]:
+    """Play all episodes of one policy."""
+    episodes = context.profile.evaluate.gate.episodes
+    context.reporter.start(title, episodes, "episodes")
+    env = make_worlds(worlds)
     result = play(
         env,
-        load_policy(policy),
+        player.act,
+        pilot=player.pilot,
         episodes=episodes,
         episode_steps=env.task.episode_steps,
         taxonomy=env.task.failures,
-        seed=context.seed + SEED_OFFSET,
+        seed=worlds.seed,
         reporter=context.reporter,
         interrupt=context.interrupt,
+        clips=clips,
     )
-    figures = summary(result)
-    low = float(str(figures["wilson_low"]))
-    figures |= {
-        "policy": policy.ref,
-        "policy_id": policy.id,
-        "gate_success_low": settings.gate.success_low,
-        "gate_passed": low >= settings.gate.success_low,
+    return env, result
+
+
+def _about(context: Context, player: Player) -> dict[str, object]:
+    """Return what was evaluated, and where."""
+    return {
+        "policy": player.artifact.ref,
+        "policy_id": player.artifact.id,
+        "task": player.task,
+        "physics": context.profile.simulation.physics,
+        "renderer": context.profile.vision.renderer if player.images else None,
+        "seed": context.seed,
+        "perturb": dict(context.profile.evaluate.perturb),
     }
-    files = _write(context.run_folder, figures, result.episodes)
-    files |= _videos(context, env, result)
-    context.reporter.finish(f"success {figures['text']}")
-    return Result(files=files, metrics=figures)
 
 
-def task_of(policy: Artifact) -> str:
-    """Return the task that a policy is evaluated on; ArtifactError for something that is no policy."""
-    content = policy.manifest.content
-    try:
-        return _TASKS[content.kind, content.name]
-    except KeyError:
-        known = ", ".join(f"{kind}/{name}" for kind, name in _TASKS)
-        raise ArtifactError(f"{policy.ref} cannot be evaluated", f"evaluate one of {known}") from None
-
-
-def load_policy(policy: Artifact) -> Act:
-    """Return the artifact's policy as a function from observations to actions."""
-    content = policy.manifest.content
-    if content.kind == "onnx":
-        if content.contract is None:
-            raise ArtifactError(f"{policy.ref} carries no contract", "export the policy again")
-        return onnx_policy(policy.path("policy.onnx"), content.contract)
-    import jax
-
-    from s2rctl.learning.policy_files import load_policy as load_files
-
-    return jax.jit(load_files(policy.folder()).act)
-
-
-def _environment(context: Context, task: str, worlds: int) -> VecEnv:
-    from s2rctl.env.build import make_env
-
-    pilot: Pilot | None = None
-    if "pick" in context.inputs:
-        from s2rctl.learning.policy_files import load_policy as load_files
-        from s2rctl.learning.teachers import pick_pilot
-
-        pilot = pick_pilot(load_files(context.inputs["pick"].folder()))
-    return make_env(context.profile, task, worlds, seed=context.seed + SEED_OFFSET, pilot=pilot)
+def _comparison(other: Player, first: Episodes, second: Episodes) -> dict[str, object]:
+    """Return the paired comparison; RunError if the two runs did not play the same episodes."""
+    if not np.array_equal(first.start, second.start):
+        raise RunError("the two policies did not start from the same states", "report this: pairs must be pairs")
+    against = rate(second.successes, len(second.episodes)) | {"failures": second.failures}
+    pairs = paired([e.success for e in first.episodes], [e.success for e in second.episodes])
+    return {
+        "against": {"policy": other.artifact.ref, "policy_id": other.artifact.id, **against},
+        "paired": pairs._asdict(),
+    }
 
 
 def _write(folder: Path, figures: Mapping[str, Any], episodes: Sequence[Episode]) -> dict[str, Path]:
@@ -113,33 +113,29 @@ def _write(folder: Path, figures: Mapping[str, Any], episodes: Sequence[Episode]
     return {"evaluation.json": evaluation, "episodes.jsonl": log}
 
 
-def chosen(episodes: Sequence[Episode], count: int) -> list[Episode]:
-    """Return the first ``count`` successes and the first ``count`` failures of the filmed batch."""
-    first = [episode for episode in episodes if episode.batch == 0]
-    successes = [episode for episode in first if episode.success][:count]
-    return successes + [episode for episode in first if not episode.success][:count]
-
-
-def _videos(context: Context, env: VecEnv, result: Episodes) -> dict[str, Path]:
-    """Film the first successes and failures; returns the files by name."""
+def _videos(context: Context, env: VecEnv, clips: Sequence[Clip]) -> tuple[dict[str, Path], list[dict[str, object]]]:
+    """Film the clips; return the files by name, and what each shows."""
     from s2rctl.render.film import Film
 
-    selected = chosen(result.episodes, context.profile.evaluate.videos)
-    if not selected:
-        return {}
+    if not clips:
+        return {}, []
     width, height = FILM_SIZE
-    files = {}
+    sizes = model_edits(env.model, env.task.randomised, env.params).get("geom_size")
+    files, shown = {}, []
     with Film(env.model, "viewer", width, height) as film:
-        for number, episode in enumerate(selected):
-            outcome = "success" if episode.success else episode.failure.replace("_", "-")
-            name = f"{number}-{outcome}.mp4"
+        for number, clip in enumerate(clips):
+            episode = clip.episode
+            kind = "success" if episode.success else episode.failure
+            name = f"{number}-{kind.replace('_', '-')}.mp4"
             path = context.run_folder / name
-            frames = (_frame(film, env, result, episode.world, step) for step in range(episode.steps))
+            size = None if sizes is None else sizes[episode.world]
+            frames = (
+                compose(film.frame(clip.qpos[step], size), [images[step] for images in clip.images.values()])
+                for step in range(episode.steps)
+            )
             write_mp4(path, frames, width, height, context.profile.simulation.rate_hz)
             files[name] = path
-    return files
-
-
-def _frame(film: Any, env: VecEnv, result: Episodes, world: int, step: int) -> np.ndarray:
-    frame: np.ndarray = film.frame(result.tape.qpos[step][world])
-    return compose(frame, [image[world] for image in result.tape.images[step].values()])
+            shown.append(
+                {"file": name, "outcome": kind, "batch": episode.batch, "world": episode.world, "steps": episode.steps}
+            )
+    return files, shown

@@ -10,9 +10,12 @@ import numpy as np
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
-from s2rctl.env import stepping
-from s2rctl.env.build import make_env
-from s2rctl.env.keys import make_key
+from s2rctl.core.progress import NullReporter
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.evaluation.episodes import Act, Episodes, play
+from s2rctl.evaluation.policies import onnx_policy
+from s2rctl.evaluation.statistics import paired
+from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.export import card, graph, latency, parity
 from s2rctl.export.session import open_session
 from s2rctl.learning.networks import TeacherSettings
@@ -23,13 +26,16 @@ from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.profile import AlohaProfile, Profile
 from s2rctl.schema.simulation import Delays
+from s2rctl.stages.policies import Player, load_player
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.arm import ACTION_SCALE
+from s2rctl.tasks.protocol import Observation
 
 VERSION = 1
 SEED_OFFSET = 2_000_003
 """Added to the seed: the gate's observations are neither those of training nor those of an evaluation."""
-WORLDS = 32
+WORLDS = 16
+"""Episodes of each side of the closed loop."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +43,28 @@ class Exported:
     """What the stage needs to know of a kind of policy."""
 
     graph: graph.Graph
-    task: str
     delays: Delays
     action_scale: Sequence[float]
-    sees: bool
 
 
 def run(context: Context) -> Result:
     """Write policy.onnx (card inside), contract.json and parity.json; GateError if JAX and ONNX disagree."""
     profile, artifact = context.profile, context.inputs["policy"]
     context.reporter.start("export", profile.export.observations, "observations")
-    policy = load_policy(artifact.folder())
-    exported = _exported(policy, profile, artifact.manifest.content.name)
+    player = load_player(artifact)
+    exported = _exported(load_policy(artifact.folder()), profile, artifact.manifest.content.name)
     model = graph.to_onnx(exported.graph, profile.export.opset)
-    context.reporter.note("graph built; recording observations")
-    env = make_env(profile, exported.task, WORLDS, seed=context.seed + SEED_OFFSET)
-    recorded = _record(env, policy, exported.graph, profile.export.observations, context)
-    contract = _contract(context, exported, env.model)
+    context.reporter.note("graph built; playing episodes")
+    seed = context.seed + SEED_OFFSET
+    env = make_worlds(Worlds(profile, player.task, WORLDS, seed, player.images, {}))
+    recorder = Recorder(player.act, tuple(exported.graph.inputs))
+    driven = _drive(env, recorder, player, context)
+    recorded = recorder.observations(profile.export.observations)
+    contract = _contract(context, exported, env.model, player.images, model)
     content = card.attach(model, contract)
     session = open_session(content)
-    generator = np.random.default_rng(context.seed + SEED_OFFSET)
-    report = parity.check(exported.graph, session, recorded, profile.export.max_difference, generator)
+    report = parity.check(exported.graph, session, recorded, profile.export.max_difference, np.random.default_rng(seed))
+    report = report._replace(closed_loop=_closed_loop(context, env, driven, player, onnx_policy(content, contract)))
     times = latency.measure(session, recorded)
     folder = context.run_folder
     files = {name: folder / name for name in ("policy.onnx", "contract.json", "parity.json")}
@@ -68,7 +75,14 @@ def run(context: Context) -> Result:
     context.reporter.finish(
         f"max |JAX - ONNX| {report.max_difference:.1e}, inference {times['inference_ms_p50']:.2f} ms"
     )
-    metrics = {"parity_max_abs": report.max_difference, **times, "bytes": len(content)}
+    metrics = {
+        "parity_max_abs": report.max_difference,
+        "parity_observations": sum(row.observations for row in report.agreement),
+        "parity_checks": len(report.agreement) + len(report.sensitivity) + 1,
+        **times,
+        "bytes": len(content),
+        **{f"version_{name}": version for name, version in contract.versions.items()},
+    }
     return Result(files, metrics, contract)
 
 
@@ -79,36 +93,97 @@ def _exported(policy: Policy, profile: Profile, name: str) -> Exported:
         if policy.kind == "student":
             settings = StudentSettings.model_validate(policy.config)
             scale = (ACTION_SCALE,) * settings.action_size
-            return Exported(graph.student_graph(settings, policy.params), "insertion", insert.delays, scale, True)
+            return Exported(graph.student_graph(settings, policy.params), insert.delays, scale)
         if policy.kind == "teacher":
             shape = TeacherSettings.model_validate(policy.config)
             whole = graph.observation_graph(policy.act, shape.observation_size, shape.action_size)
-            task, delays = ("pick", profile.teacher.pick.delays) if name == "pick" else ("insertion", insert.delays)
-            return Exported(whole, task, delays, (ACTION_SCALE,) * shape.action_size, False)
+            delays = profile.teacher.pick.delays if name == "pick" else insert.delays
+            return Exported(whole, delays, (ACTION_SCALE,) * shape.action_size)
     elif policy.kind == "reach":
         found = ReachSettings.model_validate(policy.config)
         scale = (found.action_scale_m,) * 3
-        return Exported(graph.reach_graph(found, policy.params), "reach", profile.reach.delays, scale, True)
+        return Exported(graph.reach_graph(found, policy.params), profile.reach.delays, scale)
     raise ArtifactError(
         f"a policy of kind '{policy.kind}' does not belong to the profile {profile.name}",
         "choose the profile that the policy was trained with",
     )
 
 
-def _record(env: Any, policy: Policy, wanted: graph.Graph, count: int, context: Context) -> dict[str, np.ndarray]:
-    """Return the graph's inputs (count, ...) from episodes that the policy itself plays."""
-    act = jax.jit(policy.act)
-    state = stepping.reset(env, make_key(context.seed + SEED_OFFSET))
-    parts: list[dict[str, np.ndarray]] = []
-    for number in range(-(-count // env.worlds)):
-        seen = {**state.observation.inputs, "observation": state.observation.actor}
-        parts.append({name: np.asarray(seen[name]) for name in wanted.inputs})
-        state, _ = stepping.step(env, state, act(state.observation))
-        context.reporter.update(min(count, (number + 1) * env.worlds), {})
-    return {name: np.concatenate([part[name] for part in parts])[:count] for name in wanted.inputs}
+class Recorder:
+    """A policy that remembers the graph's inputs of every observation that it was asked about."""
+
+    def __init__(self, act: Act, names: Sequence[str]) -> None:
+        self._act, self._names = act, names
+        self._parts: list[dict[str, np.ndarray]] = []
+
+    def __call__(self, observation: Observation) -> np.ndarray | jax.Array:
+        """Return the policy's action."""
+        seen = {**observation.inputs, "observation": observation.actor}
+        self._parts.append({name: np.asarray(seen[name]) for name in self._names})
+        return self._act(observation)
+
+    @property
+    def count(self) -> int:
+        """Number of observations so far."""
+        return sum(len(part[self._names[0]]) for part in self._parts)
+
+    def observations(self, count: int) -> dict[str, np.ndarray]:
+        """Return ``count`` observations, evenly spread over all of them."""
+        rows = np.linspace(0, self.count - 1, count).astype(int)
+        return {name: np.concatenate([part[name] for part in self._parts])[rows] for name in self._names}
 
 
-def _contract(context: Context, exported: Exported, model: Any) -> Contract:
+def _play(
+    env: VecEnv, act: Act, player: Player, context: Context, episodes: int, reference: Act | None = None
+) -> Episodes:
+    return play(
+        env,
+        act,
+        pilot=player.pilot,
+        episodes=episodes,
+        episode_steps=env.task.episode_steps,
+        taxonomy=env.task.failures,
+        seed=context.seed + SEED_OFFSET,
+        reporter=NullReporter(),
+        interrupt=context.interrupt,
+        reference=reference,
+    )
+
+
+def _drive(env: VecEnv, recorder: Recorder, player: Player, context: Context) -> Episodes:
+    """Let JAX drive until there are enough observations; return the first episode of every world."""
+    first, batches = _play(env, recorder, player, context, env.worlds), 1
+    while recorder.count < context.profile.export.observations:
+        batches *= 2  # the first batches are played again: they are short, or they would have been enough
+        _play(env, recorder, player, context, batches * env.worlds)
+    context.reporter.update(min(recorder.count, context.profile.export.observations), {})
+    return first
+
+
+def _closed_loop(context: Context, env: VecEnv, driven: Episodes, player: Player, onnx_act: Act) -> parity.ClosedLoop:
+    """Let ONNX drive from the same starts, with JAX asked on the side, and pair the outcomes."""
+
+    def exact_act(observation: Observation) -> np.ndarray | jax.Array:
+        # Around the policy only: the environment's step must not be compiled a second time for it.
+        with jax.default_matmul_precision("highest"):
+            return player.act(observation)
+
+    found = _play(env, onnx_act, player, context, env.worlds, reference=exact_act)
+    pairs = paired([e.success for e in driven.episodes], [e.success for e in found.episodes])
+    worst = max(e.largest_error if e.largest_error is not None else np.inf for e in found.episodes)
+    return parity.ClosedLoop(
+        episodes=len(found.episodes),
+        jax_successes=driven.successes,
+        onnx_successes=found.successes,
+        only_jax=pairs.only_first,
+        only_onnx=pairs.only_second,
+        p_value=pairs.p_value,
+        max_difference=float(worst),
+        passed=bool(worst <= context.profile.export.max_difference and pairs.p_value >= parity.UNLIKELY),
+    )
+
+
+def _contract(context: Context, exported: Exported, env_model: Any, images: bool, onnx_model: Any) -> Contract:
     profile, artifact = context.profile, context.inputs["policy"]
     lineage = {entry.role: entry.id for entry in artifact.manifest.content.inputs}
     return card.build(
@@ -117,8 +192,9 @@ def _contract(context: Context, exported: Exported, model: Any) -> Contract:
         specification=ROBOTS.load(profile.robot.name),
         rate_hz=profile.simulation.rate_hz,
         action_scale=exported.action_scale,
-        vision=profile.vision if exported.sees else None,
-        model=model,
+        vision=profile.vision if images else None,
+        model=env_model,
         delays=exported.delays,
         trained_from={**lineage, "policy": artifact.id},
+        versions=card.versions(onnx_model),
     )

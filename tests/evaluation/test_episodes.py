@@ -11,7 +11,7 @@ from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.env.types import Step
-from s2rctl.evaluation.episodes import Episodes, play, summary
+from s2rctl.evaluation.episodes import Episode, Episodes, chosen, failure_rows, play, summary
 from s2rctl.tasks.protocol import Observation
 
 TAXONOMY = ("none", "timeout", "dropped")
@@ -64,7 +64,7 @@ class Scripted:
         return self._state(now), step
 
 
-def run(env: Any, episodes: int, steps: int = 10, interrupt: Interrupt | None = None) -> Episodes:
+def run(env: Any, episodes: int, steps: int = 10, interrupt: Interrupt | None = None, clips: int = 0) -> Episodes:
     return play(
         env,
         lambda observation: np.zeros((env.worlds, 2), np.float32),
@@ -75,6 +75,7 @@ def run(env: Any, episodes: int, steps: int = 10, interrupt: Interrupt | None = 
         reporter=NullReporter(),
         interrupt=interrupt or Interrupt(),
         reference=lambda observation: np.full((env.worlds, 2), 0.5, np.float32),
+        clips=clips,
     )
 
 
@@ -97,11 +98,76 @@ def test_batches_are_added_until_the_episodes_are_there() -> None:
     assert figures["action_error"] == pytest.approx(0.5)
 
 
-def test_the_tape_holds_the_first_batch_from_its_first_step() -> None:
-    result = run(Scripted(success=[1], end=[4], failure=[0]), episodes=2)
-    assert [float(q[0, 0]) for q in result.tape.qpos] == [0, 1, 2, 3]
-    assert set(result.tape.images[0]) == {"rgb_camera"}
-    assert result.tape.images[2]["rgb_camera"].max() == 2
+def test_clips_hold_the_first_episode_of_their_world_from_its_first_step() -> None:
+    result = run(Scripted(success=[1, 99], end=[4, 3], failure=[0, 2]), episodes=2, clips=1)
+    success, failure = result.clips
+    assert success.episode.success and failure.episode.failure == "dropped"
+    assert success.qpos[:, 0].tolist() == [0, 1, 2, 3]
+    assert failure.qpos.shape == (3, 1)
+    assert set(success.images) == {"rgb_camera"}
+    assert success.images["rgb_camera"].shape == (4, 4, 4, 3)
+    assert success.images["rgb_camera"][2].max() == 2
+    assert run(Scripted(success=[1], end=[4], failure=[0]), episodes=2).clips == ()
+
+
+def episode(number: int, failure: str) -> Episode:
+    return Episode(number, 0, failure == "none", False, failure, 5, 0.0)
+
+
+def test_the_first_failure_of_every_kind_is_filmed_whenever_it_comes() -> None:
+    kinds = ["none", "dropped", "none", "dropped", "dropped", "none", "timeout", "dropped", "timeout", "tilted"]
+    played = [episode(i, kind) for i, kind in enumerate(kinds)]
+    assert [e.world for e in chosen(played, 2)] == [0, 1, 2, 3, 6, 9]
+    first = chosen(played[:4], 2)
+    assert [e.world for e in chosen(played[4:], 2, first)] == [6, 9]
+    assert chosen(played, 0) == []
+
+
+def test_failures_by_kind_with_intervals() -> None:
+    rows = failure_rows([episode(i, kind) for i, kind in enumerate(["none"] * 7 + ["dropped"] * 2 + ["timeout"])])
+    assert [(row["kind"], row["episodes"], row["share"]) for row in rows] == [("dropped", 2, 0.2), ("timeout", 1, 0.1)]
+    assert all(row["interval_low"] < row["share"] < row["interval_high"] for row in rows)
+
+
+def test_a_pilot_drives_until_the_policy_acts() -> None:
+    class Switching(Scripted):
+        """The policy acts in world 1 only; remembers what it was told."""
+
+        task: Any
+
+        def step(self, state: Any, action: jax.Array) -> tuple[Any, Step]:
+            moved, outcome = super().step(state._replace(time=state.time), action)
+            success = jnp.abs(action[:, 0] - jnp.array([0.25, 0.75])) < 1e-6
+            return moved, outcome._replace(success=success)
+
+        def _state(self, time: jax.Array) -> Any:
+            return Piloted(*super()._state(time), jnp.array([False, True]))
+
+    class Piloted(NamedTuple):
+        physics: Physics
+        observation: Observation
+        time: jax.Array
+        task: jax.Array
+
+    class Acting:
+        @staticmethod
+        def acting(state: jax.Array) -> jax.Array:
+            return state
+
+    env = Switching(success=[99, 99], end=[4, 4], failure=[1, 1])
+    env.task = Acting()
+    result = play(
+        env,
+        lambda observation: np.full((2, 2), 0.75, np.float32),
+        episodes=2,
+        episode_steps=10,
+        taxonomy=TAXONOMY,
+        seed=0,
+        reporter=NullReporter(),
+        interrupt=Interrupt(),
+        pilot=lambda observation: np.full((2, 2), 0.25, np.float32),
+    )
+    assert [e.success for e in result.episodes] == [True, True]
 
 
 def test_interrupt_ends_between_steps() -> None:

@@ -1,11 +1,13 @@
 import math
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2rctl.evaluation.statistics import format_rate, mcnemar, percentile, wilson
+from s2rctl.evaluation.statistics import exact, format_rate, mcnemar, paired, percentile, wilson
 
 
 def test_wilson_solves_its_defining_equation() -> None:
@@ -18,30 +20,60 @@ def test_wilson_solves_its_defining_equation() -> None:
 
 
 def test_format() -> None:
-    assert format_rate(92, 100) == "92/100 [85.0, 95.9]"
+    assert format_rate(92, 100) == "92/100 [84.8, 96.5]"
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_interval_holds_the_rate_and_stays_in_bounds(counts: tuple[int, int]) -> None:
     successes, episodes = counts
-    low, high = wilson(successes, episodes)
-    assert 0 <= low <= successes / episodes <= high <= 1
-    assert low < high
+    for low, high in (wilson(successes, episodes), exact(successes, episodes)):
+        assert 0 <= low <= successes / episodes <= high <= 1
+        assert low < high
 
 
-def exact_coverage(rate: float, episodes: int) -> float:
-    """The probability of all outcomes whose interval holds the truth."""
+def test_exact_interval_leaves_the_same_share_on_both_sides() -> None:
+    # Its ends are the rates at which so many or more (so few or fewer) successes have a probability of 2.5 %.
+    for successes, episodes in [(1, 10), (92, 100), (256, 512), (511, 512)]:
+        low, high = exact(successes, episodes)
+        assert sum(binomial(low, episodes)[successes:]) == pytest.approx(0.025, abs=1e-9)
+        assert sum(binomial(high, episodes)[: successes + 1]) == pytest.approx(0.025, abs=1e-9)
+    # No failure: the upper end is 1, the lower one the rate at which that has a probability of 2.5 %.
+    assert exact(20, 20) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+    assert exact(0, 20)[0] == 0.0
+
+
+def binomial(rate: float, episodes: int) -> np.ndarray:
     k = np.arange(episodes + 1)
     log_p = np.array([math.lgamma(episodes + 1) - math.lgamma(i + 1) - math.lgamma(episodes - i + 1) for i in k])
-    p = np.exp(log_p + k * math.log(rate) + (episodes - k) * math.log(1 - rate))
-    covered = [low <= rate <= high for low, high in (wilson(int(i), episodes) for i in k)]
-    return float(p[covered].sum())
+    return np.exp(log_p + k * math.log(rate) + (episodes - k) * math.log(1 - rate))
+
+
+@pytest.mark.parametrize("episodes", [50, 512])
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.98])
+def test_what_is_printed_covers_the_truth(rate: float, episodes: int) -> None:
+    draws = np.random.default_rng(episodes).binomial(episodes, rate, 10_000)
+    ends = {int(k): exact(int(k), episodes) for k in np.unique(draws)}
+    covered = np.mean([ends[int(k)][0] <= rate <= ends[int(k)][1] for k in draws])
+    assert covered >= 0.94
+    assert exact_coverage(rate, episodes, exact) >= 0.95
+
+
+def test_the_printed_interval_never_covers_less_than_it_says() -> None:
+    once = cache(exact)
+    for episodes in (5, 20, 50, 128):
+        assert min(exact_coverage(rate, episodes, once) for rate in np.linspace(0.01, 0.99, 99)) >= 0.95
+
+
+def exact_coverage(rate: float, episodes: int, interval: Callable[[int, int], tuple[float, float]] = wilson) -> float:
+    """The probability of all outcomes whose interval holds the truth."""
+    covered = [low <= rate <= high for low, high in (interval(i, episodes) for i in range(episodes + 1))]
+    return float(binomial(rate, episodes)[covered].sum())
 
 
 @pytest.mark.parametrize("episodes", [50, 512])
 def test_coverage(episodes: int) -> None:
     # Coverage of any interval for counts oscillates with the rate. Wilson's is 95 % on average and dips a little: at
-    # n = 50 and a rate of 0.98 it is 92.2 %, the lowest of the rates that matter here.
+    # n = 50 and a rate of 0.98 it is 92.2 %, the lowest of the rates that matter here: why it is not what is printed.
     coverage = [exact_coverage(rate, episodes) for rate in np.linspace(0.02, 0.98, 49)]
     assert np.mean(coverage) == pytest.approx(0.95, abs=0.005)
     assert min(coverage) > 0.92
@@ -59,6 +91,39 @@ def test_mcnemar_is_the_sign_test_of_discordant_pairs() -> None:
     assert mcnemar(0, 6) == pytest.approx(2 / 2**6)
     assert mcnemar(1, 8) == pytest.approx(2 * (1 + 9) / 2**9)
     assert mcnemar(1, 8) == mcnemar(8, 1)
+
+
+def outcomes(both: int, first: int, second: int, neither: int) -> tuple[list[bool], list[bool]]:
+    one = [True] * both + [True] * first + [False] * (second + neither)
+    other = [True] * both + [False] * first + [True] * second + [False] * neither
+    return one, other
+
+
+def test_paired_comparison_counts_pairs_and_gives_the_difference_with_its_interval() -> None:
+    # The worked example of Newcombe (1998): 36, 12, 2, 0 gives 0.2 with the interval 0.0569 to 0.3404 by method 10.
+    result = paired(*outcomes(36, 12, 2, 0))
+    assert result[:4] == (36, 12, 2, 0)
+    assert result.difference == pytest.approx(0.2)
+    assert (result.difference_low, result.difference_high) == pytest.approx((0.0569, 0.3404), abs=1e-4)
+    assert result.statistic == pytest.approx((12 - 2 - 1) ** 2 / 14)
+    assert result.p_value == mcnemar(12, 2)
+
+
+@given(st.tuples(*[st.integers(0, 40)] * 4).filter(lambda counts: sum(counts) > 0))
+def test_swapping_two_policies_mirrors_the_comparison(counts: tuple[int, int, int, int]) -> None:
+    both, first, second, neither = counts
+    one, other = paired(*outcomes(*counts)), paired(*outcomes(both, second, first, neither))
+    assert one.p_value == other.p_value and one.statistic == other.statistic
+    assert one.difference == -other.difference
+    assert one.difference_low == pytest.approx(-other.difference_high)
+    assert one.difference_low <= one.difference + 1e-12 and one.difference <= one.difference_high + 1e-12
+
+
+def test_pairs_are_needed() -> None:
+    with pytest.raises(ValueError, match="pairs"):
+        paired([True], [True, False])
+    with pytest.raises(ValueError, match="pairs"):
+        paired([], [])
 
 
 def test_percentile_agrees_with_numpy() -> None:

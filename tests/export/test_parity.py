@@ -24,9 +24,9 @@ def test_an_honest_export_passes_and_says_what_was_checked(student_graph, studen
     report = parity.check(student_graph, student_session, recorded, LIMIT, np.random.default_rng(0))
     parity.require(report)
     assert report.passed and report.max_difference <= LIMIT
-    assert [row.inputs for row in report.agreement] == ["recorded", "random", "extreme"]
-    assert [row.observations for row in report.agreement] == [300, 300, 4]
-    assert len(report.sensitivity) == 7
+    assert [row.inputs for row in report.agreement] == ["recorded", "single recorded", "random", "extreme"]
+    assert [row.observations for row in report.agreement] == [300, 64, 300, 15]
+    assert len(report.sensitivity) == 13
 
 
 CHANGES = {
