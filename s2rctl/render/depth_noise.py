@@ -5,9 +5,12 @@ al., "A benchmark for RGB-D visual odometry, 3D reconstruction and SLAM", ICRA 2
 Depth is (N, H, W) in metres, 0 where there is nothing; every step keeps that meaning.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
+from s2rctl.render.pixel_noise import GAUSSIAN_REACH, gaussian, pixel_bits, uniform
 from s2rctl.schema.simulation import DepthNoise
 
 MM = 1000.0  # mm per m
@@ -35,42 +38,55 @@ def lose_edges(key: jax.Array, depth: jax.Array, gradient: float, gain: float) -
     rows = jnp.diff(depth, axis=1, append=depth[:, -1:])
     columns = jnp.diff(depth, axis=2, append=depth[:, :, -1:])
     change = jnp.sqrt(rows**2 + columns**2)
-    probability = jnp.where(change > gradient, jnp.arctan(gain * change), 0.0)
-    lost = jax.random.uniform(where_key, depth.shape) < probability
+    # A draw below atan(gain * change) is one whose tangent is below gain * change; the arctangent itself is slow here.
+    draw = uniform(pixel_bits(where_key, depth.shape, len(depth)))
+    lost = (change > gradient) & (_tangent(draw) < gain * change)
     shift = jax.random.randint(shift_key, (depth.shape[0], 2), -1, 2)
-    lost = jax.vmap(lambda mask, by: jnp.roll(mask, by, axis=(0, 1)))(lost, shift)
+    for axis in (1, 2):
+        by = shift[:, axis - 1, None, None]
+        # Selecting among three rolls by constants is several times faster than one roll by a number per frame.
+        lost = jnp.where(by > 0, jnp.roll(lost, 1, axis), jnp.where(by < 0, jnp.roll(lost, -1, axis), lost))
     return jnp.where(lost, 0.0, depth)
+
+
+def _tangent(angle: jax.Array) -> jax.Array:
+    """Return the tangent of angles in [0, 1], by its continued fraction to the fourth order (error 1e-6)."""
+    square = angle * angle
+    return angle * (945.0 + square * (square - 105.0)) / (945.0 + square * (15.0 * square - 420.0))
 
 
 def disparity_noise(key: jax.Array, depth: jax.Array, shift_px: float, sigma: float, constant: float) -> jax.Array:
     """Sample each pixel at a slightly shifted place, then add noise to its disparity and round it to whole steps."""
-    shift_key, noise_key = jax.random.split(key)
-    count, height, width = depth.shape
-    shift = shift_px * jax.random.normal(shift_key, (2, count, height, width))
-    rows = jnp.clip(jnp.arange(height)[:, None] + shift[0], 0, height - 1)
-    columns = jnp.clip(jnp.arange(width) + shift[1], 0, width - 1)
-    sampled = jax.vmap(_bilinear)(depth, rows, columns)
-    disparity = constant / jnp.maximum(sampled * MM, 1.0) + sigma * jax.random.normal(noise_key, depth.shape)
+    keys = jax.random.split(key, 3)
+    noise = [gaussian(pixel_bits(k, depth.shape, len(depth))) for k in keys]
+    sampled = resample(depth, shift_px * noise[0], shift_px * noise[1], math.ceil(GAUSSIAN_REACH * shift_px))
+    disparity = constant / jnp.maximum(sampled * MM, 1.0) + sigma * noise[2]
     measured = constant / jnp.maximum(jnp.round(disparity), 1.0) / MM
     return jnp.where(sampled > 0, measured, 0.0)
 
 
-def _bilinear(image: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Interpolate (H, W) at fractional places; a place next to a pixel without depth has none either."""
-    top, left = jnp.floor(rows).astype(jnp.int32), jnp.floor(columns).astype(jnp.int32)
-    bottom = jnp.minimum(top + 1, image.shape[0] - 1)
-    right = jnp.minimum(left + 1, image.shape[1] - 1)
-    down, across = rows - top, columns - left
-    corners = (image[top, left], image[top, right], image[bottom, left], image[bottom, right])
-    upper = corners[0] * (1 - across) + corners[1] * across
-    lower = corners[2] * (1 - across) + corners[3] * across
-    there = jnp.all(jnp.stack(corners) > 0, axis=0)
-    return jnp.where(there, upper * (1 - down) + lower * down, 0.0)
+def resample(depth: jax.Array, down: jax.Array, across: jax.Array, reach: int) -> jax.Array:
+    """Interpolate (N, H, W) bilinearly at places ``down`` and ``across`` (N, H, W) px away, at most ``reach``.
+
+    Beyond the edge lies what is at the edge. A place next to a pixel without depth has none either. Sums over all
+    neighbours, most with weight 0: on a CPU several times faster than gathering the four that count.
+    """
+    height, width = depth.shape[1:]
+    wide = jnp.pad(depth, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    total, holes = jnp.zeros_like(depth), jnp.zeros_like(depth)
+    for i in range(-reach, reach + 1):
+        row_weight = jnp.maximum(1.0 - jnp.abs(down - i), 0.0)
+        for j in range(-reach, reach + 1):
+            weight = row_weight * jnp.maximum(1.0 - jnp.abs(across - j), 0.0)
+            there = wide[:, reach + i : reach + i + height, reach + j : reach + j + width]
+            total += weight * there
+            holes += jnp.where(there > 0, 0.0, weight)
+    return jnp.where(holes > 0, 0.0, total)
 
 
 def lose_pixels(key: jax.Array, depth: jax.Array, probability: float) -> jax.Array:
     """Lose single pixels at random."""
-    return jnp.where(jax.random.bernoulli(key, probability, depth.shape), 0.0, depth)
+    return jnp.where(uniform(pixel_bits(key, depth.shape, len(depth))) < probability, 0.0, depth)
 
 
 def scratch(key: jax.Array, depth: jax.Array, most: int, far_m: float) -> jax.Array:

@@ -1,11 +1,12 @@
 """Hard shadows: a pixel is lit by a light when no geom lies between them.
 
-Most geoms lie far from every line between what a band of pixels shows and a light. They are sorted out beforehand, by
-spheres: one around all points of the band, one around each geom.
+Most geoms lie far from every line between what a band of pixels shows and a light. They are sorted out beforehand: seen
+from the light, the rectangle around a geom must meet the rectangle around the band's points.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from s2rctl.render.layout import Group, Layout, Light
@@ -17,6 +18,11 @@ from s2rctl.render.view import Row, View
 
 _BIAS = 2e-3
 """Part of the way to the light that is not looked at, so that a surface does not shade itself through rounding."""
+_NEAR = 1e-2
+"""Geoms that come closer (m) to a light's plane than this are always looked at."""
+_SLACK = 1e-4
+"""Widens the points' rectangle (tangents), against rounding."""
+_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
 _REACH = 4.0
 """How far a directional light's shadow is looked for, in extents of the model."""
 
@@ -55,24 +61,49 @@ def _between(
 ) -> jax.Array:
     """Return (N,) bool: geoms that may lie between a light and one of the points at ``depth`` (P,) m.
 
-    Everything is in the camera's frame. A geom is out of the way when its sphere keeps clear of the way of the points'
-    sphere to the light.
+    Everything is in the camera's frame.
     """
     image, lights = lax.optimization_barrier((view.image[frame], view.lights[frame]))
     centre, extents, shown = lax.optimization_barrier((view.centre[frame], view.extents[frame], view.shown[frame]))
-    points = (depth * (x * image[0] + image[2]), depth * (y * image[1] + image[3]), -depth)
-    low = jnp.stack([jnp.min(jnp.where(hit, c, jnp.inf)) for c in points])
-    high = jnp.stack([jnp.max(jnp.where(hit, c, -jnp.inf)) for c in points])
-    middle, reach = 0.5 * (low + high), 0.5 * jnp.linalg.norm(high - low)
-    radius = jnp.sqrt(jnp.sum(extents**2, axis=(1, 2)))
+    points = jnp.stack([depth * (x * image[0] + image[2]), depth * (y * image[1] + image[3]), -depth])
+    low, high = (jnp.min(jnp.where(hit, points, jnp.inf), 1), jnp.max(jnp.where(hit, points, -jnp.inf), 1))
+    middle = jnp.where(jnp.isfinite(low), 0.5 * (low + high), 0.0)
+    corners = centre[:, None] + jnp.einsum("kj,nij->nki", _CORNERS, extents)
     near = jnp.zeros(shown.shape, bool)
     for number, light in enumerate(layout.lights):
         if light.casts_shadow:
-            way = _REACH * layout.size * lights[number] if light.directional else lights[number] - middle
-            share = jnp.clip((centre - middle) @ way / jnp.maximum(way @ way, 1e-12), 0.0, 1.0)
-            gap = jnp.linalg.norm(centre - middle - share[:, None] * way, axis=-1)
-            near |= gap <= radius + reach
+            source = middle + _REACH * layout.size * lights[number] if light.directional else lights[number]
+            near |= _in_the_way(source, middle, points, hit, corners)
     return near & shown & jnp.any(hit)
+
+
+def _in_the_way(
+    source: jax.Array, middle: jax.Array, points: jax.Array, hit: jax.Array, corners: jax.Array
+) -> jax.Array:
+    """Return (N,) bool: boxes ``corners`` (N, 8, 3) that overlap the points (3, P) as seen from ``source``.
+
+    Seen from there the box's picture lies in the rectangle of its corners' pictures, unless it reaches behind.
+    """
+    axes = _axes(middle - source)
+    spots, edges = axes @ (points - source[:, None]), (corners - source) @ axes.T
+    away = jnp.where(hit, jnp.maximum(spots[2], _NEAR), 1.0)
+    across = spots[:2] / away
+    low = jnp.min(jnp.where(hit, across, jnp.inf), axis=1) - _SLACK
+    high = jnp.max(jnp.where(hit, across, -jnp.inf), axis=1) + _SLACK
+    distance = edges[..., 2]
+    seen = edges[..., :2] / jnp.maximum(distance, _NEAR)[..., None]
+    overlap = jnp.all((seen.max(1) >= low) & (seen.min(1) <= high), axis=-1)
+    before = distance.min(1) <= jnp.max(jnp.where(hit, spots[2], -jnp.inf))
+    return jnp.where(distance.min(1) > _NEAR, overlap & before, True)
+
+
+def _axes(forward: jax.Array) -> jax.Array:
+    """Return rows right, up, forward (3, 3) of a frame that looks along ``forward`` (3,)."""
+    ahead = forward / jnp.maximum(jnp.linalg.norm(forward), 1e-9)
+    helper = jnp.where(jnp.abs(ahead[0]) < 0.7, jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0]))
+    right = jnp.cross(helper, ahead)
+    right = right / jnp.maximum(jnp.linalg.norm(right), 1e-9)
+    return jnp.stack([right, jnp.cross(ahead, right), ahead])
 
 
 def _way(layout: Layout, row: Row, number: int, light: Light, point: Components) -> Components:
