@@ -1,0 +1,70 @@
+import gc
+import logging
+import sys
+import threading
+import time
+
+import pytest
+
+from s2rctl.control.quiet import quiet
+
+
+def test_nothing_is_collected_and_everything_is_as_before():
+    runs = []
+    gc.callbacks.append(lambda phase, info: runs.append(phase))
+    interval = sys.getswitchinterval()
+    try:
+        with quiet():
+            runs.clear()
+            for _ in range(100_000):
+                cycle = []
+                cycle.append(cycle)
+            assert runs == []
+            assert sys.getswitchinterval() <= 0.001
+    finally:
+        gc.callbacks.pop()
+    assert gc.isenabled() and gc.get_freeze_count() == 0
+    assert sys.getswitchinterval() == interval
+    gc.disable()
+    try:
+        with quiet():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+class Slow(logging.Handler):
+    """A terminal that takes its time."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def emit(self, record):
+        time.sleep(0.05)
+        self.seen.append((record.getMessage(), threading.current_thread().name))
+
+
+def test_slow_log_handlers_do_not_hold_up_the_loop():
+    root, handler = logging.getLogger(), Slow()
+    before = list(root.handlers)
+    root.handlers[:] = [handler]
+    try:
+        with quiet():
+            begun = time.perf_counter()
+            for number in range(5):
+                logging.getLogger("s2rctl.test").error("line %d", number)
+            spent = time.perf_counter() - begun
+        assert spent < 0.05
+        assert [text for text, _ in handler.seen] == [f"line {number}" for number in range(5)]
+        assert all(name != threading.main_thread().name for _, name in handler.seen)
+        assert root.handlers == [handler]
+    finally:
+        root.handlers[:] = before
+
+
+def test_errors_pass_through():
+    with pytest.raises(ZeroDivisionError), quiet():
+        raise ZeroDivisionError
+    assert gc.isenabled()
