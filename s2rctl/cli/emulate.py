@@ -1,5 +1,6 @@
 """``emulate xarm7|aloha``: a robot that speaks the vendor's protocol, with MuJoCo as its body."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -16,20 +17,33 @@ def add_to(app: typer.Typer) -> None:
 def emulate(
     session: Session,
     robot: Annotated[Literal["xarm7", "aloha"], typer.Argument(help="Which robot.")],
-    address: Annotated[str, typer.Option("--address", help="Address to listen on.")] = "127.0.0.1",
+    address: Annotated[
+        str | None, typer.Option("--address", help="xarm7: address to listen on (default 127.0.0.1).")
+    ] = None,
+    ports: Annotated[
+        Path | None, typer.Option("--ports", help="aloha: folder for lasting names of both serial ports.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", help="Stop after this long (default: Ctrl-C).")] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="NAME@SECONDS", help="Disturb it at a time. Repeatable."),
+    ] = None,
     seed: SeedOption = None,
 ) -> Answer:
     """Run a device emulator until Ctrl-C.
 
+    Faults of the aloha (left arm): silence, corrupt, slow, missing, overload, unplug; of the xarm7: silence,
+    disconnect, collision, boundary.
+
     Examples:
       s2rctl emulate xarm7
-      s2rctl emulate aloha --seconds 60
+      s2rctl emulate aloha --ports /tmp/aloha --seconds 60 --fault overload@20
 
     """
     from s2rctl.core.interrupt import interruptible
     from s2rctl.stages.emulate import run
 
+    del seed  # nothing random is left to choose; scripts that pass it keep working
     with interruptible() as interrupt:
-        figures = run(robot, address, seconds, seed or 0, session.reporter, interrupt)
+        figures = run(robot, address, ports, seconds, fault or (), session.reporter, interrupt)
     return Answer(figures, f"{robot} emulator stopped")

@@ -34,6 +34,9 @@ class Safety(Model):
     )
     tracking_error: float = quantity(0.35, "rad", "largest |command - measured| (m for tool targets)", gt=0)
     max_age_periods: float = quantity(2.5, "", "an observation older than this many periods stops the robot", gt=0)
+    device_watchdog_s: float = quantity(
+        0.4, "s", "silence after which the Aloha's motors stop by themselves (bus watchdog)", ge=0.04, le=2.54
+    )
     max_missed_deadlines: int = quantity(5, "", "consecutive missed deadlines that stop the robot", ge=1)
 
 

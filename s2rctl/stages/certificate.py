@@ -25,7 +25,7 @@ def certificate(context: Context, policy: Policy, figures: Mapping[str, Any]) ->
         "profile_sha256": digest(context.profile.model_dump(mode="json")),
         "limits_sha256": limits_digest(context.profile),
         "robot": context.profile.robot.name,
-        **{name: figures[name] for name in ("episodes", "successes", "safety_stops", "clock")},
+        **{name: figures[name] for name in ("episodes", "successes", "safety_stops", "clock", "through")},
     }
 
 

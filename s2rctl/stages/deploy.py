@@ -6,6 +6,7 @@ A passed rehearsal issues the certificate that ``live`` demands (see ``stages/li
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate
 from s2rctl.stages.protocol import Context, Result
 
 if TYPE_CHECKING:
-    from s2rctl.stages.twin import Stand
+    from s2rctl.stages.stand import Stand
 
 VERSION = 1
 POLICY_FILE = "policy.onnx"
@@ -56,27 +57,28 @@ def run_rehearsal(context: Context) -> Result:
     more episodes than the profile allows ended in a safety stop; the recordings are then in the run folder.
     """
     from s2rctl.emulation.faults import Faults
-    from s2rctl.stages.twin import make_stand
+    from s2rctl.stages.stand import make_stand
 
     settings = context.profile.deploy.rehearsal
     context.reporter.start("rehearse", settings.episodes, "episodes")
     policy = load_policy(context)
-    clock: Clock = RealClock() if settings.realtime else VirtualClock()
+    clock: Clock = RealClock() if settings.realtime or settings.through == "driver" else VirtualClock()
     faults = Faults(latency_s=settings.latency_s, frame_drop=settings.frame_drop)
     stand = make_stand(context.profile, clock, faults)
-    rig = make_rig(context.profile, policy, stand.twin, stand.twin.cameras, clock)
+    rig = make_rig(context.profile, policy, stand.robot, stand.cameras, clock)
     episodes, timings, files = [], Timings(), {}
     film: list[tuple[np.ndarray, list[np.ndarray]]] = []
-    for number in range(settings.episodes):
-        path = context.run_folder / f"episode-{number:03d}.mcap"
-        episode, log = _rehearse(
-            context, rig, stand, policy, context.seed + number, path, film if number == 0 else None
-        )
-        episodes.append(episode)
-        timings.merge(log.timings)
-        files[path.name] = path
-        context.reporter.update(number + 1, {"success": sum(e.success for e in episodes) / len(episodes)})
-    figures = summarise(episodes, timings, settings.realtime)
+    with closing(stand):
+        for number in range(settings.episodes):
+            path = context.run_folder / f"episode-{number:03d}.mcap"
+            episode, log = _rehearse(
+                context, rig, stand, policy, context.seed + number, path, film if number == 0 else None
+            )
+            episodes.append(episode)
+            timings.merge(log.timings)
+            files[path.name] = path
+            context.reporter.update(number + 1, {"success": sum(e.success for e in episodes) / len(episodes)})
+    figures = summarise(episodes, timings, clock.realtime) | {"through": settings.through}
     write_json(files, context.run_folder / "rehearsal.json", {**figures, "episode_log": [asdict(e) for e in episodes]})
     stops = figures["safety_stops"]
     if stops > settings.max_safety_stops:
@@ -144,12 +146,11 @@ def _rehearse(
     """Run one episode in the twin and return its result."""
     stand.begin(seed)
     normalise = normaliser(policy.contract)
-    data = stand.twin.plant.data
 
     def finished(action: np.ndarray, verdict: Verdict) -> bool:
-        stand.twin.catch_up()
+        data = stand.look()
         if film is not None:
-            frames = (camera.latest() for camera in stand.twin.cameras)
+            frames = (camera.latest() for camera in stand.cameras)
             film.append((data.qpos.copy(), [frame.rgb for frame in frames if frame is not None]))
         return stand.judge.watch(data, normalise(action))
 
@@ -226,7 +227,7 @@ def _film(context: Context, stand: "Stand", film: Sequence[tuple[np.ndarray, lis
     path = context.run_folder / "rehearsal.mp4"
     width, height = FILM_SIZE
     try:
-        with Film(stand.twin.plant.model, "viewer", width, height) as camera:
+        with Film(stand.model, "viewer", width, height) as camera:
             frames = (compose(camera.frame(qpos), images) for qpos, images in film)
             write_mp4(path, frames, width, height, context.profile.simulation.rate_hz)
     except MissingEnvironmentError as error:

@@ -1,37 +1,83 @@
 """Device emulators as a command: a robot that speaks the vendor's protocol, with MuJoCo as its body."""
 
+import difflib
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.errors import UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
+from s2rctl.emulation.device import Device
+from s2rctl.scene import SCENES
+
+SCENE = {"aloha": "insertion", "xarm7": "reach"}
 
 
 def run(
-    robot: str, address: str, seconds: float | None, seed: int, reporter: Reporter, interrupt: Interrupt
+    robot: str,
+    address: str | None,
+    folder: Path | None,
+    seconds: float | None,
+    faults: Sequence[str],
+    reporter: Reporter,
+    interrupt: Interrupt,
 ) -> dict[str, Any]:
     """Emulate ``robot`` until Ctrl-C or for ``seconds``; return what it did.
 
-    ``seed`` is kept for emulators with random faults. Raises MissingEnvironmentError for Aloha and for an address that
-    cannot be listened on.
+    ``address`` is where an xArm listens, ``folder`` where the Aloha's ports get lasting names; ``faults`` are
+    ``name@seconds``. Raises UsageError for a fault that the robot does not have and for an option of the other robot,
+    and MissingEnvironmentError for an address that cannot be listened on.
     """
-    del seed
-    if robot != "xarm7":
-        raise MissingEnvironmentError(
-            f"there is no wire-level emulator of '{robot}' in this version",
-            "rehearse in the simulated twin: s2rctl deploy REF --mode rehearse",
-        )
-    from s2rctl.emulation.xarm.server import EmulatedXArm
-    from s2rctl.scene import SCENES
-
-    with EmulatedXArm(SCENES.load("reach")(0.005), address) as emulator:
-        reporter.start("emulate xarm7", seconds or 0.0, "s")
-        reporter.note(f"listening; connect with --set robot.address={emulator.address}")
+    device = _make(robot, address, folder)
+    plan = sorted(_fault(device, robot, text) for text in faults)
+    with device:
+        if folder is not None:
+            device.link(folder)  # type: ignore[attr-defined]  # _make let a folder pass for the Aloha only
+        settings = device.settings()
+        reporter.start(f"emulate {robot}", seconds or 0.0, "s")
+        reporter.note("running; connect with " + " ".join(f"--set {setting}" for setting in settings))
         begun = time.monotonic()
-        while not interrupt.requested and (seconds is None or time.monotonic() - begun < seconds):
+        elapsed = 0.0
+        while not interrupt.requested and (seconds is None or elapsed < seconds):
             time.sleep(0.05)
-            reporter.update(round(time.monotonic() - begun, 1), {"commands": emulator.controller.commands})
-        elapsed = time.monotonic() - begun
-    reporter.finish(f"{emulator.controller.commands} commands")
-    return {"robot": robot, "address": emulator.address, "seconds": round(elapsed, 3), **emulator.figures()}
+            elapsed = time.monotonic() - begun
+            while plan and elapsed >= plan[0][0]:
+                name = plan.pop(0)[1]
+                device.faults[name]()
+                reporter.note(f"fault: {name}")
+            reporter.update(round(elapsed, 1), {"commands": device.figures()["commands"]})
+        figures = device.figures()
+    reporter.finish(f"{figures['commands']} commands")
+    return {"robot": robot, "settings": settings, "seconds": round(elapsed, 3), **figures}
+
+
+def _make(robot: str, address: str | None, folder: Path | None) -> Device:
+    """Return the emulator, not yet running."""
+    model = SCENES.load(SCENE[robot])(0.005)
+    if robot == "xarm7":
+        if folder is not None:
+            raise UsageError("an xArm controller has an address, no serial ports", "leave --ports out")
+        from s2rctl.emulation.xarm.server import EmulatedXArm
+
+        return EmulatedXArm(model, address or "127.0.0.1")
+    if address is not None:
+        raise UsageError("the Aloha has serial ports, no address", "leave --address out")
+    from s2rctl.emulation.dynamixel.server import EmulatedAloha
+
+    return EmulatedAloha(model)
+
+
+def _fault(device: Device, robot: str, text: str) -> tuple[float, str]:
+    """Return (s, name) of ``name@seconds``."""
+    name, _, at = text.partition("@")
+    if name not in device.faults:
+        close = difflib.get_close_matches(name, list(device.faults), 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(device.faults))}"
+        raise UsageError(f"the emulated {robot} has no fault '{name}'", hint)
+    try:
+        seconds = float(at or 0.0)
+    except ValueError:
+        raise UsageError(f"'{at}' is no time in seconds", f"--fault {name}@5") from None
+    return seconds, name

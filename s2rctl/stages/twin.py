@@ -4,6 +4,7 @@ This is where the robot side meets JAX: starts, images and judgement come from t
 functions of numpy arrays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from s2rctl.env.images import Images
 from s2rctl.env.keys import make_key
 from s2rctl.env.randomise import draw_params, model_edits
 from s2rctl.robots import ROBOTS
+from s2rctl.robots.protocol import CameraSource, Robot
 from s2rctl.scene.poses import Poses
 from s2rctl.scene.signals import SignalReader
 from s2rctl.schema.profile import Profile
@@ -133,12 +135,27 @@ class Eyes:
 
 
 @dataclass(frozen=True)
-class Stand:
-    """A twin with its eyes and its judge."""
+class TwinStand:
+    """Implements ``Stand`` with a twin inside this process."""
 
     twin: Twin
     judge: Judge
     eyes: Eyes
+
+    @property
+    def robot(self) -> Robot:
+        """The twin."""
+        return self.twin
+
+    @property
+    def cameras(self) -> Sequence[CameraSource]:
+        """The twin's cameras."""
+        return self.twin.cameras
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The scene."""
+        return self.twin.plant.model
 
     def begin(self, seed: int) -> None:
         """Start the episode of a seed."""
@@ -147,15 +164,23 @@ class Stand:
         self.twin.reset(start, seed)
         self.judge.watch(self.twin.plant.data, np.zeros(1))
 
+    def look(self) -> mujoco.MjData:
+        """Return the body as it is now."""
+        self.twin.catch_up()
+        return self.twin.plant.data
 
-def make_stand(profile: Profile, clock: Clock, faults: Faults) -> Stand:
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def make_stand(profile: Profile, clock: Clock, faults: Faults) -> TwinStand:
     """Return the stand of a profile: its scene, cameras and task, compiled and ready to run at the wall's pace."""
     name = TASK[profile.system]
     model = make_model(profile, name)
     task, _ = make_task(profile, name, model)
     eyes = Eyes(make_images(profile.vision, model, name))
     twin = Twin(model, ROBOTS.load(profile.robot.name), clock, eyes.cameras, eyes, faults)
-    stand = Stand(twin, Judge(task, model), eyes)
+    stand = TwinStand(twin, Judge(task, model), eyes)
     stand.begin(0)
     eyes(twin.plant.poses())
     stand.judge.watch(twin.plant.data, np.zeros(task.action_size))

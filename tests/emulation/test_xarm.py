@@ -20,14 +20,12 @@ from s2rctl.core.clock import RealClock
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.core.progress import NullReporter
 from s2rctl.emulation.xarm.server import EmulatedXArm
 from s2rctl.emulation.xarm.wire import HEADER, Report, split
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.robots.xarm7.driver import XArm7, make
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
-from s2rctl.stages import emulate
 
 HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.9"  # its own address: report ports are fixed
 SAFETY = Safety(tool_speed=0.65, workspace_low=(0.15, -0.4, 0.02), workspace_high=(0.7, 0.4, 0.7), tracking_error=0.15)
@@ -202,16 +200,6 @@ def test_no_controller_and_no_address_are_explained():
     assert caught.value.exit_code == ExitCode.ENVIRONMENT
     with pytest.raises(UsageError, match=r"robot\.address"):
         make(Robot(name="xarm7"), SAFETY)
-
-
-def test_the_command_runs_it_for_a_while_and_refuses_what_there_is_not():
-    figures = emulate.run("xarm7", HOST, 0.2, 0, NullReporter(), Interrupt())
-    assert figures["robot"] == "xarm7" and figures["seconds"] >= 0.2
-    with pytest.raises(MissingEnvironmentError) as caught:
-        emulate.run("aloha", HOST, 0.2, 0, NullReporter(), Interrupt())
-    assert caught.value.exit_code == ExitCode.ENVIRONMENT
-    with pytest.raises(MissingEnvironmentError, match="cannot listen"):
-        emulate.run("xarm7", "203.0.113.1", 0.2, 0, NullReporter(), Interrupt())
 
 
 def test_reports_have_the_layout_that_the_sdk_declares():

@@ -85,7 +85,6 @@ class Arms:
         self._drives = [self._drive(number, name) for number, name in enumerate(SPECIFICATION.targets)]
         home = mujoco.MjData(model)
         mujoco.mj_resetDataKeyframe(model, home, model.key("home").id)
-        self._rest = home.ctrl.copy()
         self.reset(PlantStart(home.qpos, home.qvel, home.ctrl), now)
 
     def motor(self, arm: str, name: str) -> Motor:
@@ -102,6 +101,7 @@ class Arms:
         """Put everything where an episode begins, with the goals in force; the motors keep their other registers."""
         with self.lock:
             self.plant.reset(start, now)
+            self._rest = np.array(start.ctrl, float)
             for drive in self._drives:
                 angle = self._angle(drive, float(self.plant.data.qpos[drive.joint]))
                 goal = self._angle(drive, float(start.ctrl[drive.actuator]))

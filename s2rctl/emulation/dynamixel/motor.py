@@ -144,10 +144,7 @@ class Motor:
 
     def reboot(self, now: float) -> None:
         """Restart: RAM registers as at power-up, no error, no torque."""
-        for entry in self._entries.values():
-            if entry.address >= RAM:
-                self._store(entry.address, entry.size, entry.initial)
-        self._goals.clear()
+        self._power_up()
         self._asleep_until = now + REBOOT_S
 
     def fail(self, bits: int) -> None:
@@ -155,6 +152,12 @@ class Motor:
         self.set(HARDWARE_ERROR, self.get(HARDWARE_ERROR) | bits)
         if bits & self.get(SHUTDOWN):
             self.set(TORQUE_ENABLE, 0)
+
+    def clear(self) -> None:
+        """Be as after power was off and on and the arm laid on its rest, if there is an error in force."""
+        if self.get(HARDWARE_ERROR) or self.tripped:
+            self._power_up()
+            self.resting = True
 
     def place(self, angle: float, goal: float, now: float) -> None:
         """Put the joint somewhere with a goal in force, as a hand does before an episode."""
@@ -221,6 +224,13 @@ class Motor:
             self._goal = self._direction() * to_angle(self.get(GOAL_POSITION) - self.get(HOMING_OFFSET))
         elif entry.address == BUS_WATCHDOG.address:
             self._heard = now
+
+    def _power_up(self) -> None:
+        """Give the RAM registers the values that they have at power-up."""
+        for entry in self._entries.values():
+            if entry.address >= RAM:
+                self._store(entry.address, entry.size, entry.initial)
+        self._goals.clear()
 
     def _direction(self) -> int:
         """Return -1 where the drive mode does not fit the mounting: the motor then turns the wrong way."""

@@ -8,17 +8,26 @@ import selectors
 import threading
 import time
 import tty
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import mujoco
 
+from s2rctl.emulation.device import LONGEST_LAG_S
 from s2rctl.emulation.dynamixel.arms import Arms
+from s2rctl.emulation.dynamixel.bus import LineFaults
+from s2rctl.emulation.plant import PlantStart
 from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
 
-LONGEST_LAG = 0.1
-"""s: an emulator that was kept from running longer than this forgets the lost time."""
+SLOW_S, CORRUPT = (0.005, 0.02), 0.05
+"""What the faults ``slow`` and ``corrupt`` mean: delay of each answer, share of damaged answers."""
+
+
+def make(model: mujoco.MjModel) -> "EmulatedAloha":
+    """Return the emulator for a scene with both arms."""
+    return EmulatedAloha(model)
 
 
 class EmulatedAloha:
@@ -26,6 +35,17 @@ class EmulatedAloha:
 
     def __init__(self, model: mujoco.MjModel, gripper: Gripper = GRIPPERS["aloha2"]) -> None:
         self.arms = Arms(model, gripper, time.monotonic())
+        self.lock, self.plant = self.arms.lock, self.arms.plant
+        self.on_tick: Callable[[], None] = lambda: None
+        line = self.arms.buses["left"]  # its faults are replaced at each reset
+        self.faults: dict[str, Callable[[], None]] = {
+            "silence": lambda: setattr(line.faults, "silent", True),
+            "corrupt": lambda: setattr(line.faults, "corrupt", CORRUPT),
+            "slow": lambda: setattr(line.faults, "slow_s", SLOW_S),
+            "missing": lambda: line.faults.absent.add(4),
+            "overload": lambda: self.arms.motor("left", "gripper").fail(1 << 5),
+            "unplug": lambda: self.lose_port("left"),
+        }
         self.ports: dict[str, str] = {}
         self._masters: dict[str, int] = {}
         self._slaves: dict[str, int] = {}
@@ -38,6 +58,27 @@ class EmulatedAloha:
     def now(self) -> float:
         """Return the arms' time in s: the monotonic clock less what was forgotten."""
         return time.monotonic() - self._lost
+
+    def lost(self) -> float:
+        """Return the forgotten seconds."""
+        return self._lost
+
+    def reset(self, start: PlantStart) -> None:
+        """Put everything where an episode begins, now; the motors' errors and the lines' faults are gone."""
+        with self.lock:
+            for bus in self.arms.buses.values():
+                bus.faults = LineFaults()
+                for motor in bus.motors.values():
+                    motor.clear()
+            self.arms.reset(start, self.now())
+
+    def set_latency(self, latency: Callable[[], float]) -> None:
+        """Draw the time between a goal on the wire and its effect, s, from a function."""
+        self.arms.set_latency(latency)
+
+    def settings(self) -> list[str]:
+        """Return the profile values with which the driver finds the arms."""
+        return [f"robot.ports.{arm}={device}" for arm, device in self.ports.items()]
 
     def figures(self) -> dict[str, Any]:
         """Return what happened."""
@@ -95,9 +136,11 @@ class EmulatedAloha:
                 continue
             self._answer(0.0)  # what has come is heard before time goes on
             self._lag = max(self._lag, behind - dt)
-            if behind > LONGEST_LAG:
+            if behind > LONGEST_LAG_S:
                 self._lost += behind - dt
-            self.arms.tick()
+            with self.lock:
+                self.arms.tick()
+                self.on_tick()
 
     def _answer(self, wait: float) -> None:
         """Handle what comes within ``wait`` s, at most one burst, and send what is due."""

@@ -6,6 +6,7 @@ controller does beyond that, when it trips, and how fast it stops is not claimed
 
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -35,7 +36,9 @@ class Controller:
         self._qpos = np.array([int(model.joint(name).qposadr[0]) for name in specification.joints])
         self._dofs = np.array([int(model.joint(name).dofadr[0]) for name in specification.joints])
         self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
-        self.plant.reset(PlantStart(home, np.zeros(model.nv), home), 0.0)
+        self.plant.reset(PlantStart(home, np.zeros(model.nv), home), time.monotonic())
+        self.latency: Callable[[], float] = lambda: 0.0  # s between a motion command and its effect
+        self._coming: deque[tuple[float, Goal]] = deque()  # goals of online modes that take effect later
         self.motion = Motion(specification, home)
         self._low, self._high = np.array(specification.joint_low), np.array(specification.joint_high)
         self.mode, self.state, self.enabled = 0, STOPPED, False
@@ -47,13 +50,24 @@ class Controller:
         self._reduced = self._fence = False
         self._boundary = np.array([9999, -9999] * 3) / 1000
         self._tcp_speed = 1.0
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self._answers = self._table()
+
+    def reset(self, start: PlantStart, now: float) -> None:
+        """Put the arm where an episode begins at time ``now`` s, holding; mode, limits and enabled motors stay."""
+        with self.lock:
+            self.plant.reset(start, now)
+            self._forget()
+            self.motion.reset(np.array(start.ctrl)[self._ctrl])
+            self.error, self.silent = 0, False
+            self.commands = 0
 
     def tick(self) -> None:
         """Advance controller and arm by one physics step."""
-        with self._lock:
+        with self.lock:
             dt = float(self.plant.model.opt.timestep)
+            while self._coming and self._coming[0][0] <= self.plant.time + 1e-9:
+                self.motion.goal = self._coming.popleft()[1]
             if self.state in (READY, MOVING):
                 if self.motion.goal is None and self._queue:
                     self.motion.goal = self._queue.popleft()
@@ -69,21 +83,21 @@ class Controller:
 
     def fail(self, code: int) -> None:
         """Inject a controller error: the arm stops where it is."""
-        with self._lock:
+        with self.lock:
             self._fail(code)
 
     def handle(self, request: Request) -> bytes | None:
         """Return the reply to a command, or None when the controller is silent."""
         if self.silent:
             return None
-        with self._lock:
+        with self.lock:
             answer = self._answers.get(request.function)
             status, payload = (Status.INVALID, b"") if answer is None else answer(request)
             return request.reply(int(status | self._condition()), payload)
 
     def report(self) -> Report:
         """Return what the controller tells of itself now."""
-        with self._lock:
+        with self.lock:
             joints = self._measured()
             torque = self.plant.data.qfrc_actuator[self._dofs]
             return Report(
@@ -151,7 +165,7 @@ class Controller:
 
     def _fail(self, code: int) -> None:
         self.error, self.state = code, STOPPED
-        self._queue.clear()
+        self._forget()
         self.motion.reset(self.motion.joints)
 
     def _motion_enable(self, request: Request) -> tuple[Status, bytes]:
@@ -164,7 +178,7 @@ class Controller:
             self.state = READY
         elif wanted in (4, 6):
             self.state = STOPPED
-            self._queue.clear()
+            self._forget()
             if wanted == 4:
                 self.motion.reset(self.motion.joints)
             self.motion.halt()
@@ -172,7 +186,7 @@ class Controller:
 
     def _set_mode(self, request: Request) -> tuple[Status, bytes]:
         self.mode, self.state = request.payload[0], MODE_CHANGED
-        self._queue.clear()
+        self._forget()
         self.motion.reset(self.motion.joints)
         return Status.OK, b""
 
@@ -209,8 +223,14 @@ class Controller:
             if self.mode == 0:
                 self._queue.append(goal)
             else:
-                self.motion.goal = goal
+                effective = self.plant.time + self.latency()
+                self._coming.append((max(effective, self._coming[-1][0]) if self._coming else effective, goal))
         return Status.OK, payload
+
+    def _forget(self) -> None:
+        """Drop the commands that have not begun."""
+        self._queue.clear()
+        self._coming.clear()
 
     def _velocity(self, request: Request) -> tuple[Status, bytes]:
         numbers = np.array(request.floats(6))

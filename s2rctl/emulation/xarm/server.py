@@ -1,6 +1,7 @@
 """The emulated controller's sockets: one command port, three report ports, and the thread that keeps its time."""
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -12,7 +13,9 @@ from typing import Any
 import mujoco
 
 from s2rctl.core.errors import MissingEnvironmentError
-from s2rctl.emulation.xarm.controller import Controller
+from s2rctl.emulation.device import LONGEST_LAG_S
+from s2rctl.emulation.plant import PlantStart
+from s2rctl.emulation.xarm.controller import BOUNDARY_ERROR, COLLISION_ERROR, Controller
 from s2rctl.emulation.xarm.wire import Report, split
 
 COMMAND_PORT = 502
@@ -24,8 +27,27 @@ REPORTS: dict[int, tuple[float, Callable[[Report], bytes]]] = {
     30003: (100.0, Report.real),
 }
 """Report port -> (Hz, layout). The vendor's SDK knows only these port numbers."""
-LONGEST_LAG = 0.1
-"""s: a controller that was kept from running longer than this forgets the lost time."""
+PLACES = 50
+"""Loopback addresses that ``make`` tries: report ports are fixed, so two emulators need two addresses."""
+
+
+def make(model: mujoco.MjModel) -> "EmulatedXArm":
+    """Return the emulator on a loopback address of its own."""
+    rng = random.Random()
+    for _ in range(PLACES):
+        host = f"127.{rng.randrange(1, 255)}.{rng.randrange(255)}.{rng.randrange(1, 255)}"
+        if all(_is_free(host, port) for port in (UNPRIVILEGED_PORT, *REPORTS)):
+            return EmulatedXArm(model, host, UNPRIVILEGED_PORT)
+    raise MissingEnvironmentError("no loopback address is free for an emulated controller", "end other emulators")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 class EmulatedXArm:
@@ -39,7 +61,35 @@ class EmulatedXArm:
         self._clients: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._closed = threading.Event()
-        self._lag = 0.0
+        self._lag = self._lost = 0.0
+        self.lock, self.plant = self.controller.lock, self.controller.plant
+        self.on_tick: Callable[[], None] = lambda: None
+        self.faults: dict[str, Callable[[], None]] = {
+            "silence": lambda: setattr(self.controller, "silent", True),
+            "disconnect": self.drop_connections,
+            "collision": lambda: self.controller.fail(COLLISION_ERROR),
+            "boundary": lambda: self.controller.fail(BOUNDARY_ERROR),
+        }
+
+    def now(self) -> float:
+        """Return the controller's time in s: the monotonic clock less what was forgotten."""
+        return time.monotonic() - self._lost
+
+    def lost(self) -> float:
+        """Return the forgotten seconds."""
+        return self._lost
+
+    def reset(self, start: PlantStart) -> None:
+        """Put the arm where an episode begins, now; the controller's error and faults are gone."""
+        self.controller.reset(start, self.now())
+
+    def set_latency(self, latency: Callable[[], float]) -> None:
+        """Draw the time between a command on the wire and its effect, s, from a function."""
+        self.controller.latency = latency
+
+    def settings(self) -> list[str]:
+        """Return the profile values with which the driver finds the controller."""
+        return [f"robot.address={self.address}"]
 
     @property
     def address(self) -> str:
@@ -163,14 +213,15 @@ class EmulatedXArm:
 
     def _keep_time(self) -> None:
         """Advance the controller at the wall's pace."""
-        dt = float(self.controller.plant.model.opt.timestep)
-        deadline = time.monotonic()
+        dt = float(self.plant.model.opt.timestep)
         while not self._closed.is_set():
-            self.controller.tick()
-            deadline += dt
-            late = time.monotonic() - deadline
-            self._lag = max(self._lag, late)
-            if late > LONGEST_LAG:
-                deadline = time.monotonic()
-            elif late < 0:
-                time.sleep(-late)
+            behind = self.now() - self.plant.time
+            if behind < dt:
+                time.sleep(dt - behind)
+                continue
+            self._lag = max(self._lag, behind - dt)
+            if behind > LONGEST_LAG_S:
+                self._lost += behind - dt
+            with self.lock:
+                self.controller.tick()
+                self.on_tick()

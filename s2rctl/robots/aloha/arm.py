@@ -33,9 +33,6 @@ from s2rctl.robots.aloha.motors import (
 )
 
 READ_RATE_HZ = 100.0
-WATCHDOG_S = 0.4
-"""Silence after which the motors stop by themselves: long enough for a Python process that compiles beside the loop,
-and in position mode an arm ends at its last goal anyway, one control step away."""
 FAILED_READS = 3
 """Consecutive failed readings that are an error; single damaged packets happen on a serial bus."""
 COAST_S = 0.05
@@ -155,7 +152,7 @@ class Arm:
         self._newest, self._goals, self._failed, self._closing = None, None, 0, False
         try:
             for motor in VX300S:
-                bus.write(motor.number, BUS_WATCHDOG, math.ceil(WATCHDOG_S / WATCHDOG_UNIT_S))
+                bus.write(motor.number, BUS_WATCHDOG, math.ceil(self._settings.watchdog_s / WATCHDOG_UNIT_S - 1e-9))
         except BusError as error:
             raise SafetyStop(f"could not arm the bus watchdog: {error}", "check the cables") from error
         self._thread = threading.Thread(target=self._run, args=(bus,), name=f"{self.name} arm", daemon=True)

@@ -47,6 +47,7 @@ class Aloha:
         settings = Settings(
             speed=safety.joint_speed * SPEED_SLACK,
             gripper_current_ma=robot.gripper_current_ma,
+            watchdog_s=safety.device_watchdog_s,
             low=SPECIFICATION.target_low[:_JOINTS],
             high=SPECIFICATION.target_high[:_JOINTS],
         )

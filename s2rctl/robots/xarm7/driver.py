@@ -61,6 +61,7 @@ class XArm7:
 
     def connect(self) -> Identity:
         """Connect, set limits, and bring the arm up in mode 7; it does not move. Errors are never cleared here."""
+        self._history = []  # of a connection before
         self._arm = self._open()
         arm = self._arm
         try:

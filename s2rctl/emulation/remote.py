@@ -1,0 +1,161 @@
+"""The parent's side of an emulator process: start it, begin episodes, look at it, receive its camera shots."""
+
+import queue
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from s2rctl.core import errors
+from s2rctl.core.errors import MissingEnvironmentError, RunError, S2rError
+from s2rctl.emulation.channel import Message, receive, send
+from s2rctl.emulation.plant import PlantStart
+from s2rctl.scene.poses import Poses
+
+START_S = 30.0
+"""A process that has not started its device by then will not."""
+ANSWER_S = 5.0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What the cameras could see at one time."""
+
+    t: float  # s, monotonic
+    begun: float  # s, when the episode began
+    poses: Poses
+
+
+class EmulatorProcess:
+    """A device in its own process; use as a context. ``on_shot`` is called from a thread for every camera shot."""
+
+    def __init__(self, robot: str, model: mujoco.MjModel, on_shot: Callable[[Shot], None] = lambda shot: None) -> None:
+        self.robot = robot
+        self.settings: list[str] = []
+        self._on_shot = on_shot
+        self._connection, theirs = socket.socketpair()
+        self._answers: queue.Queue[Message | None] = queue.Queue()
+        with tempfile.TemporaryDirectory(prefix="s2rctl-") as folder:
+            path = Path(folder) / "scene.mjb"
+            mujoco.mj_saveModel(model, str(path))
+            command = [sys.executable, "-m", "s2rctl.emulation.process", robot, str(path), str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+            theirs.close()
+            self._reader = threading.Thread(target=self._read, name="emulator", daemon=True)
+            self._reader.start()
+            try:
+                self.settings = list(self._answer(START_S).values["settings"])
+            except BaseException:
+                self.close()
+                raise
+
+    def __enter__(self) -> "EmulatorProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Process number of the emulator."""
+        return self._process.pid
+
+    def reset(
+        self,
+        start: PlantStart,
+        seed: int,
+        *,
+        latency_s: tuple[float, float] = (0.0, 0.0),
+        period: float = 0.0,
+        faults: Sequence[tuple[float, str]] = (),
+    ) -> Message:
+        """Begin an episode and return how it looks; ``period`` s between camera shots, 0 for none.
+
+        ``faults`` are (s since the beginning, name in the device's ``faults``).
+        """
+        arrays = {"qpos": start.qpos, "qvel": start.qvel, "ctrl": start.ctrl}
+        arrays |= {f"field:{name}": np.asarray(value) for name, value in start.fields.items()}
+        values = {"seed": seed, "latency_s": list(latency_s), "period": period, "faults": [list(f) for f in faults]}
+        return self._ask(Message("reset", values, arrays))
+
+    def look(self) -> Message:
+        """Return qpos, qvel, ctrl and sensordata now, with the time ``t`` and the device's ``figures``."""
+        return self._ask(Message("look"))
+
+    def inject(self, fault: str) -> None:
+        """Disturb the device now."""
+        self._ask(Message("fault", {"fault": fault}))
+
+    def close(self) -> None:
+        """End the process."""
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has gone by itself
+        self._connection.close()
+        try:
+            self._process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, message: Message) -> Message:
+        try:
+            send(self._connection, message)
+        except OSError as error:
+            raise _gone(self.robot) from error
+        return self._answer(ANSWER_S)
+
+    def _answer(self, seconds: float) -> Message:
+        """Return the next answer; raise the device's own error, or RunError when there is none."""
+        try:
+            message = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            raise RunError(
+                f"the emulated {self.robot} does not answer", "look whether the computer is overloaded"
+            ) from None
+        if message is None:
+            raise _gone(self.robot)
+        if message.name == "error":
+            raise _error(message.values)
+        return message
+
+    def _read(self) -> None:
+        """Sort what comes into shots and answers."""
+        while True:
+            try:
+                message = receive(self._connection)
+            except (OSError, ValueError):
+                message = None
+            if message is None:
+                self._answers.put(None)
+                return
+            if message.name == "shot":
+                values = message.values
+                self._on_shot(Shot(values["t"], values["begun"], Poses(**message.arrays)))  # type: ignore[arg-type]
+            else:
+                self._answers.put(message)
+
+
+def _gone(robot: str) -> RunError:
+    return RunError(f"the process of the emulated {robot} has ended", "its last words are above; run the command again")
+
+
+def _error(values: Any) -> S2rError:
+    """Return the error that the process reported, as its own class."""
+    known = getattr(errors, values["kind"], MissingEnvironmentError)
+    result: S2rError = known(values["message"], values["hint"])
+    return result

@@ -1,0 +1,159 @@
+"""Rehearsals in which the genuine SDK speaks to an emulated device in another process."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dynamixel_sdk", reason="the vendor's SDK is an extra")
+pytest.importorskip("xarm", reason="the vendor's SDK is an extra")
+
+from s2rctl.control.recording import read_steps
+from s2rctl.core.errors import SafetyStop
+from s2rctl.core.interrupt import Interrupt
+from s2rctl.core.progress import NullReporter
+from s2rctl.emulation.faults import Faults
+from s2rctl.robots import ROBOTS
+from s2rctl.schema.contract import Contract, Tensor
+from s2rctl.schema.load import load_profile
+from s2rctl.schema.manifest import StageRef
+from s2rctl.stages import deploy, wire
+from s2rctl.stages.protocol import Context
+from s2rctl.store.store import Store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
+from rigs import write_policy
+
+STEPS = 12
+PROFILES = {"aloha": "aloha-smoke", "xarm7": "xarm7-smoke"}
+LENIENT = [  # a test machine may be busy
+    "deploy.safety.max_age_periods=8",
+    "deploy.safety.max_missed_deadlines=30",
+    "deploy.safety.device_watchdog_s=2.5",
+]
+
+
+def settings(robot):
+    length = "teacher.insert.episode_steps" if robot == "aloha" else "reach.episode_steps"
+    return [*LENIENT, f"{length}={STEPS}", "deploy.rehearsal.episodes=2", "deploy.rehearsal.through=driver"]
+
+
+def card(robot):
+    specification = ROBOTS.load(robot)
+    joints, targets = specification.joints, specification.targets
+
+    def tensor(name, size, elements=(), **more):
+        return Tensor(name=name, dtype="float32", shape=("batch", size), meaning=name, elements=elements, **more)
+
+    action = (
+        tensor("action", 14, targets)
+        if robot == "aloha"
+        else tensor("action", 3, unit="m", low=(-0.03,) * 3, high=(0.03,) * 3)
+    )
+    return Contract(
+        policy="test",
+        robot=robot,
+        rate_hz=20.0,
+        inputs=(tensor("joint_pos", len(joints), joints),),
+        outputs=(action,),
+        action_meaning="test",
+        action_scale=specification.action_scale,
+    )
+
+
+def context(tmp_path, robot, action, sets=()):
+    profile = load_profile(PROFILES[robot], [*settings(robot), *sets]).profile
+    store = Store(tmp_path / "store")
+    path = write_policy(tmp_path / "policy.onnx", card(robot), np.array(action))
+    onnx = store.publish(
+        "onnx",
+        "test",
+        {"policy.onnx": path},
+        stage=StageRef(name="test", version=1),
+        profile=profile.model_dump(mode="json"),
+        seed=0,
+        contract=card(robot),
+    )
+    run = tmp_path / "run"
+    run.mkdir()
+    return Context(profile, 0, {"onnx": onnx}, store, run, NullReporter(), Interrupt())
+
+
+@pytest.fixture(scope="module")
+def stands():
+    """Compile one stand per robot for all tests of this file."""
+    made, make = {}, wire.make_stand
+
+    def stand(robot):
+        if robot not in made:
+            made[robot] = make(load_profile(PROFILES[robot], settings(robot)).profile, Faults())
+        return made[robot]
+
+    yield stand
+    for one in made.values():
+        one.close()
+
+
+class Borrowed:
+    """A stand that a rehearsal does not close for good."""
+
+    def __init__(self, stand):
+        self._stand = stand
+
+    def __getattr__(self, name):
+        return getattr(self._stand, name)
+
+    def close(self):
+        self._stand.robot.close()
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch, stands):
+    monkeypatch.setattr(deploy, "_film", lambda *_: {})
+    monkeypatch.setattr(wire, "make_stand", lambda profile, faults: Borrowed(stands(profile.robot.name)))
+
+
+@pytest.mark.parametrize("robot", ["aloha", "xarm7"])
+def test_a_rehearsal_goes_through_the_genuine_sdk_and_is_certified(tmp_path, robot):
+    action = np.zeros(14) if robot == "aloha" else np.array([0.0, 0.01, 0.0])
+    if robot == "aloha":
+        action[[0, 7]] = 1.0  # both waists, 0.02 rad per step
+    job = context(tmp_path, robot, action)
+    result = deploy.run_rehearsal(job)
+    figures = result.metrics
+    assert (figures["through"], figures["clock"], figures["safety_stops"]) == ("driver", "real", 0)
+    assert figures["steps"] == 2 * STEPS
+    assert json.loads(result.files["certificate.json"].read_text())["through"] == "driver"
+    for number in range(2):
+        steps = read_steps(result.files[f"episode-{number:03d}.mcap"])
+        column = "joint_pos" if robot == "aloha" else "tool"
+        moved = np.array(steps[-1][column]).reshape(-1) - np.array(steps[0][column]).reshape(-1)
+        if robot == "aloha":
+            assert 0.08 < moved[0] < 0.26 and 0.08 < moved[8] < 0.26
+        else:
+            assert 0.04 < moved[1] < 0.13
+
+
+def test_a_policy_that_goes_mad_stops_each_episode_and_the_next_one_begins(tmp_path):
+    job = context(tmp_path, "aloha", np.full(14, np.nan))
+    with pytest.raises(SafetyStop, match=r"2 of 2 rehearsed episodes ended in a safety stop: .*not finite"):
+        deploy.run_rehearsal(job)
+
+
+@pytest.mark.parametrize(("robot", "text"), [("aloha", "overload"), ("xarm7", "C31")])
+def test_a_device_error_ends_the_episode_and_is_gone_in_the_next(stands, robot, text):
+    stand = stands(robot)
+    stand._faults = Faults(error_at_s=0.3)
+    for seed in (1, 2):
+        stand.begin(seed)
+        assert stand.robot.read().codes == ()
+        assert all(camera.latest().rgb.any() for camera in stand.cameras)
+        deadline = time.monotonic() + 3.0
+        while not stand.robot.read().codes and time.monotonic() < deadline:
+            stand.look()
+            time.sleep(0.01)
+        assert text in stand.robot.read().codes[0]
+    stand._faults = Faults()
