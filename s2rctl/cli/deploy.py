@@ -96,11 +96,16 @@ def require_whole(artifact: "Artifact") -> None:
 
 
 def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) -> "Artifact | None":
-    """Return the newest artifact of a kind that was made from this very one (and that holds ``file``, if given)."""
+    """Return the newest artifact of a kind that is about this very one (and that holds ``file``, if given).
+
+    Evaluations under perturbations, and those of another policy against this one, say nothing of its gate.
+    """
     made = [
         other
         for other in artifact.store.list(kind)
-        if any(item.id == artifact.id for item in other.manifest.content.inputs) and (not file or file in other.files)
+        if any(item.id == artifact.id and item.role == "onnx" for item in other.manifest.content.inputs)
+        and (not file or file in other.files)
+        and not other.manifest.origin.metrics.get("perturb")
     ]
     return made[-1] if made else None
 

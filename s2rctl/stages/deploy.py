@@ -96,7 +96,9 @@ def run_rehearsal(context: Context) -> Result:
 def load_policy(context: Context) -> Policy:
     """Return the policy with the role ``onnx``, checked against the profile's robot."""
     specification = ROBOTS.load(context.profile.robot.name)
-    return Policy(context.inputs["onnx"].path(POLICY_FILE), specification, context.profile.simulation.rate_hz)
+    profile = context.profile
+    path = context.inputs["onnx"].path(POLICY_FILE)
+    return Policy(path, specification, profile.simulation.rate_hz, profile.vision.cameras)
 
 
 def make_rig(

@@ -32,7 +32,7 @@ def run(
 ) -> dict[str, Any]:
     """Serve the policy until Ctrl-C or for ``seconds``; return what was served. Port 0 takes a free one."""
     specification = ROBOTS.load(profile.robot.name)
-    policy = Policy(onnx.path(POLICY_FILE), specification, profile.simulation.rate_hz)
+    policy = Policy(onnx.path(POLICY_FILE), specification, profile.simulation.rate_hz, profile.vision.cameras)
     with make_server(policy, specification, profile, onnx.id, host, port) as server:
         reporter.start("serve openpi", seconds or 0.0, "s")
         reporter.note(f"listening on {server.host}:{server.port}, health at http://{server.host}:{server.port}/healthz")

@@ -80,7 +80,10 @@ def write_policy(
     weights: Mapping[str, np.ndarray] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write an ONNX graph: action = constant + sum of (float input @ weight); other inputs are read and ignored."""
+    """Write an ONNX graph: action = constant + sum of (float input @ weight); other outputs are zero.
+
+    Inputs without a weight are there and ignored.
+    """
     types = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
     inputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.inputs]
     outputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.outputs]
@@ -92,6 +95,10 @@ def write_policy(
         nodes.append(helper.make_node("Add", [total, f"m{number}"], [f"s{number}"]))
         total = f"s{number}"
     nodes.append(helper.make_node("Identity", [total], ["action"]))
+    for tensor in (t for t in card.outputs if t.name != "action"):
+        zeros = np.zeros([1 if extent == "batch" else extent for extent in tensor.shape], tensor.dtype)
+        constants.append(numpy_helper.from_array(zeros, f"{tensor.name}_value"))
+        nodes.append(helper.make_node("Identity", [f"{tensor.name}_value"], [tensor.name]))
     graph = helper.make_graph(nodes, "policy", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     entries = {"s2rctl.contract": card.model_dump_json()} if metadata is None else dict(metadata)
