@@ -1,4 +1,4 @@
-"""Figures of a run as JSON lines and as TensorBoard events; a resumed run continues both without overlaps."""
+"""Figures of a run as JSON lines and TensorBoard events (to Weights & Biases when asked); resumed without overlaps."""
 
 import json
 import time
@@ -10,18 +10,23 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from s2rctl.core.atomic import write_atomic
+from s2rctl.core.errors import MissingEnvironmentError
 
 Record = Mapping[str, Any]
+EVENTS = "events"
+"""Folder of the TensorBoard event files."""
 
 
 class MetricsLog:
     """Appends records to ``metrics.jsonl`` and to ``events/``; each has a ``step`` and ``minutes``, axes of the curves.
 
     ``upto`` is the step of the checkpoint that the run goes on from (0: it begins): later records came from work that
-    was lost, and are dropped. Minutes count the time of all attempts, but not the time between them.
+    was lost, and are dropped. Minutes count the time of all attempts, but not the time between them. ``wandb`` names
+    the Weights & Biases project that gets every record too (None: none); MissingEnvironmentError if it is not
+    installed.
     """
 
-    def __init__(self, folder: Path, upto: int) -> None:
+    def __init__(self, folder: Path, upto: int, wandb: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "metrics.jsonl"
         kept = [record for record in read(self.path) if record["step"] <= upto] if upto > 0 else []
@@ -29,7 +34,8 @@ class MetricsLog:
         self._minutes = max((float(record.get("minutes", 0.0)) for record in kept), default=0.0)
         self._begun = time.monotonic()
         self._file = self.path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(folder / "events"), purge_step=upto + 1)
+        self._events = SummaryWriter(str(folder / EVENTS), purge_step=upto + 1)
+        self._wandb = _open_wandb(wandb, folder) if wandb else None
 
     def record(self, step: int, figures: Record, kind: str = "train") -> None:
         """Append one record: ``kind`` names the part of the training, ``figures`` are numbers."""
@@ -38,15 +44,19 @@ class MetricsLog:
         self._file.flush()
         for name, value in figures.items():
             self._events.add_scalar(f"{kind}/{name}", value, step)
+        if self._wandb is not None:
+            named = {f"{kind}/{name}": value for name, value in figures.items()}
+            self._wandb.log({"step": step, "minutes": minutes, **named})
 
     def files(self, panels: Sequence[Sequence[str]]) -> dict[str, Path]:
         """Draw ``curve.png``, one panel per group of figures against the step; return the files to publish by name."""
         from s2rctl.learning.curves import Panel, draw, series
 
+        self._events.flush()
         records = read(self.path)
         curve = self.path.with_name("curve.png")
         draw(curve, [[Panel("step", ", ".join(names), series(records, "step", names)) for names in panels]])
-        return {self.path.name: self.path, curve.name: curve}
+        return {self.path.name: self.path, curve.name: curve, **event_files(self.path.parent)}
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -56,6 +66,33 @@ class MetricsLog:
     ) -> None:
         self._file.close()
         self._events.close()
+        if self._wandb is not None:
+            self._wandb.finish(exit_code=0 if kind is None else 1)
+
+
+def event_files(folder: Path) -> dict[str, Path]:
+    """Return the TensorBoard event files of a run folder by the names to publish them under, oldest first.
+
+    The names that the writer gives hold the computer's name; artifacts are passed on, so they get numbers instead.
+    """
+    found = sorted((folder / EVENTS).glob("events.out.tfevents.*"), key=lambda path: path.name)
+    return {f"{EVENTS}/events.out.tfevents.{number}": path for number, path in enumerate(found)}
+
+
+def _open_wandb(project: str, folder: Path) -> Any:
+    """Return the run of this folder at Weights & Biases: a resumed training carries on with the same one."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise MissingEnvironmentError(
+            "the profile asks for Weights & Biases (wandb), which is not installed",
+            "pip install wandb, or --set wandb=null",
+        ) from error
+    run = wandb.init(project=project, id=folder.name, resume="allow", dir=str(folder))
+    # Several parts of a training log at their own steps: the axis is a figure, not the number of the call.
+    run.define_metric("step")
+    run.define_metric("*", step_metric="step")
+    return run
 
 
 def read(path: Path) -> list[dict[str, Any]]:

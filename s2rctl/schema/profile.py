@@ -33,6 +33,7 @@ class BaseProfile(Model):
     name: str = quantity(..., "", "profile name", pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str = ""
     seed: int = quantity(0, "", "seed of everything random", ge=0)
+    wandb: str | None = quantity(None, "", "Weights & Biases project that gets the training figures too; null: none")
     robot: Robot
     simulation: Simulation = Simulation()
     vision: Vision = Vision()

@@ -48,7 +48,7 @@ def run(context: Context) -> Result:
     def save(snapshot: Snapshot) -> None:
         checkpoints.save(int(snapshot.iteration), snapshot)
 
-    with MetricsLog(context.run_folder, int(snapshot.iteration)) as log:
+    with MetricsLog(context.run_folder, int(snapshot.iteration), profile.wandb) as log:
 
         def record(iteration: int, metrics: dict[str, float]) -> None:
             recent.append((metrics.pop("episodes"), metrics.pop("successes")))

@@ -46,7 +46,7 @@ class TeacherRun:
 
     def train(self) -> tuple[Params, int]:
         """Return the published parameters of the best policy, and the environment steps it took to find it."""
-        with MetricsLog(self.context.run_folder, self._steps_done()) as log:
+        with MetricsLog(self.context.run_folder, self._steps_done(), self.context.profile.wandb) as log:
             taught = self._warm_start(log)
             if self.phase.ppo.steps or taught is None:
                 return self._ppo(log, taught)

@@ -47,7 +47,7 @@ def run(context: Context) -> Result:
     def save(snapshot: Snapshot) -> None:
         checkpoints.save(int(snapshot.chunks), snapshot)
 
-    with MetricsLog(context.run_folder, loop.env_steps(snapshot)) as log:
+    with MetricsLog(context.run_folder, loop.env_steps(snapshot), profile.wandb) as log:
 
         def record(steps: int, metrics: dict[str, float]) -> None:
             episodes, successes = metrics.pop("episodes"), metrics.pop("successes")

@@ -6,7 +6,7 @@ from typing import Any
 
 from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.learning.curves import Panel, draw, series, smoothed
-from s2rctl.learning.metrics_log import read
+from s2rctl.learning.metrics_log import event_files, read
 from s2rctl.learning.policy_files import save_policy
 from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
@@ -55,7 +55,7 @@ def _run(run: TeacherRun) -> Result:
         "steps_per_second": _rate(records),
         "minutes": max((record["minutes"] for record in records), default=0.0),
     }
-    return Result({**files, log.name: log, curve.name: curve}, metrics)
+    return Result({**files, log.name: log, curve.name: curve, **event_files(folder)}, metrics)
 
 
 def _rate(records: Sequence[Mapping[str, Any]]) -> float | None:

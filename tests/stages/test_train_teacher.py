@@ -78,7 +78,9 @@ def test_the_second_attempt_goes_on_instead_of_starting_over(run):
 
 def test_files_and_figures(run):
     _, _, result, reporter = run
-    assert set(result.files) == {"policy.safetensors", "policy.json", "metrics.jsonl", "curve.png"}
+    names = {"policy.safetensors", "policy.json", "metrics.jsonl", "curve.png"}
+    # One file of TensorBoard events for each of the two attempts.
+    assert set(result.files) == names | {f"events/events.out.tfevents.{number}" for number in (0, 1)}
     assert all(path.stat().st_size > 0 for path in result.files.values())
     assert result.files["curve.png"].read_bytes().startswith(b"\x89PNG")
     figures = result.metrics
