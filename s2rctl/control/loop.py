@@ -27,6 +27,7 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.robots.protocol import CameraSource, Frame, Robot, State, StopLevel, Target
 
 Outcome = Literal["finished", "time", "safety_stop", "interrupted"]
+SILENT = "the watchdog stopped the robot: the loop fell silent"
 WATCHDOG_PERIODS = 4
 """The loop may be silent this many periods before the watchdog stops the robot."""
 
@@ -98,7 +99,7 @@ def run_episode(
             park(rig.robot, rig.clock, loop.memory.last, limits.rate, 1.0 / settings.rate_hz)
     except SafetyStop as stop:
         rig.robot.stop(StopLevel.SOFT)
-        log.outcome, log.reason = "safety_stop", stop.message
+        log.outcome, log.reason = "safety_stop", SILENT if loop.silent else stop.message
     except KeyboardInterrupt:
         rig.robot.stop(StopLevel.HARD)
         log.outcome, log.reason = "interrupted", "hard stop"
@@ -138,6 +139,11 @@ class _Loop:
         if rig.clock.realtime and settings.send:
             timeout = settings.watchdog_periods * self._period
             self._watchdog = Watchdog(lambda: rig.robot.stop(StopLevel.SOFT), timeout)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the watchdog had to stop the robot; what failed afterwards failed because of it."""
+        return self._watchdog is not None and self._watchdog.fired
 
     def guard(self) -> Any:
         """Return the watchdog's context; a virtual clock needs none."""
@@ -180,8 +186,8 @@ class _Loop:
         rig, log = self._rig, self._log
         if self._watchdog:
             self._watchdog.feed()
-            if self._watchdog.fired:
-                raise SafetyStop("the watchdog stopped the robot: the loop fell silent")
+            if self.silent:
+                raise SafetyStop(SILENT)
         state, frames = rig.robot.read(), self._frames()
         now = rig.clock.now()
         ages = {"robot": now - state.t} | {name: now - frame.t for name, frame in frames.items()}
