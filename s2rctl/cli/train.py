@@ -57,8 +57,8 @@ def train_reach(
     session: Session,
     profile: ProfileOption,
     variant: Annotated[
-        Literal["best", "plain"] | None,
-        typer.Option("--variant", help="best: bottleneck and initialised extractor; plain: neither."),
+        Literal["best", "plain", "depth", "alexnet", "twin", "two_camera", "keypoint"] | None,
+        typer.Option("--variant", help="What to train; s2rctl profile schema says what each is (default: profile's)."),
     ] = None,
     sets: SetOption = None,
     seed: SeedOption = None,

@@ -56,9 +56,7 @@ def make_env(
 
 
 @lru_cache(maxsize=4)
-def _shared(
-    profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float
-) -> VecEnv:
+def _shared(profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float) -> VecEnv:
     """Return the environment of a profile (JSON) without pilot and bank."""
     parsed = PROFILE.validate_json(profile)
     made, _ = make_task(parsed, task, make_model(parsed, task))

@@ -8,7 +8,6 @@ import numpy as np
 
 from s2rctl.schema.simulation import Delays
 
-
 KNOWN = frozenset({"joint_target", "goal"})
 """Inputs that the control computer itself decides: no sensor stands between, so they are never late."""
 

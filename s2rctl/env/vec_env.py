@@ -1,7 +1,7 @@
 """The vectorised environment: one task in many worlds, with latency, episode clocks and automatic resets."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from s2rctl.env.randomise import draw_params, model_edits, nominal_params
 from s2rctl.env.types import EnvState, Step
 from s2rctl.env.visibility import Accept
 from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
+from s2rctl.render.protocol import Appearance
 from s2rctl.scene.signals import SignalReader
 from s2rctl.schema.simulation import Delays
 from s2rctl.tasks.protocol import Observation, Start, Task, World
@@ -188,7 +189,7 @@ class VecEnv:
             start = self._starts(start_key)
         else:
             options = jax.vmap(self._starts)(jax.random.split(start_key, CANDIDATES))
-            fit = jax.vmap(self._accept, in_axes=(0, None))(options, look)
+            fit = jax.vmap(self._accept, in_axes=(0, None))(options, cast(Appearance, look))
             first, worlds = jnp.argmax(fit, axis=0), jnp.arange(self.worlds)
             start = jax.tree.map(lambda leaf: leaf[first, worlds], options)
         still = None

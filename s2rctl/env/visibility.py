@@ -36,9 +36,7 @@ class Lens(NamedTuple):
     tangent: jax.Array  # (B, C, 2) of half the picture, right and up
 
 
-def lens(
-    position: jax.Array, axes: jax.Array, look: Appearance, cameras: np.ndarray, aspect: np.ndarray
-) -> Lens:
+def lens(position: jax.Array, axes: jax.Array, look: Appearance, cameras: np.ndarray, aspect: np.ndarray) -> Lens:
     """Return the cameras as the renderer places them: poses (B, ncam, 3), (B, ncam, 3, 3) and this episode's look."""
     chosen = axes[:, cameras]
     eye = position[:, cameras] + jnp.einsum("bcij,bcj->bci", chosen, look.camera_pos_offset[:, cameras])
@@ -56,7 +54,7 @@ def in_frame(cameras: Lens, point: jax.Array, margin: float = 0.0) -> jax.Array:
 
 
 def facing(cameras: Lens, base: jax.Array, tool: jax.Array) -> jax.Array:
-    """Return (B, C) bool: whether the horizontal line from ``base`` to ``tool`` (B, 3) m runs along the optical axis."""
+    """Return (B, C) bool: whether the line from ``base`` to ``tool`` (B, 3) m runs along the optical axis, from above."""
     way = (tool - base)[:, None, :2]
     axis = cameras.axes[..., :2, 2]
     across = jnp.abs(way[..., 0] * axis[..., 1] - way[..., 1] * axis[..., 0])

@@ -6,6 +6,8 @@ With predicted position ŝ, extractor f, policy π and targets Q_T, π_T that fo
     policy     L_a = -E Q(s, g, π(ŝ, g)) + action_l2 · E |π|²
     extractor  L_f = L_a + bottleneck · MSE(s, ŝ)
 
+With two critics (Fujimoto et al. 2018) the smaller of both targets counts, and the policy follows the first critic.
+
 Policy and extractor are one network, so one gradient serves L_a and L_f. ŝ and s are compared in units of the
 workspace's spread, so that the weight of the bottleneck does not depend on metres.
 """
@@ -25,13 +27,16 @@ from s2rctl.learning.reach_networks import (
     init_critic,
     locate,
     normalise,
+    raw_shapes,
     steer,
-    value,
+    values,
 )
+from s2rctl.learning.reach_variants import variant_of
 from s2rctl.schema.learning import Reach
 
 Batch = Mapping[str, jax.Array]
-"""Transitions (N, ...): image, position, goal, action, reward, terminated, valid, next_image, next_position."""
+"""Transitions (N, ...): the raw images by input name, position, goal, action, reward, terminated, valid; and of what
+followed ``next_position`` and the images as ``next_<name>``."""
 
 
 class Learner(NamedTuple):
@@ -52,7 +57,7 @@ def _optimisers(reach: Reach) -> tuple[optax.GradientTransformation, optax.Gradi
 def init(key: jax.Array, settings: ReachSettings, reach: Reach, extractor: Params | None = None) -> Learner:
     """Return a fresh learner; ``extractor`` replaces the actor's random ``extractor`` and ``position`` parameters."""
     first, second = jax.random.split(key)
-    actor, critic = init_actor(first, settings), init_critic(second, settings)
+    actor, critic = init_actor(first, settings), init_critic(second, settings, variant_of(reach).critics)
     if extractor is not None:
         actor = actor | {"extractor": extractor["encoder"], "position": extractor["head"]}
     for_actor, for_critic = _optimisers(reach)
@@ -61,9 +66,9 @@ def init(key: jax.Array, settings: ReachSettings, reach: Reach, extractor: Param
     return Learner(actor, critic, target_actor, target_critic, for_actor.init(actor), for_critic.init(critic))
 
 
-def inputs_of(settings: ReachSettings, image: jax.Array, goal: jax.Array) -> dict[str, jax.Array]:
-    """Return the policy's raw inputs."""
-    return {f"rgb_{settings.camera.name}": image, "goal": goal}
+def inputs_of(settings: ReachSettings, batch: Batch, prefix: str = "") -> dict[str, jax.Array]:
+    """Return the policy's raw inputs; ``prefix`` is "next_" for those that follow."""
+    return {"goal": batch["goal"]} | {name: batch[prefix + name] for name in raw_shapes(settings) if name != "goal"}
 
 
 def _weighted(values: jax.Array, weight: jax.Array) -> jax.Array:
@@ -71,24 +76,24 @@ def _weighted(values: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def critic_loss(critic: Params, learner: Learner, settings: ReachSettings, reach: Reach, batch: Batch) -> jax.Array:
-    """Return L_c over valid transitions; a terminated one is not bootstrapped."""
-    following = decide(learner.target_actor, settings, inputs_of(settings, batch["next_image"], batch["goal"])).action
-    future = value(learner.target_critic, settings, batch["next_position"], batch["goal"], following)
+    """Return L_c over valid transitions, summed over critics; a terminated one is not bootstrapped."""
+    following = decide(learner.target_actor, settings, inputs_of(settings, batch, "next_")).action
+    future = values(learner.target_critic, settings, batch["next_position"], batch["goal"], following).min(axis=0)
     target = batch["reward"] + reach.discount * (1.0 - batch["terminated"]) * future
-    predicted = value(critic, settings, batch["position"], batch["goal"], batch["action"])
-    return _weighted((predicted - jax.lax.stop_gradient(target)) ** 2, batch["valid"])
+    predicted = values(critic, settings, batch["position"], batch["goal"], batch["action"])
+    return _weighted(jnp.sum((predicted - jax.lax.stop_gradient(target)) ** 2, axis=0), batch["valid"])
 
 
 def actor_loss(
     actor: Params, critic: Params, settings: ReachSettings, reach: Reach, batch: Batch
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return L_f (which contains L_a), and its parts."""
-    seen = locate(actor, settings, inputs_of(settings, batch["image"], batch["goal"]))
+    seen = locate(actor, settings, inputs_of(settings, batch))
     action = steer(actor["policy"], settings, seen, normalise(batch["goal"], settings))
-    worth = _weighted(value(critic, settings, batch["position"], batch["goal"], action), batch["valid"])
+    worth = _weighted(values(critic, settings, batch["position"], batch["goal"], action)[0], batch["valid"])
     effort = jnp.mean(action**2)
     miss = jnp.mean((seen - normalise(batch["position"], settings)) ** 2)
-    bottleneck = reach.bottleneck if reach.variant == "best" else 0.0
+    bottleneck = reach.bottleneck if variant_of(reach).bottleneck else 0.0
     parts = {"q": worth, "position_error_mm": 1e3 * settings.spread_m * jnp.sqrt(3.0 * miss)}
     return -worth + reach.action_l2 * effort + bottleneck * miss, parts
 

@@ -5,7 +5,7 @@ CPU cores, XLA's own gradient of a strided convolution runs at 0.5 k images/s fo
 while space-to-depth followed by a matrix product gives the same function and several times the rate.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,13 @@ from s2rctl.schema.base import Model, quantity
 
 
 class Layer(Model):
-    """One VALID convolution followed by a ReLU."""
+    """One convolution followed by a ReLU."""
 
     filters: int = quantity(..., "", "output channels", ge=1)
     kernel: int = quantity(..., "px", "side of the kernel, a multiple of the stride", ge=1)
     stride: int = quantity(..., "px", "step of the kernel", ge=1)
+    padding: int = quantity(0, "px", "zeros around the image", ge=0)
+    pool: bool = quantity(False, "", "followed by the largest of 3x3 at stride 2")
 
 
 class EncoderSettings(Model):
@@ -28,10 +30,14 @@ class EncoderSettings(Model):
 
     height: int = quantity(..., "px", "image height")
     width: int = quantity(..., "px", "image width")
-    channels: int = quantity(..., "", "image channels: 3 RGB, 4 RGB-D")
+    channels: int = quantity(..., "", "image channels of all views together; of one view 3 RGB, 4 RGB-D")
+    views: int = quantity(1, "", "cameras that are seen side by side, each with weights of its own", ge=1)
+    keypoints: bool = quantity(False, "", "whether each filter is summed up by its soft-argmax instead of all pixels")
     layers: tuple[Layer, ...] = quantity(..., "", "convolutions in order")
     latent: int = quantity(..., "", "size of the latent", ge=1)
 
+
+Style = Literal["plain", "alexnet", "keypoint"]
 
 SMALLEST = 20
 """Smallest image side in pixels: what remains of it after the layers is one pixel."""
@@ -51,6 +57,20 @@ _LARGE = (
     Layer(filters=32, kernel=4, stride=2),
     Layer(filters=32, kernel=3, stride=1),
 )
+# Krizhevsky et al. 2012 with a quarter of the filters, and the first kernel a multiple of its stride.
+_ALEXNET = (
+    Layer(filters=16, kernel=12, stride=4, padding=2, pool=True),
+    Layer(filters=48, kernel=5, stride=1, padding=2, pool=True),
+    Layer(filters=96, kernel=3, stride=1, padding=1),
+    Layer(filters=64, kernel=3, stride=1, padding=1),
+    Layer(filters=64, kernel=3, stride=1, padding=1),
+)
+# Finer than the others: a soft-argmax interpolates between the pixels of its map, but needs a map.
+_KEYPOINT = (
+    Layer(filters=32, kernel=4, stride=4),
+    Layer(filters=32, kernel=3, stride=1, padding=1),
+    Layer(filters=32, kernel=3, stride=1, padding=1),
+)
 _SMALL = (
     Layer(filters=32, kernel=4, stride=4),
     Layer(filters=32, kernel=3, stride=1),
@@ -58,8 +78,10 @@ _SMALL = (
 )
 
 
-def settings_for(size: Size, channels: int, latent: int) -> EncoderSettings:
+def settings_for(size: Size, channels: int, latent: int, views: int = 1, style: Style = "plain") -> EncoderSettings:
     """Return the layers for an image size: a coarse first layer from 64 pixels on, a fine one below.
+
+    ``channels`` is the number of one view.
 
     Raises UsageError for an image that the layers would shrink to nothing.
     """
@@ -68,8 +90,17 @@ def settings_for(size: Size, channels: int, latent: int) -> EncoderSettings:
             f"a policy camera of {size.width}x{size.height} pixels is too small for the encoder",
             f"set vision.cameras to at least {SMALLEST}x{SMALLEST} pixels",
         )
-    layers = _LARGE if min(size) >= 64 else _SMALL
-    return EncoderSettings(height=size.height, width=size.width, channels=channels, layers=layers, latent=latent)
+    plain = _LARGE if min(size) >= 64 else _SMALL
+    layers = {"plain": plain, "alexnet": _ALEXNET, "keypoint": _KEYPOINT}[style]
+    return EncoderSettings(
+        height=size.height,
+        width=size.width,
+        channels=views * channels,
+        views=views,
+        layers=layers,
+        keypoints=style == "keypoint",
+        latent=latent,
+    )
 
 
 def space_to_depth(images: jax.Array, block: int) -> jax.Array:
@@ -81,17 +112,21 @@ def space_to_depth(images: jax.Array, block: int) -> jax.Array:
 
 
 class Convolution(nn.Module):
-    """VALID convolution (N, H, W, C) -> (N, H', W', filters), kernel a multiple of the stride."""
+    """Convolution (N, H, W, C) -> (N, H', W', filters), kernel a multiple of the stride."""
 
     filters: int
     kernel: int
     stride: int
+    padding: int = 0
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """Apply space-to-depth by the stride, then a unit-stride convolution as one matrix product."""
         if self.kernel % self.stride:
             raise ValueError(f"kernel {self.kernel} must be a multiple of stride {self.stride}")
+        if self.padding:
+            edge = (self.padding, self.padding)
+            images = jnp.pad(images, ((0, 0), edge, edge, (0, 0)))
         blocks = images if self.stride == 1 else space_to_depth(images, self.stride)
         reach = self.kernel // self.stride
         rows, columns = blocks.shape[1] - reach + 1, blocks.shape[2] - reach + 1
@@ -109,12 +144,45 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """Return the latent."""
-        hidden = images
-        for index, layer in enumerate(self.settings.layers):
-            convolution = Convolution(layer.filters, layer.kernel, layer.stride, name=f"conv_{index}")
-            hidden = nn.relu(convolution(hidden))
-        flat = hidden.reshape(-1, hidden.shape[1] * hidden.shape[2] * hidden.shape[3])
-        return nn.relu(nn.Dense(self.settings.latent, kernel_init=nn.initializers.he_normal(), name="latent")(flat))
+        settings, each = self.settings, self.settings.channels // self.settings.views
+        features = []
+        for view in range(settings.views):
+            hidden = images[..., view * each : (view + 1) * each]
+            prefix = f"view_{view}_" if settings.views > 1 else ""
+            for index, layer in enumerate(settings.layers):
+                name = f"{prefix}conv_{index}"
+                convolution = Convolution(layer.filters, layer.kernel, layer.stride, layer.padding, name=name)
+                hidden = nn.relu(convolution(hidden))
+                hidden = largest(hidden) if layer.pool else hidden
+            if settings.keypoints:
+                sharpness = self.param(f"{prefix}sharpness", nn.initializers.ones, (hidden.shape[3],))
+                features.append(soft_argmax(hidden * sharpness))
+            else:
+                features.append(hidden.reshape(-1, hidden.shape[1] * hidden.shape[2] * hidden.shape[3]))
+        flat = jnp.concatenate(features, axis=-1) if len(features) > 1 else features[0]
+        return nn.relu(nn.Dense(settings.latent, kernel_init=nn.initializers.he_normal(), name="latent")(flat))
+
+
+def soft_argmax(maps: jax.Array) -> jax.Array:
+    """Return where each map (N, H, W, F) has its mass: mean column and row in [-1, 1] under its softmax (N, 2 F).
+
+    Spatial softmax of Levine et al. 2016; it says where a feature is to a fraction of a pixel.
+    """
+    height, width, filters = maps.shape[1:]
+    share = jax.nn.softmax(maps.reshape(-1, height * width, filters), axis=1)
+    row, column = jnp.meshgrid(jnp.linspace(-1.0, 1.0, height), jnp.linspace(-1.0, 1.0, width), indexing="ij")
+    places = jnp.stack([column.reshape(-1), row.reshape(-1)])
+    return jnp.einsum("kp,npf->nkf", places, share).reshape(-1, 2 * filters)
+
+
+def largest(images: jax.Array) -> jax.Array:
+    """Return the largest value of each 3x3 window at stride 2 (N, (H-1)//2, (W-1)//2, C)."""
+    rows, columns = (images.shape[1] - 1) // 2, (images.shape[2] - 1) // 2
+    found = images[:, : 2 * rows : 2, : 2 * columns : 2]
+    for i in range(3):
+        for j in range(3):
+            found = jnp.maximum(found, images[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2])
+    return found
 
 
 class Head(nn.Module):

@@ -64,6 +64,12 @@ def image(inputs: Inputs, camera: Camera) -> jax.Array:
     return jnp.concatenate([colour, far[..., None]], axis=-1)
 
 
+def views(inputs: Inputs, cameras: tuple[Camera, ...]) -> jax.Array:
+    """Return the images of all cameras (N, H, W, channels of all), one after the other along the channels."""
+    seen = [image(inputs, camera) for camera in cameras]
+    return jnp.concatenate(seen, axis=-1) if len(seen) > 1 else seen[0]
+
+
 def proprio(inputs: Inputs) -> jax.Array:
     """Return the 33 numbers (N, 33) of a bi-arm student: 16 joint positions, 16 position errors, the switch.
 

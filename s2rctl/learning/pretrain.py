@@ -4,8 +4,10 @@ The images come from episodes in which a driver (a scripted expert, or random mo
 show what a policy will see. Images of a tenth of the worlds are held out.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +22,7 @@ from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
+from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.encoder import Encoder, EncoderSettings, Head
 from s2rctl.learning.preprocess import Camera
 from s2rctl.schema.learning import Encoder as Budget
@@ -30,8 +33,14 @@ Drive = Callable[[jax.Array, World, jax.Array], jax.Array]
 Targets = Callable[[World], jax.Array]
 """Of one world: what each camera shall tell (cameras, outputs), in units of order one."""
 
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+"""(predicted (N, outputs), targets (N, outputs)) -> ()."""
+
 HELD_OUT = 0.1
 WEIGHT_DECAY = 1e-4
+CHECKPOINT_INTERVAL_S = 30.0
+TARGETS = "targets"
+_COMPLETE = "complete"
 
 
 class Images(NamedTuple):
@@ -43,10 +52,18 @@ class Images(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A trained encoder with its regression head and the error on held-out images."""
+    """A trained encoder with its head, and what it says of the held-out images."""
 
     params: Any  # {"encoder": ..., "head": ...}
-    error: np.ndarray  # (M, outputs): prediction minus target of the held-out images
+    predicted: np.ndarray  # (M, outputs) of the held-out images, in their order
+
+
+class Progress(NamedTuple):
+    """What a checkpoint keeps of a fit: a pytree."""
+
+    params: Any
+    optimiser: Any
+    step: np.ndarray  # () int64: optimiser steps done
 
 
 def worlds_for(images: int, cameras: int, episode_steps: int) -> int:
@@ -61,29 +78,79 @@ def collect(
     cameras: tuple[Camera, ...],
     images: int,
     seed: int,
+    folder: Path,
     reporter: Reporter,
     interrupt: Interrupt,
+    together: bool = False,
 ) -> Images:
-    """Play with ``drive`` and return at least ``images`` images of all cameras."""
-    state = stepping.reset(env, jax.random.fold_in(make_key(seed), 0))
-    look = jax.jit(partial(_look, env, drive, targets, cameras))
-    per_step = env.worlds * len(cameras)
-    parts: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
-    for number in range(-(-images // per_step)):
-        action, found = look(state, jax.random.fold_in(make_key(seed), 1 + number), jnp.int32(number))
-        parts.append(jax.tree.map(lambda a: np.asarray(a)[None], found))
-        state, _ = stepping.step(env, state, action)
-        reporter.update((number + 1) * per_step, {})
-        if interrupt.requested:
-            raise Interrupted(
-                "stopped while rendering training images; nothing is kept of a pretraining", "run it again"
-            )
-    inputs = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
-    values = np.concatenate([part[1] for part in parts])
-    world = np.broadcast_to(np.arange(env.worlds)[None, :, None], (values.shape[0], env.worlds, len(cameras)))
-    held_out = world >= env.worlds - max(1, round(HELD_OUT * env.worlds))
-    flat = {name: value.reshape(-1, *value.shape[3:]) for name, value in inputs.items()}
-    return Images(flat, values.reshape(-1, values.shape[-1]), held_out.reshape(-1))
+    """Play with ``drive`` and return at least ``images`` images of all cameras, as files in ``folder``.
+
+    Images of an earlier, complete call are taken as they are. ``together`` makes all cameras of a moment one entry
+    (M, cameras, H, W, ...) with the first camera's targets.
+    """
+    per_step = env.worlds * (1 if together else len(cameras))
+    steps = -(-images // per_step)
+    stored = _Files(folder, steps)
+    if not stored.complete:
+        state = stepping.reset(env, jax.random.fold_in(make_key(seed), 0))
+        look = jax.jit(partial(_look, env, drive, targets, cameras))
+        for number in range(steps):
+            action, (seen, told) = look(state, jax.random.fold_in(make_key(seed), 1 + number), jnp.int32(number))
+            stored.put(number, {name: np.asarray(value) for name, value in seen.items()} | {TARGETS: np.asarray(told)})
+            state, _ = stepping.step(env, state, action)
+            reporter.update((number + 1) * per_step, {})
+            if interrupt.requested:
+                raise Interrupted("stopped while rendering training images", "run it again: rendering starts over")
+        stored.finish()
+    rows = stored.read()
+    values = rows.pop(TARGETS)
+    if together:
+        world = np.broadcast_to(np.arange(env.worlds), (steps, env.worlds)).reshape(-1)
+        flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in rows.items()}
+        return Images(flat, values[:, :, 0].reshape(-1, values.shape[-1]), _held_out(world, env.worlds))
+    world = np.broadcast_to(np.arange(env.worlds)[None, :, None], (steps, env.worlds, len(cameras)))
+    flat = {name: value.reshape(-1, *value.shape[3:]) for name, value in rows.items()}
+    return Images(flat, values.reshape(-1, values.shape[-1]), _held_out(world.reshape(-1), env.worlds))
+
+
+def _held_out(world: np.ndarray, worlds: int) -> np.ndarray:
+    """Return (M,) bool: images of the last worlds."""
+    held_out: np.ndarray = world >= worlds - max(1, round(HELD_OUT * worlds))
+    return held_out
+
+
+class _Files:
+    """Arrays (steps, ...) in ``<folder>/<name>.npy``: memory-mapped, since training images may outgrow the memory."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self._folder, self._steps = folder, steps
+        self._arrays: dict[str, np.memmap] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def complete(self) -> bool:
+        """Whether an earlier process finished."""
+        return (self._folder / _COMPLETE).is_file()
+
+    def put(self, step: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Write one step's rows."""
+        for name, row in rows.items():
+            if name not in self._arrays:
+                shape = (self._steps, *row.shape)
+                path = self._folder / f"{name}.npy"
+                self._arrays[name] = np.lib.format.open_memmap(path, mode="w+", dtype=row.dtype, shape=shape)
+            self._arrays[name][step] = row
+
+    def finish(self) -> None:
+        """Mark the arrays as whole, after they have reached the disk."""
+        for array in self._arrays.values():
+            array.flush()
+        self._arrays.clear()
+        (self._folder / _COMPLETE).touch()
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Return all arrays by name."""
+        return {path.stem: np.load(path, mmap_mode="r") for path in sorted(self._folder.glob("*.npy"))}
 
 
 def _look(
@@ -97,55 +164,91 @@ def _look(
     return drive(key, world, count), (images, jax.vmap(targets)(world))
 
 
+def mean_square(predicted: jax.Array, targets: jax.Array) -> jax.Array:
+    """Return the mean squared error."""
+    return jnp.mean((predicted - targets) ** 2)
+
+
 def fit(
     data: Images,
     camera: Camera,
     settings: EncoderSettings,
     budget: Budget,
     seed: int,
+    checkpoints: Checkpoints,
     reporter: Reporter,
     interrupt: Interrupt,
+    loss: Loss = mean_square,
 ) -> Fit:
-    """Train encoder and linear head by mean squared error (AdamW, cosine) and return them with the held-out error.
+    """Train encoder and linear head (AdamW, cosine) and return them with what they say of the held-out images.
 
-    ``camera`` gives depth unit and range; all cameras share them.
+    ``camera`` gives depth unit and range; all cameras share them. A killed fit goes on from its last checkpoint.
     """
     train, test = np.flatnonzero(~data.held_out), np.flatnonzero(data.held_out)
     size = min(budget.batch, len(train))
     steps = max(1, budget.passes * (len(train) // size))
-    params = _init(jax.random.fold_in(make_key(seed), 0), settings, data.targets.shape[1])
-    # Start at the mean: a short budget is then spent on what differs between images.
-    params["head"]["regression"]["bias"] = jnp.asarray(data.targets[train].mean(axis=0))
     optimiser = optax.adamw(optax.cosine_decay_schedule(budget.learning_rate, steps), weight_decay=WEIGHT_DECAY)
-    state = optimiser.init(params)
+    step = _stepper(settings, camera, optimiser, loss)
+    progress = _begin(data.targets[train], settings, optimiser, seed)
+    if checkpoints.latest() is not None:
+        progress = checkpoints.restore(progress)
+        reporter.note(f"going on at step {int(progress.step)} of {steps}")
     generator = np.random.default_rng(seed)
+    order = np.concatenate([generator.permutation(train) for _ in range(budget.passes)])
+    saved = time.monotonic()
+    for number in range(int(progress.step), steps):
+        rows = np.sort(order[number * size : (number + 1) * size])  # in the files' order
+        params, state, value = step(progress.params, progress.optimiser, *_rows(data, rows))
+        progress = Progress(params, state, np.array(number + 1, np.int64))
+        if number % 20 == 0:
+            reporter.update((number + 1) * size, {"loss": float(value)})
+        if interrupt.requested or time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
+            checkpoints.save(number + 1, progress)
+            saved = time.monotonic()
+        if interrupt.requested:
+            raise Interrupted(f"stopped after step {number + 1} of {steps}; progress is saved", "run it again to go on")
+    judge = jax.jit(lambda params, inputs: predict(params, settings, camera, inputs))
+    said = [judge(progress.params, _rows(data, rows)[0]) for rows in _split(test, 512)]
+    return Fit(progress.params, np.concatenate([np.asarray(part) for part in said]))
 
-    def loss(params: Any, inputs: Any, targets: jax.Array) -> jax.Array:
-        return jnp.mean((predict(params, settings, camera, inputs) - targets) ** 2)
 
-    @partial(jax.jit, donate_argnums=(0, 1))
+def _begin(
+    targets: np.ndarray, settings: EncoderSettings, optimiser: optax.GradientTransformation, seed: int
+) -> Progress:
+    params = _init(jax.random.fold_in(make_key(seed), 0), settings, targets.shape[1])
+    # Start at the mean: a short budget is then spent on what differs between images.
+    params["head"]["regression"]["bias"] = jnp.asarray(targets.mean(axis=0))
+    return Progress(params, optimiser.init(params), np.array(0, np.int64))
+
+
+def _stepper(
+    settings: EncoderSettings, camera: Camera, optimiser: optax.GradientTransformation, loss: Loss
+) -> Callable[..., tuple[Any, Any, jax.Array]]:
+    """Return the compiled step (params, optimiser state, inputs, targets) -> (params, state, loss)."""
+
+    def of(params: Any, inputs: Any, targets: jax.Array) -> jax.Array:
+        return loss(predict(params, settings, camera, inputs), targets)
+
     def step(params: Any, state: Any, inputs: Any, targets: jax.Array) -> tuple[Any, Any, jax.Array]:
-        value, gradient = jax.value_and_grad(loss)(params, inputs, targets)
+        value, gradient = jax.value_and_grad(of)(params, inputs, targets)
         change, state = optimiser.update(gradient, state, params)
         return optax.apply_updates(params, change), state, value
 
-    order = np.concatenate([generator.permutation(train) for _ in range(budget.passes)])
-    for number in range(steps):
-        rows = order[number * size : (number + 1) * size]
-        params, state, value = step(params, state, *_rows(data, rows))
-        if number % 20 == 0:
-            reporter.update((number + 1) * size, {"loss": float(value)})
-        if interrupt.requested:
-            raise Interrupted("stopped while training the encoder; nothing is kept of a pretraining", "run it again")
-    judge = jax.jit(lambda params, inputs: predict(params, settings, camera, inputs))
-    errors = [judge(params, inputs) - targets for inputs, targets in (_rows(data, r) for r in _split(test, 512))]
-    return Fit(params, np.concatenate([np.asarray(error) for error in errors]))
+    return jax.jit(step, donate_argnums=(0, 1))
 
 
 def predict(params: Any, settings: EncoderSettings, camera: Camera, inputs: Mapping[str, jax.Array]) -> jax.Array:
-    """Return the regressed quantities (N, outputs) for raw images ``rgb`` and ``depth``."""
-    named = {f"{kind}_{camera.name}": value for kind, value in inputs.items()}
-    latent = nets.apply(Encoder(settings), params["encoder"], preprocess.image(named, camera))
+    """Return the regressed quantities (N, outputs) for raw images ``rgb`` and ``depth``.
+
+    An encoder of several views gets their images (N, views, H, W, ...) side by side.
+    """
+    if settings.views == 1:
+        named = {f"{kind}_{camera.name}": value for kind, value in inputs.items()}
+        image = preprocess.image(named, camera)
+    else:
+        each = [{f"{kind}_{camera.name}": v[:, i] for kind, v in inputs.items()} for i in range(settings.views)]
+        image = jnp.concatenate([preprocess.image(named, camera) for named in each], axis=-1)
+    latent = nets.apply(Encoder(settings), params["encoder"], image)
     return nets.apply(Head(params["head"]["regression"]["bias"].shape[0]), params["head"], latent)
 
 

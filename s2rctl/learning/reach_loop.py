@@ -13,10 +13,10 @@ import numpy as np
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
-from s2rctl.learning import asym_ddpg
-from s2rctl.learning.asym_ddpg import Learner, explore, inputs_of
+from s2rctl.learning import asym_ddpg, preprocess
+from s2rctl.learning.asym_ddpg import Learner, explore
 from s2rctl.learning.reach_networks import ReachSettings, decide
-from s2rctl.learning.replay import Field, Replay
+from s2rctl.learning.replay import Ahead, Field, Replay
 from s2rctl.schema.learning import Reach
 from s2rctl.tasks.protocol import Observation
 
@@ -44,13 +44,14 @@ class Parts:
     position: Callable[[Observation], jax.Array]  # true tool position (B, 3) m in the robot base frame
     replay: Replay
     seed: int
+    reward: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # of position and goal (N, 3); for hindsight
+    sight: Callable[[Any], tuple[jax.Array, jax.Array]] | None = None  # state -> (B,) tool in sight, arm faces a lens
 
 
 def make_replay(env: Any, settings: ReachSettings, reach: Reach, folder: Any = None) -> Replay:
     """Return an empty buffer of ``reach.replay`` transitions, memory-mapped in ``folder`` if there is one."""
-    camera = settings.camera
-    fields = {
-        "image": Field((camera.height, camera.width, 3), np.uint8),
+    fields = {name: Field(*shape) for name, shape in preprocess.raw_shapes(settings.cameras).items()} | {
+        "step": Field((), np.int32),
         "position": Field((3,), np.float32),
         "goal": Field((3,), np.float32),
         "action": Field((3,), np.float32),
@@ -77,8 +78,7 @@ def _decide(
 ) -> tuple[jax.Array, jax.Array]:
     """Return the position that the actor sees (B, 3) and the action to take (B, 3)."""
     seen, settings = env_state.observation, collector.settings
-    image = seen.inputs[f"rgb_{settings.camera.name}"]
-    wanted = decide(actor, settings, inputs_of(settings, image, seen.inputs["goal"]))
+    wanted = decide(actor, settings, seen.inputs)
     return wanted.position, explore(key, wanted.action, noise, random_share)
 
 
@@ -90,7 +90,8 @@ def _judge(
     seen = env_state.observation
     place = collector.position(seen)
     row = {
-        "image": seen.inputs[f"rgb_{collector.settings.camera.name}"],
+        **{name: seen.inputs[name] for name in preprocess.raw_shapes(collector.settings.cameras)},
+        "step": env_state.step,
         "position": place,
         "goal": seen.inputs["goal"],
         "action": action,
@@ -155,7 +156,8 @@ class Loop:
 
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
-        env_state = stepping.reset(self.parts.env, jax.random.fold_in(make_key(self.parts.seed), 0))
+        key = jax.random.fold_in(make_key(self.parts.seed), 0)
+        env_state = stepping.spread(self.parts.env, stepping.reset(self.parts.env, key), key)
         return Snapshot(learner, env_state, np.array(0, np.int64), np.array(0, np.int64), self.parts.replay.position())
 
     def total_chunks(self) -> int:
@@ -201,9 +203,7 @@ class Loop:
         due = int(max(0, steps_after_warmup) * reach.updates_per_step)
         metrics: dict[str, jax.Array] = {}
         while updates < due:
-            batch = parts.replay.sample(
-                np.random.default_rng((parts.seed, updates)), reach.batch, ("image", "position")
-            )
+            batch = sample(parts, np.random.default_rng((parts.seed, updates)))
             learner, metrics = _update(learner, parts.settings, reach, batch)
             updates += 1
         figures |= {name: float(value) for name, value in metrics.items()}
@@ -213,12 +213,30 @@ class Loop:
         return after, figures
 
 
+def sample(parts: Parts, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return a batch of transitions, a share of them with a goal seen in hindsight (Andrychowicz et al. 2017)."""
+    reach = parts.reach
+    following = (*preprocess.raw_shapes(parts.settings.cameras), "position")
+    if reach.hindsight == 0 or parts.reward is None:
+        return parts.replay.sample(generator, reach.batch, following)
+    ahead = Ahead("step", "position", parts.env.task.episode_steps - 1)
+    batch = parts.replay.sample(generator, reach.batch, following, ahead)
+    later, same = batch.pop("later_position"), batch.pop("same_episode")
+    chosen = same & (generator.random(reach.batch) < reach.hindsight)
+    batch["goal"] = np.where(chosen[:, None], later, batch["goal"])
+    batch["reward"] = np.where(chosen, parts.reward(batch["next_position"], batch["goal"]), batch["reward"])
+    return batch
+
+
 class Judged(NamedTuple):
     """Deterministic first episodes, one entry each."""
 
     success: Any  # (N,) bool: the goal was met at the last step
     final_error_m: Any  # (N,) distance from the goal at the last step
     position_error_m: Any  # (N,) distance of the seen from the true position at the last step but one
+    goal: Any  # (N, 3) m
+    out_of_sight: Any  # (N,) share of the episode's steps in which no camera had the tool in its picture
+    facing: Any  # (N,) share of its steps in which the arm pointed at a lens
 
 
 def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
@@ -240,11 +258,19 @@ def _play(parts: Parts, collector: Collector, actor: Any, key: jax.Array) -> Jud
     """Play the first episode of every world."""
     worlds, none = parts.env.worlds, jnp.float32(0.0)
     state, over = stepping.reset(parts.env, key), np.zeros(parts.env.worlds, bool)
-    result = Judged(np.zeros(worlds, bool), np.zeros(worlds), np.zeros(worlds))
+    zero, goal = np.zeros(worlds), np.asarray(state.observation.inputs["goal"])
+    result = Judged(np.zeros(worlds, bool), zero, zero, goal, zero, zero)
+    look = jax.jit(parts.sight) if parts.sight is not None else None
+    hidden, facing, steps = np.zeros(worlds), np.zeros(worlds), np.zeros(worlds)
     for _ in range(parts.env.task.episode_steps):
+        if look is not None:
+            sighted, faced = (np.asarray(answer) for answer in look(state))
+            hidden, facing = hidden + ~over * ~sighted, facing + ~over * faced
+        steps += ~over
         state, _, ending = _advance(collector, actor, state, key, none, none)
         ended = np.asarray(ending.done) & ~over
-        found = Judged(ending.success, ending.final_error_m, ending.position_error_m)
-        result = jax.tree.map(lambda new, old, e=ended: np.where(e, new, old), found, result)
+        new = (ending.success, ending.final_error_m, ending.position_error_m)
+        success, final, position = (np.where(ended, a, b) for a, b in zip(new, result[:3], strict=True))
+        result = result._replace(success=success, final_error_m=final, position_error_m=position)
         over |= ended
-    return result
+    return result._replace(out_of_sight=hidden / steps, facing=facing / steps)

@@ -10,6 +10,7 @@ from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
 from s2rctl.learning.encoder import Encoder, EncoderSettings, Head, Size, settings_for
 from s2rctl.learning.preprocess import Camera, Inputs, camera_from
+from s2rctl.learning.reach_variants import variant_of
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.learning import Encoder as EncoderProfile
 from s2rctl.schema.learning import Reach
@@ -22,7 +23,7 @@ Params = Any
 class ReachSettings(Model):
     """What the reach policy is made of; the ``config`` of its policy.json."""
 
-    camera: Camera
+    cameras: tuple[Camera, ...] = quantity(..., "", "policy cameras in the order of the views")
     encoder: EncoderSettings
     hidden: tuple[int, ...] = quantity(..., "", "hidden layers of actor and critic")
     action_scale_m: float = quantity(..., "m", "displacement per step at |action| = 1", gt=0)
@@ -38,23 +39,28 @@ class Decision(NamedTuple):
 
 
 def reach_settings(
-    camera: CameraSettings,
+    cameras: tuple[CameraSettings, ...],
     extractor: EncoderProfile,
     reach: Reach,
     centre_m: tuple[float, float, float],
     spread_m: float,
 ) -> ReachSettings:
     """Return the policy that a profile describes, for a workspace around ``centre_m``."""
-    read = camera_from(camera)
-    shape = settings_for(Size(read.height, read.width), read.channels, extractor.latent)
     return ReachSettings(
-        camera=read,
-        encoder=shape,
+        cameras=tuple(camera_from(camera) for camera in cameras),
+        encoder=extractor_settings(cameras, extractor, reach),
         hidden=reach.hidden,
         action_scale_m=reach.action_scale_m,
         centre_m=centre_m,
         spread_m=spread_m,
     )
+
+
+def extractor_settings(cameras: tuple[CameraSettings, ...], extractor: EncoderProfile, reach: Reach) -> EncoderSettings:
+    """Return the shape of the feature extractor; all cameras have the first one's size and channels."""
+    first = camera_from(cameras[0])
+    size, style = Size(first.height, first.width), variant_of(reach).style
+    return settings_for(size, first.channels, extractor.latent, len(cameras), style)
 
 
 class Layers(nn.Module):
@@ -84,9 +90,10 @@ def init_actor(key: jax.Array, settings: ReachSettings) -> Params:
     }
 
 
-def init_critic(key: jax.Array, settings: ReachSettings) -> Params:
-    """Return random critic parameters."""
-    return nets.init(Layers(settings.hidden, 1, 1e-2), key, 9)
+def init_critic(key: jax.Array, settings: ReachSettings, critics: int = 1) -> Params:
+    """Return random parameters of one or more critics."""
+    keys = jax.random.split(key, critics)
+    return {f"q{number}": nets.init(Layers(settings.hidden, 1, 1e-2), keys[number], 9) for number in range(critics)}
 
 
 def normalise(position: jax.Array, settings: ReachSettings) -> jax.Array:
@@ -96,7 +103,7 @@ def normalise(position: jax.Array, settings: ReachSettings) -> jax.Array:
 
 def locate(actor: Params, settings: ReachSettings, inputs: Inputs) -> jax.Array:
     """Return the tool position (N, 3) seen in the image, normalised."""
-    latent = nets.apply(Encoder(settings.encoder), actor["extractor"], preprocess.image(inputs, settings.camera))
+    latent = nets.apply(Encoder(settings.encoder), actor["extractor"], preprocess.views(inputs, settings.cameras))
     return nets.apply(Head(3), actor["position"], latent)
 
 
@@ -107,20 +114,21 @@ def steer(policy: Params, settings: ReachSettings, seen: jax.Array, goal: jax.Ar
 
 
 def decide(actor: Params, settings: ReachSettings, inputs: Inputs) -> Decision:
-    """Return action and predicted position for raw tensors ``rgb_<camera>`` (N, H, W, 3) and ``goal`` (N, 3) m."""
+    """Return action and predicted position for the raw tensors that ``raw_shapes`` names, goal (N, 3) m."""
     seen = locate(actor, settings, inputs)
     action = steer(actor["policy"], settings, seen, normalise(inputs["goal"], settings))
     return Decision(action, seen * settings.spread_m + jnp.asarray(settings.centre_m, jnp.float32))
 
 
-def value(
+def values(
     critic: Params, settings: ReachSettings, position: jax.Array, goal: jax.Array, action: jax.Array
 ) -> jax.Array:
-    """Return Q (N,) of the action (N, 3) at the true position (N, 3) for the goal (N, 3), both in m."""
+    """Return each critic's Q (K, N) of the action (N, 3) at the true position (N, 3) for the goal (N, 3), both in m."""
     features = jnp.concatenate([normalise(position, settings), normalise(goal, settings), action], axis=-1)
-    return nets.apply(Layers(settings.hidden, 1, 1e-2), critic, features)[:, 0]
+    layers = Layers(settings.hidden, 1, 1e-2)
+    return jnp.stack([nets.apply(layers, critic[name], features)[:, 0] for name in sorted(critic)])
 
 
 def raw_shapes(settings: ReachSettings) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return shape without batch and dtype of every input, by ONNX input name, in graph order."""
-    return preprocess.raw_shapes((settings.camera,)) | {"goal": ((3,), "float32")}
+    return preprocess.raw_shapes(settings.cameras) | {"goal": ((3,), "float32")}

@@ -24,6 +24,14 @@ class Field(NamedTuple):
     dtype: Any
 
 
+class Ahead(NamedTuple):
+    """What to look for later in the episode."""
+
+    clock: str  # field that counts the episode's steps from 0
+    name: str
+    steps: int  # the clock's value in an episode's last row
+
+
 class Replay:
     """A ring of ``steps`` vector steps of ``worlds`` worlds, sampled uniformly.
 
@@ -51,15 +59,31 @@ class Replay:
         self.cursor = int((self.cursor + count) % self.steps)
         self.filled = min(self.steps, self.filled + count)
 
-    def sample(self, generator: np.random.Generator, batch: int, following: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Return ``batch`` rows, and for each name in ``following`` the next row's value as ``next_<name>``."""
+    def sample(
+        self, generator: np.random.Generator, batch: int, following: tuple[str, ...], ahead: Ahead | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return ``batch`` rows, and for each name in ``following`` the next row's value as ``next_<name>``.
+
+        With ``ahead`` also a value that is met later in the same episode, as ``later_<name>``, each remaining step
+        being equally likely, and as ``same_episode`` whether there was one.
+        """
         if self.filled < 2:
             raise ValueError("the replay buffer has no transition yet")
         age = generator.integers(2, self.filled + 1, batch)  # 1 is the newest row
         slot, world = (self.cursor - age) % self.steps, generator.integers(0, self.worlds, batch)
         found = {name: array[slot, world] for name, array in self._arrays.items()}
         after = (slot + 1) % self.steps
-        return found | {f"next_{name}": self._arrays[name][after, world] for name in following}
+        found |= {f"next_{name}": self._arrays[name][after, world] for name in following}
+        if ahead is not None:
+            clock, name, length = ahead
+            left = np.minimum(length - found[clock], age - 1)  # rows of the episode, or of the buffer, that follow
+            by = 1 + (generator.random(batch) * np.maximum(left, 1)).astype(np.int64)
+            by = np.minimum(by, np.maximum(left, 1))
+            later = (slot + by) % self.steps
+            found[f"later_{name}"] = self._arrays[name][later, world]
+            # An episode that ended early is followed by rows of another one.
+            found["same_episode"] = (self._arrays[clock][later, world] == found[clock] + by) & (left >= 1)
+        return found
 
     def position(self) -> np.ndarray:
         """Return what a checkpoint has to keep besides the files: cursor and fill, (2,) int64."""

@@ -41,7 +41,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "pretrain-encoder",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_INSERT, "vision", "encoder"),
         inputs=(),
         kind="encoder",
@@ -50,7 +50,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "distill",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_INSERT, "vision", "distill", "encoder.latent"),
         inputs=(
             Input("pick", "teacher", "pick"),
@@ -63,7 +63,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "export",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_INSERT, "vision", "export"),
         inputs=(Input("policy", "student", "aloha"),),
         kind="onnx",
@@ -81,7 +81,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_INSERT, "vision", "evaluate"),
         inputs=(Input("onnx", "onnx", "aloha-student"),),
         kind="evaluation",
@@ -130,7 +130,7 @@ ALOHA: tuple[Stage, ...] = (
 XARM7: tuple[Stage, ...] = (
     Stage(
         "init-extractor",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_REACH, "vision", "extractor", "reach.variant"),
         inputs=(),
         kind="encoder",
@@ -139,7 +139,7 @@ XARM7: tuple[Stage, ...] = (
     ),
     Stage(
         "train-reach",
-        version=1,
+        version=2,
         reads=(*_SCENE, "vision", "reach", "extractor.latent", "evaluate.gate"),
         inputs=(Input("encoder", "encoder", "xarm7"),),
         kind="reach",
@@ -148,7 +148,7 @@ XARM7: tuple[Stage, ...] = (
     ),
     Stage(
         "export",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_REACH, "vision", "export"),
         inputs=(Input("policy", "reach", "xarm7"),),
         kind="onnx",
@@ -157,7 +157,7 @@ XARM7: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_REACH, "vision", "evaluate"),
         inputs=(Input("onnx", "onnx", "xarm7-reach"),),
         kind="evaluation",

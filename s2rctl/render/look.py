@@ -26,4 +26,5 @@ def model_look(model: Any) -> Appearance:
         zeros,
         model.cam_fovy,
     )
-    return Appearance(*(np.array(field, np.float32) for field in fields), np.array(True))  # type: ignore[arg-type]
+    numbers: list[Any] = [np.array(field, np.float32) for field in fields]
+    return Appearance(*numbers, np.array(True))  # type: ignore[call-arg]

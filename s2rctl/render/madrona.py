@@ -44,7 +44,7 @@ class MadronaRenderer:
         self._ids = camera_ids(model, cameras)
         if find_spec("madrona_mjx") is None:
             raise MissingEnvironmentError(
-                "the renderer 'madrona' needs the legacy package madrona_mjx, built from source with CUDA 12.5 or older",
+                "the renderer 'madrona' needs the legacy package madrona_mjx, built with CUDA 12.5 or older",
                 "use vision.renderer=raycast, or warp on NVIDIA",
             )
         from mujoco import mjx

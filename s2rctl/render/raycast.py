@@ -13,7 +13,7 @@ from jax import lax
 
 from s2rctl.render.layout import Layout, build_layout
 from s2rctl.render.look import model_look
-from s2rctl.render.loops import Visit, visit_all, visit_set_bits
+from s2rctl.render.loops import visit_all, visit_set_bits
 from s2rctl.render.protocol import Appearance, Frames
 from s2rctl.render.shade import BLACK, shade
 from s2rctl.render.shadow import lit_pixels

@@ -46,7 +46,8 @@ class WarpRenderer:
         active = np.flatnonzero(np.asarray(model.light_active, bool))
         if not len(active):
             raise UsageError(
-                "the renderer 'warp' needs a light in the scene, it carries the ambient light", "use vision.renderer=raycast"
+                "the renderer 'warp' needs a light in the scene, it carries the ambient light",
+                "use vision.renderer=raycast",
             )
         self._carrier = int(active[0])
         self._device_model = self._mjx.put_model(self._model, impl="warp")

@@ -35,9 +35,14 @@ class Ppo(Model):
     gae_lambda: float = quantity(0.95, "", "generalised advantage estimation", ge=0, le=1)
     clip: float = quantity(0.3, "", "clipping of the probability ratio", gt=0)
     learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+    final_rate: float = quantity(1.0, "", "share of the learning rate that is left at the end", gt=0, le=1)
+    averaging: float = quantity(0.0, "", "iterations over which the published policy is averaged; 0: the newest", ge=0)
     entropy: float = quantity(2e-2, "", "entropy bonus", ge=0)
     imitation: float = quantity(0.0, "", "weight of staying close to the warm start, decays to 0 over training", ge=0)
     max_grad_norm: float = quantity(1.0, "", "gradient clipping", gt=0)
+    exploration: float = quantity(
+        0.2, "", "standard deviation before tanh with which a policy that was taught begins to explore", gt=0
+    )
 
 
 class Gate(Model):
@@ -72,8 +77,12 @@ class Teacher(Model):
 
 
 class Encoder(Model):
-    """Pretraining of the image encoder by regressing simulator state from randomised renders."""
+    """Pretraining of the image encoder."""
 
+    source: Literal["states", "cifar10"] = quantity(
+        "states", "", "what is learned: the simulator's state from randomised renders, or the classes of CIFAR-10"
+    )
+    cifar10: str | None = quantity(None, "", "binary archive or folder of CIFAR-10 on disk")
     images: int = quantity(100_000, "", "rendered training images; 0 keeps random weights", ge=0)
     batch: int = quantity(256, "", "images per optimiser step", ge=1)
     passes: int = quantity(2, "", "passes over the images", ge=1)
@@ -91,18 +100,39 @@ class Distill(Model):
     batch: int = quantity(256, "", "samples per optimiser step", ge=1)
     learning_rate: float = quantity(4e-4, "", "Adam learning rate", gt=0)
     network: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the student")
-    freeze_encoder: bool = quantity(False, "", "keep the pretrained encoder fixed")
+    encoder: Literal["random", "frozen", "finetuned"] = quantity(
+        "finetuned", "", "random weights, or the pretrained ones kept fixed or trained further"
+    )
+    aggregate: int = quantity(
+        0, "", "samples of earlier iterations to learn from again, as many at a time as there are new ones", ge=0
+    )
+    behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
     hide_object: float = quantity(
         0.07, "", "share of episodes that hide the peg, and likewise the socket", ge=0, le=0.5
     )
     checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)
 
 
+ReachVariant = Literal["best", "plain", "depth", "alexnet", "twin", "two_camera", "keypoint"]
+
+
 class Reach(Model):
     """Asymmetric DDPG: image actor with a position bottleneck, state critic."""
 
-    variant: Literal["best", "plain"] = quantity(
-        "best", "", "best: bottleneck and initialised extractor; plain: neither"
+    variant: ReachVariant = quantity(
+        "best",
+        "",
+        "best: bottleneck and initialised extractor; plain: neither; depth: initialised extractor that sees depth, no "
+        "bottleneck; as best, but alexnet: AlexNet-style extractor, twin: two critics, two_camera: a second view, "
+        "keypoint: soft-argmax extractor",
+    )
+    second_camera: str = quantity("front", "", "camera that the variant two_camera adds")
+    hindsight: float = quantity(
+        0.0,
+        "",
+        "share of sampled transitions whose goal is replaced by a place that the tool reached later",
+        ge=0,
+        le=1,
     )
     worlds: int = quantity(64, "", "parallel worlds", ge=1)
     episode_steps: int = quantity(50, "step", "episode length", ge=1)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.deployment import Calibration, Deploy, Robot
@@ -58,6 +58,20 @@ class ReachProfile(BaseProfile):
     system: Literal["xarm7-reach"]
     extractor: Encoder = quantity(Encoder(latent=100), "", "initialisation of the feature extractor")
     reach: Reach = Reach()
+
+    @model_validator(mode="after")
+    def _variant_cameras(self) -> "ReachProfile":
+        """Give the variant the cameras that it is about, so that every stage sees the same ones."""
+        cameras, variant = self.vision.cameras, self.reach.variant
+        if cameras and variant == "depth" and not cameras[0].depth:
+            # Unlike at a wrist, everything that matters here is one to two metres away.
+            seeing = {"depth": True, "depth_range_m": (0.3, 3.0)}
+            cameras = (cameras[0].model_copy(update=seeing), *cameras[1:])
+        if len(cameras) == 1 and variant == "two_camera":
+            cameras = (*cameras, cameras[0].model_copy(update={"name": self.reach.second_camera}))
+        if cameras == self.vision.cameras:
+            return self
+        return self.model_copy(update={"vision": self.vision.model_copy(update={"cameras": cameras})})
 
 
 Profile = AlohaProfile | ReachProfile

@@ -1,5 +1,6 @@
 """Stage: DAgger from the two state teachers to the student that sees images."""
 
+import shutil
 from collections import deque
 
 from s2rctl.core.errors import Interrupted
@@ -7,7 +8,7 @@ from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
 from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.distill import Distiller, Snapshot
+from s2rctl.learning.distill import Distiller, Snapshot, make_replay
 from s2rctl.learning.encoder_files import load_encoder
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import load_policy, save_policy
@@ -16,7 +17,7 @@ from s2rctl.learning.teachers import pick_pilot
 from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
 
-VERSION = 1
+VERSION = 2
 _PANELS = (("action_error",), ("success",), ("switched",))
 _RECENT = 50
 """Iterations over which the running success rate is counted."""
@@ -29,18 +30,22 @@ def run(context: Context) -> Result:
     distill = profile.distill
     settings = student.student_settings(profile.vision.cameras, profile.encoder, distill)
     context.reporter.start("distill", distill.iterations, "iterations")
+    replay = make_replay(distill, settings, context.run_folder / "aggregate")
     distiller = Distiller(
-        env=make_env(profile, "insertion", distill.worlds, seed=context.seed),
+        env=make_env(profile, "insertion", distill.worlds, seed=context.seed, hide=distill.hide_object),
         settings=settings,
         distill=distill,
         teacher=load_policy(context.inputs["insert"].folder()).act,
         pilot=pick_pilot(load_policy(context.inputs["pick"].folder())),
         seed=context.seed,
+        replay=replay,
     )
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     snapshot = distiller.start(_params(context, settings))
     if checkpoints.latest() is not None:
         snapshot = checkpoints.restore(snapshot)
+        if replay is not None:
+            replay.move_to(snapshot.replay)
         context.reporter.note(f"going on at iteration {int(snapshot.iteration)}")
     recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
     last: dict[str, float] = {}
@@ -69,12 +74,16 @@ def run(context: Context) -> Result:
     files |= save_policy(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.params)
     summary = {"action_error": last.get("action_error"), "training_success": last.get("success")}
     context.reporter.finish(", ".join(f"{name} {value:.3g}" for name, value in summary.items() if value is not None))
+    shutil.rmtree(context.run_folder / "aggregate", ignore_errors=True)
     samples = distill.iterations * distill.steps * distill.worlds
     return Result(files, {"iterations": distill.iterations, "samples": samples, **summary})
 
 
 def _params(context: Context, settings: StudentSettings) -> student.Params:
-    """Return a student with the pretrained encoder and a fresh head."""
+    """Return a student with the pretrained encoder, where the profile wants it, and a fresh head."""
     fresh = student.init(make_key(context.seed), settings)
+    assert isinstance(context.profile, AlohaProfile)
+    if context.profile.distill.encoder == "random":
+        return fresh
     pretrained = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
     return {**fresh, "encoder": pretrained["encoder"]}

@@ -1,5 +1,7 @@
 """Stage: the reach policy's feature extractor, initialised by regressing the tool position from randomised renders."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,14 +9,16 @@ import numpy as np
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
 from s2rctl.learning import pretrain, pretrain_targets
-from s2rctl.learning.encoder import Size, settings_for
+from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.encoder_files import save_encoder
 from s2rctl.learning.preprocess import camera_from
+from s2rctl.learning.reach_networks import extractor_settings
+from s2rctl.learning.reach_variants import variant_of
 from s2rctl.schema.profile import ReachProfile
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.protocol import World
 
-VERSION = 1
+VERSION = 2
 STROKE = 12
 """Vector steps that a random direction is kept: at full speed an arm crosses the workspace."""
 
@@ -22,17 +26,17 @@ STROKE = 12
 def run(context: Context) -> Result:
     """Write encoder.safetensors and encoder.json; metrics: held-out position error in mm.
 
-    The variant ``plain`` starts from random weights, as does a budget of no images.
+    A variant without initialisation starts from random weights, as does a budget of no images.
     """
     profile = context.profile
     assert isinstance(profile, ReachProfile)
-    camera = camera_from(profile.vision.cameras[0])
+    cameras = tuple(camera_from(camera) for camera in profile.vision.cameras)
     budget, reporter = profile.extractor, context.reporter
-    settings = settings_for(Size(camera.height, camera.width), camera.channels, budget.latent)
-    if budget.images == 0 or profile.reach.variant == "plain":
+    settings = extractor_settings(profile.vision.cameras, budget, profile.reach)
+    if budget.images == 0 or not variant_of(profile.reach).initialised:
         reporter.start("init-extractor", 0, "images")
         params = pretrain.random_params(context.seed, settings, 3)
-        reporter.finish("random weights: the variant is plain, or extractor.images is 0")
+        reporter.finish("random weights: the variant wants them, or extractor.images is 0")
         return Result(save_encoder(context.run_folder, settings, params), {"images": 0})
 
     worlds = pretrain.worlds_for(budget.images, 1, profile.reach.episode_steps)
@@ -49,17 +53,21 @@ def run(context: Context) -> Result:
         env,
         drive,
         pretrain_targets.reach(place),
-        (camera,),
+        cameras,
         budget.images,
         context.seed,
+        context.run_folder / "images",
         reporter,
         context.interrupt,
+        together=len(cameras) > 1,
     )
     reporter.finish(f"{len(data.targets)} images of {worlds} worlds")
     reporter.start("init-extractor: training", budget.passes * int(np.sum(~data.held_out)), "images")
-    result = pretrain.fit(data, camera, settings, budget, context.seed, reporter, context.interrupt)
-    error = 1e3 * place.spread_m * np.linalg.norm(result.error, axis=1)
+    checkpoints = Checkpoints(context.run_folder / "checkpoints")
+    result = pretrain.fit(data, cameras[0], settings, budget, context.seed, checkpoints, reporter, context.interrupt)
+    error = 1e3 * place.spread_m * np.linalg.norm(result.predicted - data.targets[data.held_out], axis=1)
     p50, p95 = (round(float(value), 2) for value in np.percentile(error, [50, 95]))
     reporter.finish(f"held-out position error {p50:.1f} mm median, {p95:.1f} mm at 95 %")
     metrics = {"images": len(data.targets), "position_error_mm_median": p50, "position_error_mm_p95": p95}
+    shutil.rmtree(context.run_folder / "images", ignore_errors=True)
     return Result(save_encoder(context.run_folder, settings, result.params), metrics)

@@ -1,14 +1,19 @@
-"""Stage: the student's image encoder, trained to tell the objects' poses from randomised renders."""
+"""Stage: the student's image encoder, trained to tell the objects' poses from randomised renders, or on CIFAR-10."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.core.errors import ProfileError
 from s2rctl.env.build import make_env
 from s2rctl.experts import EXPERTS
-from s2rctl.learning import pretrain, pretrain_targets
+from s2rctl.learning import cifar, pretrain, pretrain_targets
+from s2rctl.learning.checkpoint import Checkpoints
+from s2rctl.learning.encoder import EncoderSettings
 from s2rctl.learning.encoder_files import save_encoder
 from s2rctl.learning.preprocess import camera_from
 from s2rctl.learning.student import student_settings
@@ -16,7 +21,7 @@ from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.protocol import World
 
-VERSION = 1
+VERSION = 2
 SHAKE = 0.3
 """Standard deviation of the noise on the expert's actions: the student will stray, and its images shall be known."""
 
@@ -25,16 +30,20 @@ def run(context: Context) -> Result:
     """Write encoder.safetensors and encoder.json; metrics: how far the held-out regression is off."""
     profile = context.profile
     assert isinstance(profile, AlohaProfile)
-    cameras = tuple(camera_from(camera) for camera in profile.vision.cameras)
     settings = student_settings(profile.vision.cameras, profile.encoder, profile.distill).encoder
-    budget = profile.encoder
-    reporter = context.reporter
-    if budget.images == 0:
-        reporter.start("pretrain-encoder", 0, "images")
+    if profile.encoder.images == 0:
+        context.reporter.start("pretrain-encoder", 0, "images")
         params = pretrain.random_params(context.seed, settings, pretrain_targets.INSERTION_OUTPUTS)
-        reporter.finish("random weights: encoder.images is 0")
+        context.reporter.finish("random weights: encoder.images is 0")
         return Result(save_encoder(context.run_folder, settings, params), {"images": 0})
+    if profile.encoder.source == "cifar10":
+        return _on_cifar(context, profile, settings)
+    return _on_states(context, profile, settings)
 
+
+def _on_states(context: Context, profile: AlohaProfile, settings: EncoderSettings) -> Result:
+    cameras = tuple(camera_from(camera) for camera in profile.vision.cameras)
+    budget, reporter = profile.encoder, context.reporter
     worlds = pretrain.worlds_for(budget.images, len(cameras), profile.teacher.insert.episode_steps)
     env = make_env(profile, "insertion", worlds, seed=context.seed)
     expert = EXPERTS.load("insertion")(env.model)
@@ -44,14 +53,42 @@ def run(context: Context) -> Result:
         return jnp.clip(wanted + SHAKE * jax.random.normal(key, wanted.shape), -1.0, 1.0)
 
     reporter.start("pretrain-encoder: rendering", budget.images, "images")
-    targets = pretrain_targets.insertion
-    data = pretrain.collect(env, drive, targets, cameras, budget.images, context.seed, reporter, context.interrupt)
+    targets, folder = pretrain_targets.insertion, context.run_folder / "images"
+    data = pretrain.collect(
+        env, drive, targets, cameras, budget.images, context.seed, folder, reporter, context.interrupt
+    )
     reporter.finish(f"{len(data.targets)} images of {worlds} worlds")
-    reporter.start("pretrain-encoder: training", budget.passes * int(np.sum(~data.held_out)), "images")
-    result = pretrain.fit(data, cameras[0], settings, budget, context.seed, reporter, context.interrupt)
-    metrics = {"images": len(data.targets), **_figures(result.error, data)}
+    result = _fit(context, profile, settings, data, pretrain.mean_square)
+    metrics = {"images": len(data.targets), **_figures(result.predicted - data.targets[data.held_out], data)}
     reporter.finish(f"held-out variance explained {metrics['variance_explained']:.2f}")
+    shutil.rmtree(folder, ignore_errors=True)
     return Result(save_encoder(context.run_folder, settings, result.params), metrics)
+
+
+def _on_cifar(context: Context, profile: AlohaProfile, settings: EncoderSettings) -> Result:
+    if profile.encoder.cifar10 is None:
+        raise ProfileError(
+            "encoder.source is cifar10, but encoder.cifar10 does not say where the archive is",
+            "set encoder.cifar10 to cifar-10-binary.tar.gz",
+        )
+    data = cifar.load(Path(profile.encoder.cifar10).expanduser(), settings)
+    result = _fit(context, profile, settings, data, cifar.cross_entropy)
+    right = result.predicted.argmax(axis=1) == data.targets[data.held_out].argmax(axis=1)
+    accuracy = round(float(right.mean()), 4)
+    context.reporter.finish(f"{accuracy:.1%} of the test images named right")
+    metrics = {"images": len(data.targets), "accuracy": accuracy}
+    return Result(save_encoder(context.run_folder, settings, result.params), metrics)
+
+
+def _fit(
+    context: Context, profile: AlohaProfile, settings: EncoderSettings, data: pretrain.Images, loss: pretrain.Loss
+) -> pretrain.Fit:
+    budget, camera = profile.encoder, camera_from(profile.vision.cameras[0])
+    context.reporter.start("pretrain-encoder: training", budget.passes * int(np.sum(~data.held_out)), "images")
+    checkpoints = Checkpoints(context.run_folder / "checkpoints")
+    return pretrain.fit(
+        data, camera, settings, budget, context.seed, checkpoints, context.reporter, context.interrupt, loss
+    )
 
 
 def _figures(error: np.ndarray, data: pretrain.Images) -> dict[str, float]:

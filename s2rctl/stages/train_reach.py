@@ -2,27 +2,34 @@
 
 import json
 import shutil
+from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import Interrupted
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
+from s2rctl.env.types import EnvState
+from s2rctl.env.visibility import Sight, facing, in_frame
 from s2rctl.evaluation.statistics import format_rate, wilson
-from s2rctl.learning import asym_ddpg, pretrain_targets, reach_loop
+from s2rctl.learning import asym_ddpg, pretrain_targets, reach_figures, reach_loop
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.encoder_files import load_encoder
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import save_policy
 from s2rctl.learning.reach_loop import Loop, Parts, Snapshot
 from s2rctl.learning.reach_networks import ReachSettings, reach_settings
+from s2rctl.learning.reach_variants import variant_of
 from s2rctl.schema.profile import ReachProfile
 from s2rctl.stages.protocol import Context, Result
-from s2rctl.tasks.protocol import Observation
+from s2rctl.tasks.protocol import Observation, Task, World, combine
+from s2rctl.tasks.reach import Signals as ReachSignals
+from s2rctl.tasks.reach import State as ReachState
 
-VERSION = 1
+VERSION = 2
 _PANELS = (("reward",), ("success",), ("position_error_mm",), ("critic_loss", "actor_loss"))
 
 
@@ -34,9 +41,11 @@ def run(context: Context) -> Result:
     context.reporter.start("train-reach", reach.steps, "steps")
     env = make_env(profile, "reach", reach.worlds, seed=context.seed)
     place = pretrain_targets.workspace(env.task)
-    settings = reach_settings(profile.vision.cameras[0], profile.extractor, reach, *place)
+    settings = reach_settings(profile.vision.cameras, profile.extractor, reach, *place)
     replay = reach_loop.make_replay(env, settings, reach, context.run_folder / "replay")
-    loop = Loop(Parts(env, settings, reach, tool_position, replay, context.seed))
+    sight = Sight(env.model, profile.vision)
+    parts = Parts(env, settings, reach, tool_position, replay, context.seed, reward_of(env.task), seen_by(sight))
+    loop = Loop(parts)
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     snapshot = loop.start(_learner(context, settings))
     if checkpoints.latest() is not None:
@@ -66,8 +75,12 @@ def run(context: Context) -> Result:
     files |= save_policy(context.run_folder, "reach", settings.model_dump(mode="json"), snapshot.learner.actor)
     judged = reach_loop.judge(loop.parts, snapshot.learner.actor, profile.evaluate.gate.episodes)
     metrics = _figures(judged, loop.env_steps(snapshot))
-    write_atomic(context.run_folder / "episodes.json", json.dumps(metrics, indent=2).encode())
-    files["episodes.json"] = context.run_folder / "episodes.json"
+    rows = {name: np.asarray(values).round(5).tolist() for name, values in judged._asdict().items()}
+    files |= {name: context.run_folder / name for name in ("episodes.json", "errors.png")}
+    write_atomic(files["episodes.json"], json.dumps(metrics | {"episodes_each": rows}).encode())
+    reach_figures.draw(
+        files["errors.png"], np.asarray(judged.final_error_m), np.asarray(judged.goal), reach.threshold_m
+    )
     shutil.rmtree(context.run_folder / "replay", ignore_errors=True)
     context.reporter.finish(f"success {metrics['text']}, final error {metrics['final_error_mm_median']:.0f} mm median")
     return Result(files, metrics)
@@ -78,11 +91,34 @@ def tool_position(observation: Observation) -> jax.Array:
     return observation.critic[:, :3]
 
 
+def reward_of(task: Task) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the task's reward of tool positions and goals (N, 3) m: for goals that are put in later."""
+
+    def one(position: jax.Array, goal: jax.Array) -> jax.Array:
+        signals = ReachSignals(jnp.zeros(7), position, jnp.array([1.0, 0.0, 0.0, 0.0]))
+        return combine(task.rewards, World(signals, jnp.zeros(7), ReachState(goal, position), {}))[0]
+
+    each = jax.jit(jax.vmap(one))
+    return lambda position, goal: np.asarray(each(position, goal))
+
+
+def seen_by(sight: Sight) -> Callable[[EnvState], tuple[jax.Array, jax.Array]]:
+    """Return (state -> (B,) bool: some camera has the tool in its picture, (B,) bool: the arm points at a lens)."""
+
+    def look(state: EnvState) -> tuple[jax.Array, jax.Array]:
+        assert state.appearance is not None
+        cameras, tool = sight.lens(state.appearance), tool_position(state.observation)
+        # The robot's base is the world's origin.
+        return jnp.any(in_frame(cameras, tool), 1), jnp.any(facing(cameras, jnp.zeros_like(tool), tool), 1)
+
+    return look
+
+
 def _learner(context: Context, settings: ReachSettings) -> asym_ddpg.Learner:
     profile = context.profile
     assert isinstance(profile, ReachProfile)
     extractor = None
-    if profile.reach.variant == "best":
+    if variant_of(profile.reach).initialised:
         extractor = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
     return asym_ddpg.init(make_key(context.seed), settings, profile.reach, extractor)
 
@@ -98,6 +134,9 @@ def _figures(judged: reach_loop.Judged, steps: int) -> dict[str, float | int | s
         "wilson_low": round(low, 4),
         "wilson_high": round(high, 4),
         "text": format_rate(successes, episodes),
+        "out_of_sight": round(float(np.mean(judged.out_of_sight)), 4),
+        "facing_lens": round(float(np.mean(judged.facing)), 4),
+        "final_error_mm_p95": round(float(np.percentile(judged.final_error_m, 95)) * 1e3, 2),
         "final_error_mm_median": round(float(np.median(judged.final_error_m)) * 1e3, 2),
         "position_error_mm_median": round(float(np.median(judged.position_error_m)) * 1e3, 2),
     }

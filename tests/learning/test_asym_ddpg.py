@@ -14,7 +14,7 @@ from s2rctl.schema.learning import Reach
 from tests.learning.toy_reach import SIZE, ToyReach
 
 SETTINGS = ReachSettings(
-    camera=Camera(name="side", width=SIZE, height=SIZE),
+    cameras=(Camera(name="side", width=SIZE, height=SIZE),),
     encoder=settings_for(Size(SIZE, SIZE), 3, 32),
     hidden=(64, 64),
     action_scale_m=0.25,
@@ -39,8 +39,8 @@ REACH = Reach(
 def batch(count=32, **changes):
     generator = np.random.default_rng(0)
     found = {
-        "image": generator.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8),
-        "next_image": generator.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8),
+        "rgb_side": generator.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8),
+        "next_rgb_side": generator.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8),
         "reward": generator.normal(size=count).astype(np.float32),
         "terminated": np.zeros(count, np.float32),
         "valid": np.ones(count, np.float32),
@@ -57,9 +57,11 @@ def learner():
 
 def test_critic_loss_is_the_bellman_error_with_target_networks(learner):
     data = batch()
-    seen = reach_networks.decide(learner.target_actor, SETTINGS, {"rgb_side": data["next_image"], "goal": data["goal"]})
-    future = reach_networks.value(learner.target_critic, SETTINGS, data["next_position"], data["goal"], seen.action)
-    now = reach_networks.value(learner.critic, SETTINGS, data["position"], data["goal"], data["action"])
+    seen = reach_networks.decide(
+        learner.target_actor, SETTINGS, {"rgb_side": data["next_rgb_side"], "goal": data["goal"]}
+    )
+    (future,) = reach_networks.values(learner.target_critic, SETTINGS, data["next_position"], data["goal"], seen.action)
+    (now,) = reach_networks.values(learner.critic, SETTINGS, data["position"], data["goal"], data["action"])
     expected = np.mean((np.asarray(now) - (np.asarray(data["reward"]) + 0.9 * np.asarray(future))) ** 2)
     np.testing.assert_allclose(
         asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, data), expected, rtol=1e-5
@@ -68,7 +70,7 @@ def test_critic_loss_is_the_bellman_error_with_target_networks(learner):
 
 def test_terminated_transitions_are_not_bootstrapped_and_invalid_ones_do_not_count(learner):
     ended = batch(terminated=jnp.ones(32))
-    other_future = ended | {"next_position": ended["next_position"] + 1, "next_image": ended["image"]}
+    other_future = ended | {"next_position": ended["next_position"] + 1, "next_rgb_side": ended["rgb_side"]}
     first, second = (asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, b) for b in (ended, other_future))
     np.testing.assert_allclose(first, second)
     half = jnp.arange(32) < 16

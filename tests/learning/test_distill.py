@@ -49,7 +49,7 @@ def test_the_student_learns_what_only_images_tell(distiller):
 
 
 def test_a_frozen_encoder_stays_as_it_was_while_the_head_learns():
-    distiller = make(BUDGET.model_copy(update={"freeze_encoder": True, "iterations": 2}))
+    distiller = make(BUDGET.model_copy(update={"encoder": "frozen", "iterations": 2}))
     start = fresh(distiller)
     after, metrics = distiller.iterate(start)
     same = jax.tree.map(lambda a, b: bool(jnp.all(a == b)), start.params, after.params)

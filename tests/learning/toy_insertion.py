@@ -24,6 +24,7 @@ class ToyState(NamedTuple):
     step: jax.Array
     observation: Observation
     key: jax.Array
+    still: jax.Array | None = None
 
 
 class ToyTask:
