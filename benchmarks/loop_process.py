@@ -100,14 +100,15 @@ class Clocked:
     """Passes everything on to a driver and notes when it was first told to stop."""
 
     def __init__(self, robot: Robot) -> None:
-        self._robot, self.stopped = robot, None
+        self._robot = robot
+        self.stopped: float | None = None
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._robot, name)
 
     def stop(self, level: StopLevel) -> None:
         """Note the time and stop."""
-        self.stopped: float | None = self.stopped or time.monotonic()
+        self.stopped = self.stopped or time.monotonic()
         self._robot.stop(level)
 
 

@@ -21,15 +21,20 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Collect once, set aside what is left, and do not collect in the block."""
-    enabled = gc.isenabled()
+    """Collect once, set aside what is left, and do not collect in the block.
+
+    What a caller had set aside before stays so: looking through a heap with a learning framework in it holds every
+    thread for half a second, long enough for a device to take its driver for dead.
+    """
+    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
     gc.collect()
-    gc.freeze()  # what lives now is not looked at again, also not by the collection afterwards
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
         if enabled:
             gc.enable()
 

@@ -18,6 +18,7 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.stages.mirror import robot_of
 
 VERSION = "v3.0"
 _PART = "chunk-{chunk_index:03d}/file-{file_index:03d}"
@@ -39,14 +40,14 @@ def export(paths: Sequence[Path], folder: Path, task: str = "") -> dict[str, Any
     if folder.exists():
         raise UsageError(f"{folder} exists", "choose a new folder with --lerobot")
     recordings = [read_recording(path) for path in paths]
-    robots = {recording.header.get("robot", "") for recording in recordings}
-    if len(robots) != 1 or "" in robots:
-        raise UsageError("the recordings must be of one robot and say which", "export each robot by itself")
+    robots = {robot_of(recording) for recording in recordings}
+    if len(robots) != 1:
+        raise UsageError(f"the recordings are of {' and '.join(sorted(robots))}", "export each robot by itself")
     spec: RobotSpecification = ROBOTS.load(robots.pop())
     rates = {float(recording.header.get("rate_hz", spec.rate_hz)) for recording in recordings}
     if len(rates) != 1:
         raise UsageError(f"the recordings have different rates: {sorted(rates)} Hz", "export each rate by itself")
-    episodes = [_Episode(path, recording, spec) for path, recording in zip(paths, recordings, strict=True)]
+    episodes = [_Episode(path, recording) for path, recording in zip(paths, recordings, strict=True)]
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
     words = task or f"{episodes[0].recording.header.get('profile', spec.name)} policy on {spec.name}"
     return _Dataset(folder, spec, rates.pop(), cameras, words).write(episodes)
@@ -55,8 +56,7 @@ def export(paths: Sequence[Path], folder: Path, task: str = "") -> dict[str, Any
 class _Episode:
     """The usable part of one recording: states (k, n), actions (k, m) and pictures (k, H, W, 3) by camera."""
 
-    def __init__(self, path: Path, recording: Recording, spec: RobotSpecification) -> None:
-        del spec
+    def __init__(self, path: Path, recording: Recording) -> None:
         self.recording = recording
         state, action, t = recording.column("joint_pos"), recording.column("target"), recording.column("t")
         if not len(t):

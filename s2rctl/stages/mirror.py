@@ -3,6 +3,8 @@
 import mujoco
 import numpy as np
 
+from s2rctl.control.recording import Recording
+from s2rctl.core.errors import ArtifactError
 from s2rctl.robots import ROBOTS
 from s2rctl.scene import SCENES
 
@@ -42,3 +44,15 @@ class Mirror:
         spec = self.specification
         ctrl[self._ctrl] = np.clip(joint_pos[list(spec.target_joint)], spec.target_low, spec.target_high)
         return ctrl
+
+
+def robot_of(recording: Recording) -> str:
+    """Return the recorded robot; older recordings do not name it, but only one robot has as many joints."""
+    name = recording.header.get("robot")
+    if name is not None:
+        return name
+    joints = len(recording.steps[0]["joint_pos"])
+    fitting = [row for row in ROBOTS.rows if len(ROBOTS.load(row).joints) == joints]
+    if len(fitting) != 1:
+        raise ArtifactError(f"the recording does not say which robot it is of ({joints} joints)")
+    return fitting[0]

@@ -50,7 +50,9 @@ def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[st
     if not video:
         return data
     reporter.start("replay", len(recording.steps), "steps")
-    frames = list(_frames(recording, _robot_of(recording), reporter))
+    from s2rctl.stages.mirror import robot_of
+
+    frames = list(_frames(recording, robot_of(recording), reporter))
     rate = data["rate_hz"] or 20.0
     folder.mkdir(parents=True, exist_ok=True)
     film, sheet = folder / f"{path.stem}.mp4", folder / f"{path.stem}.png"
@@ -58,20 +60,6 @@ def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[st
     _write_sheet(sheet, frames)
     reporter.finish(f"{film.name} and {sheet.name}")
     return data | {"video": str(film), "contact_sheet": str(sheet)}
-
-
-def _robot_of(recording: Recording) -> str:
-    """Return the recorded robot; older recordings do not name it, but only one robot has as many joints."""
-    from s2rctl.robots import ROBOTS
-
-    name = recording.header.get("robot")
-    if name is not None:
-        return name
-    joints = len(recording.steps[0]["joint_pos"])
-    fitting = [row for row in ROBOTS.rows if len(ROBOTS.load(row).joints) == joints]
-    if len(fitting) != 1:
-        raise ArtifactError(f"the recording does not say which robot it is of ({joints} joints)")
-    return fitting[0]
 
 
 def _frames(recording: Recording, robot: str, reporter: Reporter) -> Iterator[np.ndarray]:

@@ -34,6 +34,16 @@ def test_nothing_is_collected_and_everything_is_as_before():
         gc.enable()
 
 
+def test_what_was_set_aside_before_stays_aside():
+    gc.freeze()
+    try:
+        with quiet():
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
 class Slow(logging.Handler):
     """A terminal that takes its time."""
 

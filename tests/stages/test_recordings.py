@@ -25,7 +25,7 @@ from s2rctl.schema.contract import Contract, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.stages import latency, replay
 from s2rctl.stages.lerobot import export
-from s2rctl.stages.mirror import Mirror
+from s2rctl.stages.mirror import Mirror, robot_of
 
 STEPS = 48
 
@@ -234,3 +234,12 @@ def test_the_commands_speak_json(recorded, tmp_path, capsys):
     assert main(["replay", str(tmp_path / "a.mcap"), "--no-video", "-q"]) == 0
     assert "p99" in capsys.readouterr().out
     assert main(["replay", str(tmp_path / "nothing.mcap"), "-q"]) == 2
+
+
+def test_recordings_that_do_not_name_their_robot_are_told_by_their_joints(recorded):
+    recording = read_recording(recorded["short"], images=False)
+    recording.header = {"onnx": "x"}
+    assert robot_of(recording) == "xarm7"
+    recording.steps[0]["joint_pos"] = [0.0]
+    with pytest.raises(ArtifactError, match="which robot"):
+        robot_of(recording)
