@@ -28,6 +28,8 @@ from s2rctl.robots.protocol import CameraSource, Frame, Robot, State, StopLevel,
 
 Outcome = Literal["finished", "time", "safety_stop", "interrupted"]
 SILENT = "the watchdog stopped the robot: the loop fell silent"
+SETTLE_S = 1.0
+"""How long sources may take to become young before the first step."""
 WATCHDOG_PERIODS = 4
 """The loop may be silent this many periods before the watchdog stops the robot."""
 
@@ -153,6 +155,7 @@ class _Loop:
         """Step at absolute deadlines until something ends the episode."""
         rig, log, period = self._rig, self._log, self._period
         rig.builder.reset()
+        self._settle()
         self.memory = rig.filter.start(rig.robot.read())
         deadline = rig.clock.now()
         previous, consecutive = None, 0
@@ -180,6 +183,21 @@ class _Loop:
             if finished(action, verdict):
                 log.outcome = "finished"
                 return
+
+    def _settle(self) -> None:
+        """Wait until every source is young: getting ready took a while, and nothing has been sent yet.
+
+        What is still old after ``SETTLE_S`` is the first step's to judge.
+        """
+        clock, limit = self._rig.clock, self._rig.filter.envelope.max_age
+        end = clock.now() + SETTLE_S
+        while clock.realtime and clock.now() < end:
+            times = [self._rig.robot.read().t, *(frame.t for frame in self._frames().values())]
+            if clock.now() - min(times) <= 0.5 * limit:
+                return
+            if self._watchdog:
+                self._watchdog.feed()
+            clock.sleep_until(clock.now() + 0.002)
 
     def _step(self, number: int, lateness: float) -> tuple[np.ndarray, Verdict]:
         """Do one control step; return the raw action and what the filter made of it."""

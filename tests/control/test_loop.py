@@ -1,10 +1,12 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from mcap.reader import make_reader
 from rigs import TINY, contract
 
+from s2rctl.control import loop
 from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope
 from s2rctl.control.loop import Rig, Settings, run_episode
@@ -197,6 +199,28 @@ def camera_card():
             tensor("depth_eye", "uint16", 4, 6),
         ),
     )
+
+
+class Waking(KinematicRobot):
+    """Its first measurements are old, as after a pause of all threads."""
+
+    def __init__(self, specification, clock, old_reads):
+        super().__init__(specification, clock)
+        self.old_reads = old_reads
+
+    def read(self):
+        state = super().read()
+        self.old_reads -= 1
+        return replace(state, t=state.t - 1.0) if self.old_reads >= 0 else state
+
+
+@pytest.mark.parametrize(("old_reads", "outcome", "steps"), [(20, "time", 5), (10**6, "safety_stop", 0)])
+def test_the_loop_begins_when_its_sources_are_young_but_does_not_wait_for_ever(monkeypatch, old_reads, outcome, steps):
+    monkeypatch.setattr(loop, "SETTLE_S", 0.2)
+    clock = RealClock()
+    parts = replace(rig(Script([0.1, 0, 0]), clock), robot=Waking(TINY, clock, old_reads))
+    log = run_episode(parts, Settings(20.0, 5, 10), Interrupt())
+    assert (log.outcome, log.steps) == (outcome, steps)
 
 
 def test_inputs_are_named_typed_and_complete():
