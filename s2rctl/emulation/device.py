@@ -12,13 +12,21 @@ LONGEST_LAG_S = 0.1
 
 
 class Device(contextlib.AbstractContextManager[Any], Protocol):
-    """A running emulator; ``lock`` guards the plant, and ``on_tick`` is called under it after every physics step."""
+    """A running emulator; ``on_tick`` is called under ``lock`` after every physics step."""
 
-    lock: RLock
-    plant: Plant
     on_tick: Callable[[], None]
-    faults: Mapping[str, Callable[[], None]]
-    """What can be done to it, by name."""
+
+    @property
+    def lock(self) -> RLock:
+        """What guards the plant."""
+
+    @property
+    def plant(self) -> Plant:
+        """The body and its world."""
+
+    @property
+    def faults(self) -> Mapping[str, Callable[[], None]]:
+        """What can be done to it, by name."""
 
     def __enter__(self) -> Self:
         """Start."""

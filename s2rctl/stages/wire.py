@@ -4,6 +4,7 @@ Only what no device offers goes past the wire: the beginning of an episode, what
 that the task judges.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -166,6 +167,7 @@ class WireStand:
         finally:
             self.device.close()
             self._photographer.close()
+            gc.unfreeze()
 
     def _reset(self, start: PlantStart, seed: int, *, begins: bool) -> Message:
         """Put the device where the episode begins; its faults and its cameras only run in the episode itself."""
@@ -223,4 +225,8 @@ def make_stand(profile: Profile, faults: Faults) -> WireStand:
     eyes(body.poses())  # compiles, before anything has to keep time
     for _ in range(2):
         judge.watch(body.data, np.zeros(task.action_size))
+    # The loop collects garbage before each episode. With JAX's objects in the heap that would hold every thread for
+    # half a second, and the device would take the driver for dead; frozen objects are left out.
+    gc.collect()
+    gc.freeze()
     return WireStand(profile, model, judge, eyes, faults)

@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from s2rctl.store.store import Store
 sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
 from rigs import write_policy
 
+LOOP_SETTINGS = deploy.loop_settings
 STEPS = 12
 PROFILES = {"aloha": "aloha-smoke", "xarm7": "xarm7-smoke"}
 LENIENT = [  # a test machine may be busy
@@ -113,6 +116,8 @@ class Borrowed:
 @pytest.fixture(autouse=True)
 def shared(monkeypatch, stands):
     monkeypatch.setattr(deploy, "_film", lambda *_: {})
+    patient = partial(replace, watchdog_periods=40)  # a test machine may be busy
+    monkeypatch.setattr(deploy, "loop_settings", lambda *options: patient(LOOP_SETTINGS(*options)))
     monkeypatch.setattr(wire, "make_stand", lambda profile, faults: Borrowed(stands(profile.robot.name)))
 
 

@@ -33,8 +33,6 @@ from s2rctl.robots.aloha.motors import (
 )
 
 READ_RATE_HZ = 100.0
-FAILED_READS = 3
-"""Consecutive failed readings that are an error; single damaged packets happen on a serial bus."""
 COAST_S = 0.05
 """A soft stop's goal is where the joint is in half the time that it needs to brake evenly."""
 REBOOT_S = 0.5
@@ -64,7 +62,7 @@ class Arm:
         self._newest: Reading | None = None
         self._faults: dict[str, str] = {}  # what failed -> its text, kept until recovery
         self._closing = False
-        self._failed = 0
+        self._heard = 0.0  # s, when motors last answered
 
     @property
     def firmware(self) -> int:
@@ -149,12 +147,13 @@ class Arm:
         self._found = bring_up(bus, self._settings)
         self._bus = bus
         self._faults.clear()
-        self._newest, self._goals, self._failed, self._closing = None, None, 0, False
+        self._newest, self._goals, self._closing = None, None, False
         try:
             for motor in VX300S:
                 bus.write(motor.number, BUS_WATCHDOG, math.ceil(self._settings.watchdog_s / WATCHDOG_UNIT_S - 1e-9))
         except BusError as error:
             raise SafetyStop(f"could not arm the bus watchdog: {error}", "check the cables") from error
+        self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._run, args=(bus,), name=f"{self.name} arm", daemon=True)
         self._thread.start()
 
@@ -210,8 +209,8 @@ class Arm:
                 self._faults["bus"] = str(error)
                 return
             except BusError as error:
-                self._failed += 1
-                if self._failed >= FAILED_READS:
+                # single damaged packets happen on a serial bus
+                if time.monotonic() - self._heard > self._settings.silence_s:
                     self._faults["bus"] = str(error)
 
     def _read(self, bus: Bus) -> None:
@@ -224,7 +223,7 @@ class Arm:
             block = raw[motor.number]
             angles.append(to_angle(value(block, PRESENT_POSITION, PRESENT_VELOCITY)))
             speeds.append(value(block, PRESENT_VELOCITY, PRESENT_VELOCITY) * VELOCITY_UNIT)
-        self._failed = 0
+        self._heard = time.monotonic()
         self._newest = Reading(t, tuple(angles), tuple(speeds))
         for motor in VX300S:
             if motor.number in alerts:

@@ -65,6 +65,7 @@ class Settings:
     speed: float  # rad/s, largest joint speed that the motors allow themselves
     gripper_current_ma: float
     watchdog_s: float  # silence after which the motors stop by themselves
+    silence_s: float  # time without an answer that is an error
     low: tuple[float, ...]  # rad, range of the six arm joints that commands use
     high: tuple[float, ...]
 

@@ -20,6 +20,8 @@ from s2rctl.schema.deployment import Safety
 
 SPEED_SLACK = 1.5
 """The motors' own speed limit stands this much above the filter's: the filter limits, the motors only catch."""
+SILENCE_SHARE = 0.8
+"""Part of the age that stops the loop after which the driver says itself which motor is silent."""
 FIRST_READING_S = 1.0
 _JOINTS = 6
 
@@ -48,6 +50,7 @@ class Aloha:
             speed=safety.joint_speed * SPEED_SLACK,
             gripper_current_ma=robot.gripper_current_ma,
             watchdog_s=safety.device_watchdog_s,
+            silence_s=SILENCE_SHARE * safety.max_age_periods / SPECIFICATION.rate_hz,
             low=SPECIFICATION.target_low[:_JOINTS],
             high=SPECIFICATION.target_high[:_JOINTS],
         )
