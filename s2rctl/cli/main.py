@@ -20,6 +20,7 @@ from s2rctl.cli import (
     profile,
     render,
     replay,
+    robot,
     train,
 )
 from s2rctl.cli.output import Output
@@ -53,7 +54,8 @@ def _root(
 
 
 _PARTS = (
-    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render
+    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render,
+    robot
 )  # fmt: skip
 for _part in _PARTS:
     _part.add_to(app)

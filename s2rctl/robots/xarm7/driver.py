@@ -125,7 +125,10 @@ class XArm7:
         return home_target(SPECIFICATION)
 
     def recover(self) -> None:
-        """Clear the error and make ready: only when a person asked for it."""
+        """Clear the error and make ready, connecting if necessary: only when a person asked for it."""
+        if self._arm is None:
+            self._history = []
+            self._arm = self._open()
         self._arm.clean_error()
         self._arm.clean_warn()
         self._demand(self._arm.motion_enable(True), "enable the motors")
