@@ -65,7 +65,7 @@ def train_reach(
     force: ForceOption = False,
     fresh: FreshOption = False,
 ) -> Answer:
-    """Train the xArm7 reach policy from images.
+    """Train the xArm7 reach policy from images; its feature extractor is made first if it is not there yet.
 
     Examples:
       s2rctl train-reach -p xarm7-reach
@@ -73,6 +73,13 @@ def train_reach(
 
     """
     changes = [*(sets or ()), *([f"reach.variant={variant}"] if variant else ())]
+    loaded = session.load(profile, changes, seed).profile
+    if loaded.system == "xarm7-reach":
+        from s2rctl.pipeline.graph import graph_of
+        from s2rctl.pipeline.run import run_pipeline
+
+        # Each variant has an extractor of its own, so whatever is in the store would rarely fit.
+        run_pipeline(graph_of(loaded.system)[:1], session.job(loaded, fresh=fresh))
     return _run(session, profile, changes, seed, "train-reach", force, fresh)
 
 

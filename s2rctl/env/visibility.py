@@ -54,7 +54,7 @@ def in_frame(cameras: Lens, point: jax.Array, margin: float = 0.0) -> jax.Array:
 
 
 def facing(cameras: Lens, base: jax.Array, tool: jax.Array) -> jax.Array:
-    """Return (B, C) bool: whether the line from ``base`` to ``tool`` (B, 3) m runs along the optical axis, from above."""
+    """Return (B, C) bool: whether, from above, ``base`` to ``tool`` (B, 3) m runs along the optical axis."""
     way = (tool - base)[:, None, :2]
     axis = cameras.axes[..., :2, 2]
     across = jnp.abs(way[..., 0] * axis[..., 1] - way[..., 1] * axis[..., 0])

@@ -51,7 +51,12 @@ class Learner(NamedTuple):
 
 
 def _optimisers(reach: Reach) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
-    return optax.adam(reach.actor_learning_rate), optax.adam(reach.critic_learning_rate)
+    updates = max(1, int(reach.steps // reach.worlds * reach.updates_per_step))
+
+    def falling(rate: float) -> optax.Schedule:
+        return optax.cosine_decay_schedule(rate, updates, alpha=reach.final_rate)
+
+    return optax.adam(falling(reach.actor_learning_rate)), optax.adam(falling(reach.critic_learning_rate))
 
 
 def init(key: jax.Array, settings: ReachSettings, reach: Reach, extractor: Params | None = None) -> Learner:

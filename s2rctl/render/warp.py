@@ -135,7 +135,7 @@ def _load_mjx() -> Any:
         import warp
         from mujoco import mjx
 
-        warp.config.quiet = True
+        warp.config.log_level = warp.LOG_WARNING
     return mjx
 
 

@@ -35,6 +35,9 @@ class Ppo(Model):
     gae_lambda: float = quantity(0.95, "", "generalised advantage estimation", ge=0, le=1)
     clip: float = quantity(0.3, "", "clipping of the probability ratio", gt=0)
     learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+    desired_kl: float | None = quantity(
+        0.06, "", "divergence from the acting policy that the learning rate aims at; null: a constant rate", gt=0
+    )
     final_rate: float = quantity(1.0, "", "share of the learning rate that is left at the end", gt=0, le=1)
     averaging: float = quantity(0.0, "", "iterations over which the published policy is averaged; 0: the newest", ge=0)
     entropy: float = quantity(2e-2, "", "entropy bonus", ge=0)
@@ -145,6 +148,7 @@ class Reach(Model):
     polyak: float = quantity(0.95, "", "share of the old target that each update keeps", ge=0, lt=1)
     actor_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
     critic_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
+    final_rate: float = quantity(1.0, "", "share of both learning rates that is left at the end", gt=0, le=1)
     bottleneck: float = quantity(1.0, "", "weight of MSE(position, predicted position)", ge=0)
     action_l2: float = quantity(0.3, "", "penalty on the squared action", ge=0)
     exploration_noise: float = quantity(0.2, "", "standard deviation of the action noise, of the action range", ge=0)

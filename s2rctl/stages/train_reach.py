@@ -75,7 +75,7 @@ def run(context: Context) -> Result:
     files |= save_policy(context.run_folder, "reach", settings.model_dump(mode="json"), snapshot.learner.actor)
     judged = reach_loop.judge(loop.parts, snapshot.learner.actor, profile.evaluate.gate.episodes)
     metrics = _figures(judged, loop.env_steps(snapshot))
-    rows = {name: np.asarray(values).round(5).tolist() for name, values in judged._asdict().items()}
+    rows = {name: np.asarray(values, float).round(5).tolist() for name, values in judged._asdict().items()}
     files |= {name: context.run_folder / name for name in ("episodes.json", "errors.png")}
     write_atomic(files["episodes.json"], json.dumps(metrics | {"episodes_each": rows}).encode())
     reach_figures.draw(

@@ -49,3 +49,13 @@ def test_joints_and_grippers_lag_separately():
 def test_without_delay_the_newest_action_is_applied():
     history = corrupt.push(jnp.zeros((4, 1, 2)), jnp.arange(8.0).reshape(4, 2))
     np.testing.assert_array_equal(corrupt.delayed_action(jax.random.key(0), history, Delays(), (1,)), history[:, 0])
+
+
+def test_what_is_measured_is_late_and_what_is_known_is_not():
+    now = {"joint_pos": jnp.full((3, 2), 9.0), "joint_target": jnp.full((3, 2), 9.0), "rgb_eye": jnp.full((3, 2, 2), 9)}
+    history = tuple(corrupt.measured({name: value - age for name, value in now.items()}) for age in (1, 2))
+    assert set(history[0]) == {"joint_pos", "rgb_eye"}
+    seen = corrupt.delayed_inputs(now, history, jnp.array([0, 1, 2]))
+    np.testing.assert_array_equal(seen["joint_pos"][:, 0], [9, 8, 7])
+    np.testing.assert_array_equal(seen["rgb_eye"][:, 1, 1], [9, 8, 7])
+    np.testing.assert_array_equal(seen["joint_target"], now["joint_target"])

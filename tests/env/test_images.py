@@ -14,7 +14,7 @@ from s2rctl.physics.native import NativePhysics
 from s2rctl.render.protocol import Appearance, Frames
 from s2rctl.scene import SCENES
 from s2rctl.schema.simulation import Appearance as Look
-from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
+from s2rctl.schema.simulation import CameraSettings, ColourRange, Delays, Vision
 
 WORLDS, STEPS = 5, 4
 MODEL = toy.build()
@@ -56,14 +56,14 @@ class Fake:
         return Frames(rgb, depth)
 
 
-def make(look=None, worlds=WORLDS, colours=(), **options):
+def make(look=None, worlds=WORLDS, colours=(), delays=None, **options):
     vision = Vision(cameras=(EYE,), appearance=look or Look(colour=0))
     images = Images(MODEL, Fake(), vision, colours=colours, **options)
 
     def physics(edits):
         return NativePhysics(MODEL, worlds, substeps=10, edits=edits, poses=True)
 
-    return VecEnv(toy.make(STEPS), MODEL, physics, worlds, key=jax.random.key(0), images=images)
+    return VecEnv(toy.make(STEPS), MODEL, physics, worlds, key=jax.random.key(0), delays=delays, images=images)
 
 
 def roll(env, actions):
@@ -189,3 +189,20 @@ def test_colour_ranges_name_geoms_of_their_scene(scene):
     assert (found.low <= found.high).all()
     assert found.low.min() >= 0
     assert found.high.max() <= 1
+
+
+def test_images_are_as_late_as_the_joints_beside_them_and_never_of_an_earlier_episode():
+    _, prompt = roll(make(), jnp.ones((STEPS + 2, WORLDS, 2)))
+    first, late = roll(make(delays=Delays(observation=(0.0, 1.0))), jnp.ones((STEPS + 2, WORLDS, 2)))
+    for name in ("depth_eye", "joint_pos"):
+        shown = [np.asarray(first[name])] + [np.asarray(now[name]) for now, _ in prompt]
+        for step, (now, done) in enumerate(late):
+            expected = shown[step + 1] if done.all() else shown[step]
+            np.testing.assert_allclose(now[name], expected, atol=1e-6)
+        assert not np.array_equal(late[1][0][name], prompt[1][0][name])
+
+
+def test_shadows_are_drawn_in_their_share_of_worlds():
+    limits = Look(shadow_probability=0.75)
+    look, _ = Images(MODEL, Fake(), Vision(cameras=(EYE,), appearance=limits)).draw(jax.random.key(0), 4000)
+    assert abs(float(look.shadows.mean()) - 0.75) < 0.03

@@ -68,6 +68,19 @@ def test_critic_loss_is_the_bellman_error_with_target_networks(learner):
     )
 
 
+def test_of_two_critics_the_smaller_target_counts(learner):
+    reach = REACH.model_copy(update={"variant": "twin"})
+    twin = asym_ddpg.init(jax.random.key(0), SETTINGS, reach)
+    assert set(twin.critic) == {"q0", "q1"}
+    low = jax.tree.map(jnp.zeros_like, twin.target_critic["q1"])
+    low["output"]["bias"] = jnp.array([-50.0])  # always says -50
+    data = batch()
+    twin = twin._replace(target_critic={**twin.target_critic, "q1": low})
+    now = reach_networks.values(twin.critic, SETTINGS, data["position"], data["goal"], data["action"])
+    expected = np.mean(np.sum((np.asarray(now) - (np.asarray(data["reward"]) - 0.9 * 50.0)) ** 2, axis=0))
+    np.testing.assert_allclose(asym_ddpg.critic_loss(twin.critic, twin, SETTINGS, reach, data), expected, rtol=1e-4)
+
+
 def test_terminated_transitions_are_not_bootstrapped_and_invalid_ones_do_not_count(learner):
     ended = batch(terminated=jnp.ones(32))
     other_future = ended | {"next_position": ended["next_position"] + 1, "next_rgb_side": ended["rgb_side"]}
@@ -166,3 +179,27 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert int(resumed.updates) == int(expected.updates) > 0
     for one, other in zip(jax.tree.leaves(resumed.learner), jax.tree.leaves(expected.learner), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_hindsight_puts_in_places_that_the_tool_reached_later_in_the_episode():
+    reach = REACH.model_copy(update={"hindsight": 1.0, "warmup": 10_000, "replay": 800})
+    replay = reach_loop.make_replay(ENV, SETTINGS, reach)
+
+    def reward(position, goal):
+        return -np.linalg.norm(position - goal, axis=-1)
+
+    parts = Parts(ENV, SETTINGS, reach, tool_position, replay, 3, reward)
+    loop = Loop(parts)
+    snapshot = loop.start(asym_ddpg.init(jax.random.key(1), SETTINGS, reach))
+    for _ in range(3):
+        snapshot, _ = loop.chunk(snapshot)
+    found = reach_loop.sample(parts, np.random.default_rng(0))
+    positions = {tuple(p) for p in np.concatenate(replay._arrays["position"][: replay.filled])}
+    relabelled = np.array([tuple(goal) in positions for goal in found["goal"]])
+    last = found["step"] == ENV.task.episode_steps - 1
+    assert relabelled[~last].mean() > 0.7 and not relabelled[last].any()
+    np.testing.assert_allclose(
+        found["reward"][relabelled], reward(found["next_position"], found["goal"])[relabelled], atol=1e-5
+    )
+    plain = Parts(ENV, SETTINGS, REACH, tool_position, replay, 3, reward)
+    assert not any(tuple(goal) in positions for goal in reach_loop.sample(plain, np.random.default_rng(0))["goal"])

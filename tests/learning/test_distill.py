@@ -6,17 +6,19 @@ import pytest
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.distill import Distiller
+from s2rctl.learning.distill import Distiller, make_replay
 from s2rctl.schema.learning import Distill, Encoder
 from tests.learning.test_student import CAMERAS
 from tests.learning.toy_insertion import ToyInsertion, pilot, teacher
 
 BUDGET = Distill(worlds=32, iterations=40, steps=4, epochs=2, batch=32, learning_rate=3e-3, network=(32,))
 
+ENV = ToyInsertion(BUDGET.worlds)
+
 
 def make(budget):
     settings = student.student_settings(CAMERAS, Encoder(latent=16), budget)
-    return Distiller(ToyInsertion(budget.worlds), settings, budget, teacher, pilot, seed=5)
+    return Distiller(ENV, settings, budget, teacher, pilot, seed=5)
 
 
 def fresh(distiller):
@@ -46,6 +48,58 @@ def test_the_student_learns_what_only_images_tell(distiller):
     assert last < 0.5 * first, (first, last)
     assert sum(f["episodes"] for f in figures) > 32
     assert 0.3 < np.mean([f["switched"] for f in figures]) < 0.8
+
+
+def test_arms_whose_object_is_hidden_shall_stay_still(distiller):
+    state = fresh(distiller).env
+    still = jnp.arange(14)[None] >= jnp.where(jnp.arange(32)[:, None] % 2 == 0, 7, 14)
+    acting = jnp.ones(32, bool)
+    label, free = distiller.label(state.observation, acting, still), distiller.label(state.observation, acting)
+    np.testing.assert_array_equal(label[::2, 7:], 0)
+    np.testing.assert_array_equal(label[:, :7], free[:, :7])
+    np.testing.assert_array_equal(label[1::2], free[1::2])
+
+
+def test_a_cloned_student_never_acts():
+    distiller = make(BUDGET.model_copy(update={"behaviour_cloning": True}))
+    start = fresh(distiller)
+    later = start._replace(iteration=np.array(20), acting=jax.tree.map(lambda leaf: leaf + 1.0, start.params))
+    taught = distiller.collect(start._replace(iteration=np.array(0)))
+    np.testing.assert_array_equal(distiller.collect(later).rows["label"], taught.rows["label"])
+
+
+def test_the_aggregate_buffer_brings_earlier_samples_back_and_survives_a_kill(tmp_path):
+    budget = BUDGET.model_copy(update={"aggregate": 64 * 32, "iterations": 4})
+
+    def begin():
+        settings = student.student_settings(CAMERAS, Encoder(latent=16), budget)
+        replay = make_replay(budget, settings, tmp_path)
+        return Distiller(ENV, settings, budget, teacher, pilot, 5, replay)
+
+    first = begin()
+    snapshot = fresh(first)
+    for _ in range(2):
+        snapshot, _ = first.iterate(snapshot)
+    kept = snapshot
+    straight, _ = first.iterate(snapshot)
+    assert int(straight.replay[1]) == 3 * budget.steps
+    second = begin()
+    second.replay.move_to(kept.replay)
+    resumed, _ = second.iterate(kept)
+    for one, other in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(straight.params), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert make_replay(BUDGET, first.settings) is None
+
+
+def test_acting_ahead_changes_nothing(distiller):
+    budget = BUDGET.model_copy(update={"iterations": 4})
+    ahead = Distiller(ENV, distiller.settings, budget, teacher, pilot, 5)
+    run = ahead.run(fresh(ahead), lambda s: None, lambda n, m: None, Interrupt())
+    straight = fresh(ahead)
+    for _ in range(4):
+        straight, _ = ahead.iterate(straight)
+    for one, other in zip(jax.tree.leaves(run.params), jax.tree.leaves(straight.params), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_a_frozen_encoder_stays_as_it_was_while_the_head_learns():

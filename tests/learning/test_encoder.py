@@ -59,3 +59,29 @@ def test_a_camera_too_small_for_the_encoder_is_refused_with_the_smallest_size():
         settings_for(Size(64, 19), 3, 8)
     assert "20x20" in caught.value.hint
     encoder.init(Encoder(settings_for(Size(20, 20), 3, 8)), jax.random.key(0), 20, 20, 3)
+
+
+@pytest.mark.parametrize("style", ["plain", "alexnet", "keypoint"])
+def test_views_have_weights_of_their_own_and_all_count(style):
+    shape = settings_for(Size(84, 84), 3, 8, views=2, style=style)
+    assert shape.channels == 6
+    params = encoder.init(Encoder(shape), jax.random.key(0), 84, 84, 6)
+    assert {name.split("_")[1] for name in params if name.startswith("view_")} == {"0", "1"}
+    image = jax.random.uniform(jax.random.key(1), (1, 84, 84, 6))
+    change = jax.grad(lambda x: encoder.apply(Encoder(shape), params, x).sum())(image)[0]
+    assert jnp.any(change[..., :3] != 0) and jnp.any(change[..., 3:] != 0)
+
+
+def test_soft_argmax_says_where_a_peak_is_between_pixels():
+    column, row = jnp.meshgrid(jnp.linspace(-1, 1, 17), jnp.linspace(-1, 1, 17))
+    peak = jnp.exp(-((column - 0.31) ** 2 + (row + 0.52) ** 2) / 0.02)
+    found = encoder.soft_argmax(60.0 * peak[None, ..., None])[0]
+    np.testing.assert_allclose(found, [0.31, -0.52], atol=0.01)
+
+
+@given(size=st.integers(3, 12), seed=st.integers(0, 9))
+@settings(max_examples=8, deadline=None)
+def test_largest_equals_max_pooling(size, seed):
+    images = jax.random.normal(jax.random.key(seed), (2, size, size + 1, 3))
+    expected = jax.lax.reduce_window(images, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+    np.testing.assert_array_equal(encoder.largest(images), expected)

@@ -185,3 +185,21 @@ def test_agreement_holds_under_randomised_appearance(renderers) -> None:
         drawn.append(_draw(render, poses, look))
     assert (np.abs(drawn[0].depth - drawn[1].depth) < 2e-3).mean() >= 0.99
     assert (np.abs(drawn[0].rgb.astype(int) - drawn[1].rgb.astype(int)).max(-1) <= 8).mean() >= 0.98
+
+
+@needs_warp
+@pytest.mark.parametrize("shadows", [False, True])
+def test_warp_agrees_with_the_ray_caster(renderers, shadows: bool) -> None:
+    poses, drawn = poses_of(small_model(), 3, seed=3), []
+    for name in ("raycast", "warp"):
+        renderer, render = renderers(name, shadows)
+        drawn.append(_draw(render, poses, renderer.appearance(WORLDS)))
+    assert (np.abs(drawn[0].depth - drawn[1].depth) < 2e-3).mean() >= 0.99
+    assert (np.abs(drawn[0].rgb.astype(int) - drawn[1].rgb.astype(int)).max(-1) <= 8).mean() >= 0.97
+
+
+@pytest.mark.skipif(find_spec("madrona_mjx") is not None, reason="madrona_mjx is installed")
+def test_madrona_refuses_with_a_way_out_where_it_is_not_installed() -> None:
+    with pytest.raises(MissingEnvironmentError, match="madrona_mjx") as caught:
+        RENDERERS.load("madrona")(small_model(), CAMERAS, 8, 8)
+    assert "raycast" in caught.value.hint

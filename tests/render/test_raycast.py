@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2rctl.core.errors import UsageError
+from s2rctl.render import shadow
 from s2rctl.render.film import Film
 from s2rctl.render.layout import build_layout
 from s2rctl.render.primitives import MISS, Shape, enter, normal
@@ -13,6 +15,7 @@ from s2rctl.render.raycast import RaycastRenderer, draw_in_bands, draw_side_by_s
 from s2rctl.render.tiles import cut
 from s2rctl.render.trace import unpack
 from s2rctl.render.view import look, rotation
+from s2rctl.scene import SCENES
 from tests.render.scenes import CAMERAS, poses_of, small_model
 
 _NUMBER = st.floats(-1, 1, width=32)
@@ -33,6 +36,24 @@ def test_both_drivers_draw_the_same() -> None:
     assert (np.abs(near - far) < 1e-4).mean() > 0.999
     colours = [np.asarray(c).reshape(-1).view(np.uint8).astype(int) for c, _ in (bands, whole)]
     assert (np.abs(colours[0] - colours[1]) <= 1).mean() > 0.999
+
+
+@pytest.mark.parametrize("scene", ["small", "insertion"])
+def test_geoms_that_shadow_rays_skip_would_have_cast_no_shadow(monkeypatch, scene: str) -> None:
+    model = small_model() if scene == "small" else SCENES.load(scene)(0.005)
+    cameras = CAMERAS if scene == "small" else ("wrist_cam_left", "overhead_cam")
+    layout, renderer = build_layout(model, cameras, 32, 32), RaycastRenderer(model, cameras, 32, 32)
+    poses, plain = poses_of(model, 2), renderer.appearance(2)
+    moved = plain._replace(light_pos=plain.light_pos + jnp.array([0.4, 0.6, -0.8]))
+    for appearance in (plain, moved):
+        view = look(layout, poses, appearance)
+        skipping, _ = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, True))(view)
+        with monkeypatch.context() as patch:
+            patch.setattr(shadow, "_between", lambda layout, view, frame, *_: view.shown[frame])
+            every, _ = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, True))(view)
+        without, _ = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, False))(view)
+        np.testing.assert_array_equal(skipping, every)
+        assert (np.asarray(every) != np.asarray(without)).any(), "the scene has shadows"
 
 
 def test_bands_cover_every_pixel_once() -> None:

@@ -1,0 +1,105 @@
+"""Ablations at reduced budgets, several seeds each, as one table with intervals and one picture of training curves.
+
+``python -m benchmarks.ablations reach [--variants best,plain,...] [--seeds 3] [--set reach.steps=40000 ...]``
+``python -m benchmarks.ablations distill [--cases ...] [--seeds 3] [--set distill.iterations=100 ...]``, which needs
+trained teachers in the store.
+
+Results are artifacts of the store given by S2RCTL_STORE, so an interrupted call goes on where it stopped.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+REACH: Mapping[str, tuple[str, ...]] = {
+    name: (f"reach.variant={name}",) for name in ("best", "plain", "depth", "alexnet", "twin", "two_camera", "keypoint")
+} | {
+    "no_bottleneck": ("reach.bottleneck=0",),
+    "no_initialisation": ("extractor.images=0",),
+    "hindsight": ("reach.hindsight=0.8",),
+    "front_view": ("vision.cameras=[{name: front, width: 84, height: 84}]",),
+}
+_NO_DEPTH = "[" + ", ".join(f"{{name: wrist_cam_{side}, width: 32, height: 32}}" for side in ("left", "right")) + "]"
+DISTILL: Mapping[str, tuple[str, ...]] = {
+    "as_profile": (),
+    "no_depth": (f"vision.cameras={_NO_DEPTH}",),
+    "no_depth_noise": ("vision.depth_noise=null",),
+    "encoder_random": ("distill.encoder=random",),
+    "encoder_frozen": ("distill.encoder=frozen",),
+    "encoder_finetuned": ("distill.encoder=finetuned",),
+    "no_aggregate": ("distill.aggregate=0", "distill.epochs=4"),
+    "cloning": ("distill.behaviour_cloning=true",),
+}
+
+
+def main() -> None:
+    """Run the chosen ablation."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("reach", "distill"))
+    parser.add_argument("--variants", "--cases", dest="cases", default="")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", dest="sets", action="append", default=[])
+    parser.add_argument("--profile", default="")
+    parser.add_argument("--output", type=Path, default=Path("ablations.png"))
+    asked = parser.parse_args()
+    known = REACH if asked.what == "reach" else DISTILL
+    names = asked.cases.split(",") if asked.cases else list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+    profile = asked.profile or ("xarm7-reach" if asked.what == "reach" else "aloha")
+    chosen = {name: known[name] for name in names}
+    _compare(asked.what, profile, chosen, asked.seeds, asked.sets, asked.output)
+
+
+def _compare(
+    what: str, profile: str, cases: Mapping[str, Sequence[str]], seeds: int, sets: Sequence[str], output: Path
+) -> None:
+    from s2rctl.learning.metrics_log import read
+    from s2rctl.learning.reach_figures import compare
+
+    runs: dict[str, list[list[dict[str, Any]]]] = {}
+    for name, changes in cases.items():
+        found = [_train(what, profile, (*sets, *changes), seed) for seed in range(seeds)]
+        runs[name] = [read(artifact.path("metrics.jsonl")) for artifact in found]
+        _row(name, found)
+        # After each case, so that an interrupted call leaves a picture of what there is.
+        compare(output, runs, "success")
+    print(f"curves: {output}")
+
+
+def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
+    """Return the artifact of one training; the extractor or encoder is made first."""
+    import sys
+
+    from s2rctl.core.progress import LineReporter
+    from s2rctl.pipeline.graph import graph_of, stage_named
+    from s2rctl.pipeline.run import Job, make_inputs, run_alone
+    from s2rctl.schema.load import load_profile
+    from s2rctl.store.store import Store, find_store
+
+    loaded = load_profile(profile, sets, seed).profile
+    job = Job(loaded, seed, Store(find_store(None)), LineReporter(sys.stderr), "the same command")
+    graph = graph_of(loaded.system)
+    names = ("init-extractor", "train-reach") if what == "reach" else ("pretrain-encoder", "distill")
+    outcomes = [
+        run_alone(stage, job, make_inputs(graph, stage, job)) for stage in (stage_named(graph, n) for n in names)
+    ]
+    return outcomes[-1].artifact
+
+
+def _row(name: str, artifacts: Sequence[Any]) -> None:
+    """Print what the seeds of one case reached: mean and range of every figure that they share."""
+    metrics = [artifact.manifest.origin.metrics for artifact in artifacts]
+    wanted = ("success_rate", "final_error_mm_median", "position_error_mm_median", "action_error", "training_success")
+    parts = []
+    for key in wanted:
+        values = [float(m[key]) for m in metrics if isinstance(m.get(key), int | float)]
+        if values:
+            parts.append(f"{key} {sum(values) / len(values):.3g} [{min(values):.3g}, {max(values):.3g}]")
+    print(f"{name:<20} {len(artifacts)} seeds  " + "  ".join(parts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
