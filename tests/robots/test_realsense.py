@@ -238,7 +238,8 @@ def test_times_are_those_of_capture(plug, domain):
         time.sleep(0.01)
     close_cameras(cameras)
     # a device clock only tells differences: its least delay stays unknown
-    assert all((0.05 if domain == "global_time" else 0.0) <= age < 0.25 for age in ages)
+    assert all(age >= (0.05 if domain == "global_time" else 0.0) for age in ages)
+    assert min(ages) < 0.25  # of ten looks one at least is not held up by a busy machine
 
 
 def test_a_stubborn_device_is_reset_once_and_then_given_up(plug, monkeypatch):
@@ -259,6 +260,17 @@ def test_an_unplugged_camera_stops_the_robot(plug):
     with pytest.raises(SafetyStop, match="'wrist' failed: Device disconnected"):
         cameras[0].latest()
     close_cameras(cameras)
+
+
+def test_a_device_without_depth_is_refused_for_a_policy_that_needs_it(plug):
+    library = plug("D435")
+
+    def none():
+        raise RuntimeError("Could not find requested sensor type!")
+
+    library.devices[0].first_depth_sensor = none
+    with pytest.raises(MissingEnvironmentError, match="needs depth from 'wrist'"):
+        opened()
 
 
 def test_all_cameras_or_none(plug):

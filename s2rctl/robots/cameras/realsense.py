@@ -109,7 +109,13 @@ class RealSense(Device):
             )
         self._serial = wanted
         if view.depth_unit_m is not None:
-            sensor, option = devices[wanted].first_depth_sensor(), rs.option.depth_units
+            try:
+                sensor, option = devices[wanted].first_depth_sensor(), rs.option.depth_units
+            except RuntimeError as error:
+                raise MissingEnvironmentError(
+                    f"the policy needs depth from '{self._name}', and the RealSense {wanted} has none: {error}",
+                    f"set robot.cameras.{self._name}.serial to a camera with depth",
+                ) from error
             if sensor.supports(option) and not sensor.is_option_read_only(option):
                 sensor.set_option(option, view.depth_unit_m)
 
