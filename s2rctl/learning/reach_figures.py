@@ -69,7 +69,10 @@ def compare(
     for name, each in runs.items():
         steps, mean, half = bands(each, figure_name)
         (line,) = axes.plot(steps, mean, label=f"{name} ({len(each)} seeds)", linewidth=1.4)
-        axes.fill_between(steps, mean - half, mean + half, color=line.get_color(), alpha=0.2, linewidth=0)
+        low, high = mean - half, mean + half
+        if figure_name == "success":  # a share
+            low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
+        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set_xlabel("environment steps")
     axes.set_ylabel(figure_name)
     axes.grid(alpha=0.3)
