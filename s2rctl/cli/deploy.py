@@ -86,7 +86,16 @@ def deploy(
         )
         name = f"{stage.output}-{mode}"
         stage = replace(stage, name=mode, output=name, inputs=wanted, run=f"s2rctl.stages.live:run_{mode}")
-    return outcome_answer(run_alone(stage, job, inputs))
+    return told_of_ctrl_c(outcome_answer(run_alone(stage, job, inputs)))
+
+
+def told_of_ctrl_c(answer: Answer) -> Answer:
+    """Return the answer of a run that Ctrl-C ended with the exit code of Ctrl-C: its recordings are kept all the same."""
+    from s2rctl.core.errors import Interrupted
+
+    if answer.fault is None and str(answer.data.get("outcomes", "")).endswith("interrupted"):
+        return replace(answer, fault=Interrupted("stopped by Ctrl-C; the arm is parked", "run the same command again"))
+    return answer
 
 
 def require_whole(artifact: "Artifact") -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from s2rctl.cli.deploy import told_of_ctrl_c
 from s2rctl.cli.main import main
+from s2rctl.cli.output import Answer
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Store
@@ -123,3 +125,10 @@ def test_the_policy_server_runs_as_a_command_until_ctrl_c(store):
     assert child.returncode == 0
     data = json.loads(out)["data"]
     assert (data["port"], data["requests"]) == (port, 0)
+
+
+def test_a_run_that_ctrl_c_ended_keeps_its_data_and_exits_130():
+    ended = told_of_ctrl_c(Answer({"outcomes": "time, interrupted", "steps": 9}, "text"))
+    assert ended.fault.exit_code == 130 and ended.data["steps"] == 9
+    assert told_of_ctrl_c(Answer({"outcomes": "time, time"})).fault is None
+    assert told_of_ctrl_c(Answer({"episodes": 3})).fault is None
