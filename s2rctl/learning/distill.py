@@ -64,8 +64,7 @@ class Distiller:
     """One distillation; compared by identity, because compiled functions belong to it.
 
     ``env`` is a VecEnv with a renderer and without a pilot: the student drives from the first step on, and the label
-    before the switch is the pilot's. Where the environment hides an object, the label is to stay still. With a
-    ``folder`` the aggregate buffer is kept in files there, which a resumed run finds again.
+    before the switch is the pilot's. Where the environment hides an object, the label is to stay still.
     """
 
     env: Any
@@ -74,7 +73,7 @@ class Distiller:
     teacher: Teacher  # where the task says that the learner acts
     pilot: Teacher | None  # elsewhere
     seed: int
-    replay: Replay | None = None
+    replay: Replay | None = None  # the aggregate buffer, from make_replay
 
     def start(self, params: Params) -> Snapshot:
         """Return the snapshot before the first iteration; worlds begin at random ages, to spread the resets."""
@@ -85,7 +84,7 @@ class Distiller:
 
     def optimiser(self) -> optax.GradientTransformation:
         """Return Adam whose rate falls to a tenth along a cosine: late iterations average over more states."""
-        total = self.distill.iterations * self.distill.epochs * self._minibatches(self._learned(True))
+        total = self.distill.iterations * self.distill.epochs * self._minibatches(self._learned())
         return optax.adam(optax.cosine_decay_schedule(self.distill.learning_rate, total, alpha=0.1))
 
     def run(
@@ -152,9 +151,9 @@ class Distiller:
     def _trained(self, params: Params) -> Params:
         return {"head": params["head"]} if self.distill.encoder == "frozen" else params
 
-    def _learned(self, aggregated: bool) -> int:
-        """Return how many samples an iteration learns from."""
-        return self.env.worlds * self.distill.steps * (2 if aggregated and self.distill.aggregate else 1)
+    def _learned(self) -> int:
+        """Return how many samples an iteration learns from; the first one, without earlier ones, from half of them."""
+        return self.env.worlds * self.distill.steps * (2 if self.distill.aggregate else 1)
 
     def _minibatches(self, samples: int) -> int:
         return max(1, samples // self.distill.batch)

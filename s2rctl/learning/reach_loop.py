@@ -45,7 +45,7 @@ class Parts:
     replay: Replay
     seed: int
     reward: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # of position and goal (N, 3); for hindsight
-    sight: Callable[[Any], tuple[jax.Array, jax.Array]] | None = None  # state -> (B,) tool in sight, arm faces a lens
+    sight: Callable[[Any], tuple[jax.Array, jax.Array]] | None = None  # state -> (B,) tool in sight, faces all lenses
 
 
 def make_replay(env: Any, settings: ReachSettings, reach: Reach, folder: Any = None) -> Replay:
@@ -236,7 +236,7 @@ class Judged(NamedTuple):
     position_error_m: Any  # (N,) distance of the seen from the true position at the last step but one
     goal: Any  # (N, 3) m
     out_of_sight: Any  # (N,) share of the episode's steps in which no camera had the tool in its picture
-    facing: Any  # (N,) share of its steps in which the arm pointed at a lens
+    facing: Any  # (N,) share of its steps in which the arm pointed at every lens, so that no camera saw it from the side
 
 
 def judge(parts: Parts, actor: Any, episodes: int) -> Judged:

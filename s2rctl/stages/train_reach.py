@@ -103,13 +103,13 @@ def reward_of(task: Task) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 
 def seen_by(sight: Sight) -> Callable[[EnvState], tuple[jax.Array, jax.Array]]:
-    """Return (state -> (B,) bool: some camera has the tool in its picture, (B,) bool: the arm points at a lens)."""
+    """Return (state -> (B,) bool: some camera has the tool in its picture, (B,) bool: the arm points at every lens)."""
 
     def look(state: EnvState) -> tuple[jax.Array, jax.Array]:
         assert state.appearance is not None
         cameras, tool = sight.lens(state.appearance), tool_position(state.observation)
         # The robot's base is the world's origin.
-        return jnp.any(in_frame(cameras, tool), 1), jnp.any(facing(cameras, jnp.zeros_like(tool), tool), 1)
+        return jnp.any(in_frame(cameras, tool), 1), jnp.all(facing(cameras, jnp.zeros_like(tool), tool), 1)
 
     return look
 
