@@ -12,6 +12,7 @@ from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOp
 
 if TYPE_CHECKING:
     from s2rctl.schema.profile import Profile
+    from s2rctl.stages.protocol import Stage
     from s2rctl.store.store import Artifact
 
 
@@ -50,22 +51,15 @@ def deploy(
 
     """
     from s2rctl.cli.refs import profile_for, require_kind
-    from s2rctl.core.errors import UsageError
     from s2rctl.pipeline.graph import graph_of, stage_named
     from s2rctl.pipeline.run import run_alone
 
-    if mode == "live" and not arm:
-        raise UsageError("live mode moves the robot and needs --arm", f"s2rctl deploy {ref} --mode live --arm")
-    if mode != "live" and (arm or yes):
-        option = "--arm" if arm else "--yes"
-        raise UsageError(f"{option} belongs to live mode, not to {mode}", f"s2rctl deploy {ref} --mode live --arm")
+    _check_options(ref, mode, arm, yes, serve)
     artifact = session.store().resolve(ref)
     require_kind(artifact, ("onnx",), "deploy")
     chosen = profile_for(session, artifact, profile, sets, seed)
     require_whole(artifact)
     if serve is not None:
-        if mode != "rehearse":
-            raise UsageError("--serve runs no robot, so it has no --mode", f"s2rctl deploy {ref} --serve {serve}")
         return _serve(session, artifact, chosen, host, port, seconds)
     inputs = {"onnx": artifact}
     evaluation = latest_with_input(artifact, "evaluation")
@@ -74,27 +68,44 @@ def deploy(
     job = session.job(chosen, force or mode != "rehearse", fresh)
     stage = stage_named(graph_of(chosen.system), "rehearse")
     if mode != "rehearse":
-        from s2rctl.stages.protocol import Input
-
-        rehearsal = latest_with_input(artifact, "deployment", "certificate.json")
-        if rehearsal is not None:
-            inputs["rehearsal"] = rehearsal
+        stage = _real(stage, mode, artifact, inputs)
         if mode == "live":
             _consent(chosen, artifact, yes, f"s2rctl deploy {ref} --mode live --arm --yes")
-        wanted = tuple(
-            Input(role, item.manifest.content.kind, item.manifest.content.name) for role, item in inputs.items()
-        )
-        name = f"{stage.output}-{mode}"
-        stage = replace(stage, name=mode, output=name, inputs=wanted, run=f"s2rctl.stages.live:run_{mode}")
     return told_of_ctrl_c(outcome_answer(run_alone(stage, job, inputs)))
 
 
+def _check_options(ref: str, mode: str, arm: bool, yes: bool, serve: str | None) -> None:
+    """Raise UsageError for options that do not belong together."""
+    from s2rctl.core.errors import UsageError
+
+    if mode == "live" and not arm:
+        raise UsageError("live mode moves the robot and needs --arm", f"s2rctl deploy {ref} --mode live --arm")
+    if mode != "live" and (arm or yes):
+        option = "--arm" if arm else "--yes"
+        raise UsageError(f"{option} belongs to live mode, not to {mode}", f"s2rctl deploy {ref} --mode live --arm")
+    if serve is not None and mode != "rehearse":
+        raise UsageError("--serve runs no robot, so it has no --mode", f"s2rctl deploy {ref} --serve {serve}")
+
+
+def _real(stage: "Stage", mode: str, artifact: "Artifact", inputs: "dict[str, Artifact]") -> "Stage":
+    """Return the stage that runs the real robot; the newest rehearsal of the policy joins its inputs."""
+    from s2rctl.stages.protocol import Input
+
+    rehearsal = latest_with_input(artifact, "deployment", "certificate.json")
+    if rehearsal is not None:
+        inputs["rehearsal"] = rehearsal
+    wanted = tuple(Input(role, item.manifest.content.kind, item.manifest.content.name) for role, item in inputs.items())
+    name = f"{stage.output}-{mode}"
+    return replace(stage, name=mode, output=name, inputs=wanted, run=f"s2rctl.stages.live:run_{mode}")
+
+
 def told_of_ctrl_c(answer: Answer) -> Answer:
-    """Return the answer of a run that Ctrl-C ended with the exit code of Ctrl-C: its recordings are kept all the same."""
+    """Return an answer with the exit code of Ctrl-C where that ended the run; its recordings are kept all the same."""
     from s2rctl.core.errors import Interrupted
 
     if answer.fault is None and str(answer.data.get("outcomes", "")).endswith("interrupted"):
-        return replace(answer, fault=Interrupted("stopped by Ctrl-C; the arm is parked", "run the same command again"))
+        stopped = Interrupted("stopped by Ctrl-C; the recordings are kept", "run the same command again")
+        return replace(answer, fault=stopped)
     return answer
 
 
