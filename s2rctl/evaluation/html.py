@@ -10,6 +10,16 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
+def text(value: str) -> str:
+    """Return text with what HTML would read as markup escaped."""
+    return escape(value)
+
+
+def download(content: bytes, media_type: str, name: str, label: str) -> str:
+    """Return a link that saves the inlined content under ``name``."""
+    return f'<a download="{escape(name)}" href="{data_uri(content, media_type)}">{escape(label)}</a>'
+
+
 def card(label: str, value: str, detail: str = "", tone: str = "") -> str:
     """Return one figure of the summary; ``tone`` is good, bad or empty."""
     return (
@@ -19,10 +29,18 @@ def card(label: str, value: str, detail: str = "", tone: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table that scrolls on narrow screens; numbers are right-aligned."""
-    cells = "".join(f"<th>{escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+    """Return a table that scrolls on narrow screens; numbers and the heads of their columns are right-aligned."""
+    found = [list(row) for row in rows]
+    numbers = [all(_is_number(row[i]) for row in found) and bool(found) for i in range(len(head))]
+    marks = [' class="number"' if number else "" for number in numbers]
+    cells = "".join(f"<th{mark}>{escape(h)}</th>" for h, mark in zip(head, marks, strict=True))
+    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in found)
+    top = f"<thead><tr>{cells}</tr></thead>" if any(head) else ""
+    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cell(value: object) -> str:
@@ -41,8 +59,9 @@ def picture(content: bytes, media_type: str, caption: str) -> str:
 
 def video(content: bytes, media_type: str, caption: str) -> str:
     """Return an inlined, muted, looping video."""
+    source = data_uri(content, media_type)
     return (
-        f'<figure><video controls muted loop playsinline autoplay src="{data_uri(content, media_type)}"></video>'
+        f'<figure><video controls muted loop playsinline preload="metadata" src="{source}"></video>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
@@ -66,8 +85,8 @@ def interval_bar(rate: float, low: float, high: float, gate: float) -> str:
         '<figure><svg class="graph" viewBox="0 0 600 64" role="img" aria-label="success rate with interval">'
         f'<rect class="track" x="25" y="16" width="550" height="12" rx="6"/>'
         f'<rect class="bar" opacity=".45" {band}/>{marks}{ticks}</svg>'
-        "<figcaption>Success rate (line), 95 % Wilson interval (band)"
-        f"{', gate on the lower bound (dashed)' if gate else ''}.</figcaption></figure>"
+        "<figcaption>Success rate (line), exact 95 % interval (band)"
+        f"{', gate on the lower bound of Wilson (dashed)' if gate else ''}.</figcaption></figure>"
     )
 
 
@@ -90,24 +109,28 @@ def lineage(nodes: Mapping[str, tuple[str, str]], edges: Sequence[tuple[str, str
         at = depth(node)
         place[node] = (at, rows.get(at, 0))
         rows[at] = rows.get(at, 0) + 1
-    width, height = 178, 62
+    width, height = 206, 62
     total = (max((c for c, _ in place.values()), default=0) + 1) * width
     tall = max(rows.values(), default=1) * height
     lines = []
     for a, b in edges:
         (ca, ra), (cb, rb) = place[a], place[b]
-        x1, y1, x2, y2 = ca * width + 150, ra * height + 24, cb * width + 6, rb * height + 24
+        x1, y1, x2, y2 = ca * width + 178, ra * height + 24, cb * width + 6, rb * height + 24
         middle = (x1 + x2) / 2
         lines.append(f'<path class="edge" d="M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"/>')
     boxes = [
-        f'<rect class="box" x="{c * width + 6}" y="{r * height + 4}" width="144" height="42" rx="7"/>'
+        f'<rect class="box" x="{c * width + 6}" y="{r * height + 4}" width="172" height="42" rx="7"/>'
         f'<text x="{c * width + 14}" y="{r * height + 21}">{escape(nodes[n][0])}</text>'
         f'<text class="soft" x="{c * width + 14}" y="{r * height + 38}">{escape(nodes[n][1])}</text>'
         for n, (c, r) in place.items()
     ]
     drawing = "".join(lines + boxes)
-    svg = f'<svg class="graph" viewBox="0 0 {total} {tall}" role="img" aria-label="lineage">{drawing}</svg>'
-    return f"<figure>{svg}</figure>"
+    # On a narrow screen the graph scrolls: text that shrinks with it could not be read.
+    svg = (
+        f'<svg class="graph" style="min-width:{round(0.8 * total)}px" viewBox="0 0 {total} {tall}" role="img" '
+        f'aria-label="lineage">{drawing}</svg>'
+    )
+    return f'<figure class="wide">{svg}</figure>'
 
 
 def page(title: str, style: str, body: str) -> str:

@@ -1,12 +1,16 @@
 """The report is one file that needs nothing else, and says what the artifacts say."""
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from s2rctl.evaluation import report_material
 from s2rctl.evaluation.html import interval_bar, lineage, table
 from s2rctl.evaluation.report import build
+from s2rctl.evaluation.report_material import Material
+from s2rctl.evaluation.statistics import paired
 from s2rctl.schema.contract import Contract, Tensor
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.store.store import Artifact, Store
@@ -70,7 +74,7 @@ def artifacts(tmp_path: Path) -> dict[str, Artifact]:
 
 
 def test_the_report_is_self_contained_and_well_formed(artifacts: dict[str, Artifact]) -> None:
-    page = build(PROFILE, artifacts)
+    page = build(Material(PROFILE, artifacts))
     checker = Checker()
     checker.feed(page)
     assert checker.open == []
@@ -79,11 +83,13 @@ def test_the_report_is_self_contained_and_well_formed(artifacts: dict[str, Artif
 
 
 def test_it_says_what_was_measured(artifacts: dict[str, Artifact]) -> None:
-    page = build(PROFILE, artifacts)
+    page = build(Material(PROFILE, artifacts))
     for text in (
-        "92/100 [85.0, 95.9]",
+        "92/100 [84.8, 96.5]",
         "not met",
         "dropped",
+        "8.0 % [3.5, 15.2]",
+        "Wilson lower bound 85.0 ≥ 90 %",
         "0.11 ms",
         "2.0e-07",
         "waist, elbow",
@@ -94,22 +100,88 @@ def test_it_says_what_was_measured(artifacts: dict[str, Artifact]) -> None:
 
 
 def test_text_from_profiles_is_escaped(artifacts: dict[str, Artifact]) -> None:
-    page = build(PROFILE, artifacts)
+    page = build(Material(PROFILE, artifacts))
     assert "<b>small</b>" not in page
     assert "&lt;b&gt;small&lt;/b&gt; &amp; quick" in page
 
 
 def test_sections_without_artifacts_are_left_out(artifacts: dict[str, Artifact]) -> None:
-    page = build(PROFILE, {"student": artifacts["student"]})
+    page = build(Material(PROFILE, {"student": artifacts["student"]}))
     assert "Rehearsal" not in page
     assert "How often it works" not in page
+
+
+def evaluation(store: Store, folder: Path, artifact: Artifact, name: str, **figures: object) -> Artifact:
+    """Publish an evaluation with two films: a success and a drop."""
+    for film in ("0-success.mp4", "1-dropped.mp4"):
+        (folder / film).write_bytes(f"{name} {film}".encode() * 100)
+    metrics = {
+        "policy": artifact.ref, "policy_id": artifact.id, "episodes": 10, "successes": 7, "success_rate": 0.7,
+        "wilson_low": 0.4, "wilson_high": 0.9, "failures": {"dropped": 2, "timed_out": 1}, **figures,
+    }  # fmt: skip
+    clips = [
+        {"file": "0-success.mp4", "outcome": "success", "batch": 0, "world": 0, "steps": 9},
+        {"file": "1-dropped.mp4", "outcome": "dropped", "batch": 1, "world": 4, "steps": 7},
+    ]
+    (folder / "evaluation.json").write_text(json.dumps(metrics | {"clips": clips}))
+    names = ("evaluation.json", "0-success.mp4", "1-dropped.mp4")
+    return store.publish(
+        "evaluation", name, {n: folder / n for n in names}, stage=StageRef(name="evaluate", version=1), profile=PROFILE,
+        seed=5, inputs=[InputRef(role="policy", id=artifact.id)], metrics=metrics,
+    )  # fmt: skip
+
+
+def test_failures_conditions_and_comparisons(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    store, student = artifacts["student"].store, artifacts["student"]
+    own = evaluation(store, tmp_path, student, "own")
+    late = evaluation(store, tmp_path, student, "late", perturb={"latency": 0.05}, successes=3)
+    pairs = paired([True, True, False], [True, False, False])._asdict()
+    against = {"policy": "reach/other", "policy_id": "ab" * 32, "text": "1/3 [0.8, 90.6]"}
+    compared = evaluation(store, tmp_path, student, "compared", paired=pairs, against=against)
+    page = build(Material(PROFILE, artifacts, evaluations=(own, late, compared)))
+    Checker().feed(page)
+    for text in (
+        "timed out",
+        "20.0 % [2.5, 55.6]",
+        "dropped (world 4, batch 1, 7 steps)",
+        "latency=0.05",
+        "3/10 [6.7, 65.2]",
+        "as trained",
+        "1 / 1 / 0 / 1",
+        f"s2rctl evaluate {student.id[:12]} --episodes 10 --seed 5 --perturb latency=0.05",
+        "--against abababababab",
+    ):
+        assert text in page, text
+
+
+def test_films_beyond_the_budget_are_left_out(
+    artifacts: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = evaluation(artifacts["student"].store, tmp_path, artifacts["student"], "own")
+    material = {**artifacts, "evaluation": own}
+    assert build(Material(PROFILE, material)).count("<video") == 2
+    monkeypatch.setattr(report_material, "LARGEST_BYTES", own.files["0-success.mp4"].size)
+    assert build(Material(PROFILE, material)).count("<video") == 1
+
+
+def test_other_runs_of_a_stage_are_its_ablations(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    profile = PROFILE | {"name": "small", "distill": {"worlds": 64, "network": [8, 8]}, "deploy": {"rate": 9}}
+    other = artifacts["student"].store.publish(
+        "student", "aloha", {"curve.png": tmp_path / "curve.png"}, stage=StageRef(name="distill", version=1),
+        profile=profile, seed=4, metrics={"action_error": 0.25},
+    )  # fmt: skip
+    page = build(Material(PROFILE, artifacts, others=(other,)))
+    assert f"small {other.id[:8]}" in page
+    assert "distill.worlds None → 64" in page and "seed 3 → 4" in page and "action error 0.25" in page
+    assert "deploy.rate" not in page
+    assert "Ablations" not in build(Material(PROFILE, artifacts))
 
 
 def test_lineage_places_each_node_right_of_its_inputs() -> None:
     svg = lineage({"a": ("a", ""), "b": ("b", ""), "c": ("c", "")}, [("a", "b"), ("b", "c"), ("a", "c")])
     assert svg.count("<rect") == 3
     assert svg.count("<path") == 3
-    assert 'x="6"' in svg and 'x="184"' in svg and 'x="362"' in svg
+    assert 'x="6"' in svg and 'x="212"' in svg and 'x="418"' in svg
 
 
 def test_interval_bar_and_table() -> None:

@@ -1,0 +1,83 @@
+"""The report's training part: curves, and what other settings gave."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from s2rctl.core.progress import duration
+from s2rctl.evaluation import html
+from s2rctl.evaluation.report_material import Material, files
+from s2rctl.schema.source import dotted, leaves
+from s2rctl.store.store import Artifact
+
+TRAINED = ("teacher", "encoder", "student", "reach")
+"""Kinds of artifacts that training makes."""
+_READS = {
+    "teacher": ("simulation", "teacher.{name}"),
+    "encoder": ("simulation", "vision", "encoder", "extractor"),
+    "student": ("simulation", "vision", "encoder", "distill", "teacher.insert"),
+    "reach": ("simulation", "vision", "extractor", "reach"),
+}
+"""Parts of the profile that decide an artifact of each kind."""
+_MOST_CHANGES = 6
+
+
+def curves(material: Material) -> str:
+    """Return the pictures of the training stages."""
+    figures = [
+        html.picture(content, "image/png", f"{artifact.manifest.content.stage.name}: {name.replace('-', ' ')}")
+        for artifact in material.artifacts.values()
+        if artifact.manifest.content.kind in TRAINED
+        for name, content in files(artifact, "image/png")
+    ]
+    return f"<h2>How it was trained</h2>{''.join(figures)}" if figures else ""
+
+
+def ablations(material: Material) -> str:
+    """Return a table per training stage: this run and the others of the store, with what they changed and reached."""
+    parts = []
+    for artifact in material.artifacts.values():
+        content = artifact.manifest.content
+        if content.kind not in TRAINED:
+            continue
+        rivals = [other for other in material.others if other.ref == artifact.ref and other.id != artifact.id]
+        if rivals:
+            mine = ("this run", "", *_reached(artifact))
+            rows = [mine, *(_rival(artifact, other) for other in rivals)]
+            head = ("run", "settings changed from this run", "reached", "time")
+            parts.append(f"<h3>{html.text(artifact.ref)}</h3>{html.table(head, rows)}")
+    if not parts:
+        return ""
+    note = "<p>Every other run of the same stage in this store. Success is of each training's own final judgement.</p>"
+    return f"<h2>Ablations</h2>{note}{''.join(parts)}"
+
+
+def _rival(artifact: Artifact, other: Artifact) -> tuple[str, ...]:
+    mine, theirs = artifact.manifest.content, other.manifest.content
+    parts = tuple(part.format(name=mine.name) for part in _READS[mine.kind])
+    found = list(changes(mine.profile, theirs.profile, parts))
+    if mine.seed != theirs.seed:
+        found.insert(0, f"seed {mine.seed} → {theirs.seed}")
+    if mine.stage.version != theirs.stage.version:
+        found.insert(0, f"stage version {mine.stage.version} → {theirs.stage.version}")
+    more = f" and {len(found) - _MOST_CHANGES} more" if len(found) > _MOST_CHANGES else ""
+    said = "; ".join(found[:_MOST_CHANGES]) + more
+    return f"{theirs.profile.get('name', '')} {other.id[:8]}", said or "other inputs", *_reached(other)
+
+
+def changes(mine: Mapping[str, Any], theirs: Mapping[str, Any], parts: tuple[str, ...]) -> Iterator[str]:
+    """Yield what two resolved profiles set differently in these parts (dotted paths)."""
+    old, new = ({dotted(path): value for path, value in leaves(dict(tree))} for tree in (mine, theirs))
+    for path in sorted({*old, *new}):
+        if any(path == part or path.startswith(f"{part}.") for part in parts) and old.get(path) != new.get(path):
+            yield f"{path} {old.get(path)} → {new.get(path)}"
+
+
+def _reached(artifact: Artifact) -> tuple[str, str]:
+    origin = artifact.manifest.origin
+    known = ("text", "env_steps", "steps", "action_error", "variance_explained", "final_error_mm_median")
+    parts = []
+    for name in known:
+        value = origin.metrics.get(name)
+        if value is not None:
+            parts.append(value if name == "text" else f"{name.replace('_', ' ')} {value:.4g}")
+    return ", ".join(parts) or "-", duration(origin.duration_s)
