@@ -72,7 +72,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "export-pick",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_PICK, "export"),
         inputs=(Input("policy", "teacher", "pick"),),
         kind="onnx",
@@ -108,7 +108,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "report",
-        version=1,
+        version=2,
         reads=(EVERYTHING,),
         inputs=(
             Input("teacher-pick", "teacher", "pick"),
@@ -184,7 +184,7 @@ XARM7: tuple[Stage, ...] = (
     ),
     Stage(
         "report",
-        version=1,
+        version=2,
         reads=(EVERYTHING,),
         inputs=(
             Input("encoder", "encoder", "xarm7"),

@@ -8,7 +8,7 @@ from s2rctl.evaluation.report_material import Material
 from s2rctl.evaluation.report_training import TRAINED
 from s2rctl.stages.protocol import Context, Result
 
-VERSION = 1
+VERSION = 2
 
 
 def run(context: Context) -> Result:
