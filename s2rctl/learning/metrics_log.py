@@ -11,6 +11,7 @@ from tensorboardX import SummaryWriter
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.progress import Reporter
 
 Record = Mapping[str, Any]
 EVENTS = "events"
@@ -68,6 +69,31 @@ class MetricsLog:
         self._events.close()
         if self._wandb is not None:
             self._wandb.finish(exit_code=0 if kind is None else 1)
+
+
+class LoggedProgress:
+    """A reporter that also logs the figures it is told, for loops that only report: the step is what is done."""
+
+    def __init__(self, reporter: Reporter, log: MetricsLog, kind: str = "train") -> None:
+        self._reporter, self._log, self._kind = reporter, log, kind
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Pass on."""
+        self._reporter.start(stage, total, unit)
+
+    def update(self, done: float, metrics: Mapping[str, float]) -> None:
+        """Pass on, and log the figures, if there are any."""
+        if metrics:
+            self._log.record(int(done), metrics, self._kind)
+        self._reporter.update(done, metrics)
+
+    def note(self, text: str) -> None:
+        """Pass on."""
+        self._reporter.note(text)
+
+    def finish(self, summary: str) -> None:
+        """Pass on."""
+        self._reporter.finish(summary)
 
 
 def event_files(folder: Path) -> dict[str, Path]:

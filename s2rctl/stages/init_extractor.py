@@ -11,6 +11,7 @@ from s2rctl.env.keys import make_key
 from s2rctl.learning import pretrain, pretrain_targets
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.encoder_files import save_encoder
+from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
 from s2rctl.learning.preprocess import camera_from
 from s2rctl.learning.reach_networks import extractor_settings
 from s2rctl.learning.reach_variants import variant_of
@@ -64,10 +65,14 @@ def run(context: Context) -> Result:
     reporter.finish(f"{len(data.targets)} images of {worlds} worlds")
     reporter.start("init-extractor: training", budget.passes * int(np.sum(~data.held_out)), "images")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
-    result = pretrain.fit(data, cameras[0], settings, budget, context.seed, checkpoints, reporter, context.interrupt)
+    done = (checkpoints.latest() or 0) * budget.batch
+    with MetricsLog(context.run_folder, done, profile.wandb) as log:
+        logged = LoggedProgress(reporter, log)
+        result = pretrain.fit(data, cameras[0], settings, budget, context.seed, checkpoints, logged, context.interrupt)
+        logs = log.files((("loss",),))
     error = 1e3 * place.spread_m * np.linalg.norm(result.predicted - data.targets[data.held_out], axis=1)
     p50, p95 = (round(float(value), 2) for value in np.percentile(error, [50, 95]))
     reporter.finish(f"held-out position error {p50:.1f} mm median, {p95:.1f} mm at 95 %")
     metrics = {"images": len(data.targets), "position_error_mm_median": p50, "position_error_mm_p95": p95}
     shutil.rmtree(context.run_folder / "images", ignore_errors=True)
-    return Result(save_encoder(context.run_folder, settings, result.params), metrics)
+    return Result(save_encoder(context.run_folder, settings, result.params) | logs, metrics)

@@ -15,6 +15,7 @@ from s2rctl.learning import cifar, pretrain, pretrain_targets
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.encoder import EncoderSettings
 from s2rctl.learning.encoder_files import save_encoder
+from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
 from s2rctl.learning.preprocess import camera_from
 from s2rctl.learning.student import student_settings
 from s2rctl.schema.profile import AlohaProfile
@@ -58,11 +59,11 @@ def _on_states(context: Context, profile: AlohaProfile, settings: EncoderSetting
         env, drive, targets, cameras, budget.images, context.seed, folder, reporter, context.interrupt
     )
     reporter.finish(f"{len(data.targets)} images of {worlds} worlds")
-    result = _fit(context, profile, settings, data, pretrain.mean_square)
+    result, logs = _fit(context, profile, settings, data, pretrain.mean_square)
     metrics = {"images": len(data.targets), **_figures(result.predicted - data.targets[data.held_out], data)}
     reporter.finish(f"held-out variance explained {metrics['variance_explained']:.2f}")
     shutil.rmtree(folder, ignore_errors=True)
-    return Result(save_encoder(context.run_folder, settings, result.params), metrics)
+    return Result(save_encoder(context.run_folder, settings, result.params) | logs, metrics)
 
 
 def _on_cifar(context: Context, profile: AlohaProfile, settings: EncoderSettings) -> Result:
@@ -72,23 +73,26 @@ def _on_cifar(context: Context, profile: AlohaProfile, settings: EncoderSettings
             "set encoder.cifar10 to cifar-10-binary.tar.gz",
         )
     data = cifar.load(Path(profile.encoder.cifar10).expanduser(), settings)
-    result = _fit(context, profile, settings, data, cifar.cross_entropy)
+    result, logs = _fit(context, profile, settings, data, cifar.cross_entropy)
     right = result.predicted.argmax(axis=1) == data.targets[data.held_out].argmax(axis=1)
     accuracy = round(float(right.mean()), 4)
     context.reporter.finish(f"{accuracy:.1%} of the test images named right")
     metrics = {"images": len(data.targets), "accuracy": accuracy}
-    return Result(save_encoder(context.run_folder, settings, result.params), metrics)
+    return Result(save_encoder(context.run_folder, settings, result.params) | logs, metrics)
 
 
 def _fit(
     context: Context, profile: AlohaProfile, settings: EncoderSettings, data: pretrain.Images, loss: pretrain.Loss
-) -> pretrain.Fit:
+) -> tuple[pretrain.Fit, dict[str, Path]]:
+    """Return what was trained, and the files of its log."""
     budget, camera = profile.encoder, camera_from(profile.vision.cameras[0])
     context.reporter.start("pretrain-encoder: training", budget.passes * int(np.sum(~data.held_out)), "images")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
-    return pretrain.fit(
-        data, camera, settings, budget, context.seed, checkpoints, context.reporter, context.interrupt, loss
-    )
+    done = (checkpoints.latest() or 0) * budget.batch
+    with MetricsLog(context.run_folder, done, profile.wandb) as log:
+        reporter = LoggedProgress(context.reporter, log)
+        fit = pretrain.fit(data, camera, settings, budget, context.seed, checkpoints, reporter, context.interrupt, loss)
+        return fit, log.files((("loss",),))
 
 
 def _figures(error: np.ndarray, data: pretrain.Images) -> dict[str, float]:

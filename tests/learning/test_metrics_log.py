@@ -7,7 +7,8 @@ import pytest
 
 from s2rctl.core.errors import MissingEnvironmentError
 from s2rctl.core.exits import ExitCode
-from s2rctl.learning.metrics_log import MetricsLog, event_files, read
+from s2rctl.core.progress import NullReporter
+from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog, event_files, read
 
 
 def scalars(files):
@@ -86,6 +87,23 @@ def test_wandb_that_is_asked_for_and_missing_is_said(tmp_path, monkeypatch):
         MetricsLog(tmp_path, 0, "robots")
     assert caught.value.exit_code == ExitCode.ENVIRONMENT
     MetricsLog(tmp_path, 0)  # and nobody asks for it unless told to
+
+
+def test_progress_of_a_loop_that_only_reports_is_logged(tmp_path):
+    told = []
+
+    class Listener(NullReporter):
+        def update(self, done, metrics):
+            told.append((done, dict(metrics)))
+
+    with MetricsLog(tmp_path, 0) as log:
+        progress = LoggedProgress(Listener(), log)
+        progress.start("fit", 512, "images")
+        progress.update(256, {"loss": 0.5})
+        progress.update(300, {})
+        progress.finish("done")
+    assert told == [(256, {"loss": 0.5}), (300, {})]
+    assert [(r["step"], r["loss"]) for r in read(tmp_path / "metrics.jsonl")] == [(256, 0.5)]
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path):
