@@ -54,7 +54,7 @@ RANGE_SLACK = 2
 """Ticks by which a motor's own range may be narrower than the joint's: rounding of the published limits."""
 REST_SLACK = 60
 """Ticks (5°) by which an arm that rests on its stops may be outside its range before torque is switched on."""
-ATTEMPTS = 3
+ATTEMPTS = 5
 """Tries of a transfer during bring-up: one damaged packet is no reason to give up."""
 
 
