@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from s2rctl.cli import artifacts_care
-from s2rctl.cli.describe import artifact_data, short_metrics, size
+from s2rctl.cli.describe import artifact_data, contract_text, short_metrics, size
 from s2rctl.cli.output import Answer, facts, table
 from s2rctl.cli.session import OptionalProfile, Session, SetOption, register
 from s2rctl.core.progress import duration
@@ -94,10 +94,8 @@ def show(session: Session, ref: RefArgument) -> Answer:
         lines[f"input {item.role}"] = item.id[:12]
     for file in content.files:
         lines[f"file {file.path}"] = f"{size(file.size)} sha256 {file.sha256[:12]}"
-    if content.contract is not None:
-        for tensor in (*content.contract.inputs, *content.contract.outputs):
-            lines[f"tensor {tensor.name}"] = f"{tensor.dtype} {list(tensor.shape)} {tensor.unit} {tensor.meaning}"
-    return Answer(data, facts(lines))
+    card = f"\n\n{contract_text(content.contract)}" if content.contract is not None else ""
+    return Answer(data, facts(lines) + card)
 
 
 def lineage(

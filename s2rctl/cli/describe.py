@@ -6,7 +6,10 @@ from s2rctl.cli.output import Answer, facts
 from s2rctl.core.progress import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from s2rctl.pipeline.run import Outcome
+    from s2rctl.schema.contract import Contract
     from s2rctl.store.store import Artifact
 
 
@@ -28,6 +31,54 @@ def artifact_data(artifact: "Artifact", aliases: dict[str, str] | None = None) -
     if aliases is not None:
         data["refs"] = sorted(ref for ref, identity in aliases.items() if identity == artifact.id)
     return data
+
+
+def contract_text(contract: "Contract") -> str:
+    """Return the contract card as a person reads it."""
+    scale = contract.action_scale
+    lines: dict[str, object] = {
+        "contract of": f"{contract.policy} for the robot {contract.robot}, at {contract.rate_hz:g} Hz",
+        "action": contract.action_meaning,
+        "action scale": f"{scale[0]:g} for all {len(scale)}" if len(set(scale)) == 1 else _listed(scale),
+        "action delay": _delays(contract.action_delay_steps),
+        "observation delay": _delays(contract.observation_delay_steps),
+    }
+    for camera in contract.cameras:
+        depth = "no depth"
+        if camera.depth_unit_m is not None:
+            low, high = camera.depth_range_m or (0.0, 0.0)
+            depth = f"depth in counts of {camera.depth_unit_m:g} m from {low:g} to {high:g} m"
+        lines[f"camera {camera.name}"] = (
+            f"{camera.width}x{camera.height}, {camera.fovy_deg:g} deg, on {camera.parent} "
+            f"at {_listed(camera.position_m)} m ± {_listed(camera.position_range_m)} m, ± {camera.rotation_range_deg:g} deg; {depth}"
+        )
+    for way, tensors in (("input", contract.inputs), ("output", contract.outputs)):
+        for tensor in tensors:
+            shape = "x".join("N" if extent == "batch" else str(extent) for extent in tensor.shape)
+            unit = f" in {tensor.unit}" if tensor.unit else ""
+            lines[f"{way} {tensor.name}"] = f"{tensor.dtype} {shape}{unit}: {tensor.meaning}"
+            for number, name in enumerate(tensor.elements):
+                ends = [limits[number] for limits in (tensor.low, tensor.high) if limits and number < len(limits)]
+                limits = f" {ends[0]:.4g} to {ends[1]:.4g}" if len(ends) == 2 else ""
+                lines[f"  {tensor.name}[{number}]"] = f"{name}{limits}"
+    if contract.versions:
+        lines["made with"] = ", ".join(f"{name} {version}" for name, version in contract.versions.items())
+    for role, identity in contract.trained_from.items():
+        lines[f"trained from {role}"] = identity[:12]
+    return facts(lines)
+
+
+def _listed(values: "Iterable[float]") -> str:
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def _delays(weights: "Sequence[float]") -> str:
+    """Return ``0 steps 83 %, 1 step 17 %``."""
+    return ", ".join(
+        f"{steps} step{'' if steps == 1 else 's'} {100 * weight:.3g} %"
+        for steps, weight in enumerate(weights)
+        if weight
+    )
 
 
 def short_metrics(metrics: dict[str, Any]) -> str:
