@@ -50,7 +50,8 @@ def contract_text(contract: "Contract") -> str:
             depth = f"depth in counts of {camera.depth_unit_m:g} m from {low:g} to {high:g} m"
         lines[f"camera {camera.name}"] = (
             f"{camera.width}x{camera.height}, {camera.fovy_deg:g} deg, on {camera.parent} "
-            f"at {_listed(camera.position_m)} m ± {_listed(camera.position_range_m)} m, ± {camera.rotation_range_deg:g} deg; {depth}"
+            f"at {_listed(camera.position_m)} m ± {_listed(camera.position_range_m)} m, "
+            f"± {camera.rotation_range_deg:g} deg; {depth}"
         )
     for way, tensors in (("input", contract.inputs), ("output", contract.outputs)):
         for tensor in tensors:
