@@ -16,16 +16,12 @@ from s2rctl.learning.ppo_loss import Samples, Weights
 from s2rctl.learning.rollout import Environment, Tally, count, start_tally
 from s2rctl.schema.learning import Ppo as Settings
 
-DESIRED_KL = 0.06
-"""Divergence from the acting policy that the learning rate aims at; it moves by a factor of 1.5 (as rsl_rl does).
-
-Larger than usual, because most taught actions are near ± 1, where the divergence before tanh overstates the change:
-after 200 k steps from the same warm start 162/256 picks succeeded, with 0.015 141/256.
+SMALLEST_RATE = 1e-6
+"""The actor's learning rate moves between this and the profile's, by a factor of 1.5 per gradient step (as rsl_rl does
+per iteration), towards the divergence from the acting policy that the profile desires. A taught policy begins with this
+one: a first step that is too large would cost what it was taught.
 """
-SMALLEST_RATE = 1e-5
-WARM_STD = 0.2
-"""Exploration noise before tanh of a policy that was taught: enough to vary a grip, too little to lose it."""
-VALUE_ONLY = 0.05
+VALUE_ONLY = 0.1
 """Share of the iterations after a warm start in which only the value function learns: it starts from nothing, and a
 policy that followed it at once would be spoilt."""
 
@@ -36,6 +32,7 @@ class Learner(NamedTuple):
     actor: Params
     value: Params
     warm: Params  # the actor after the warm start
+    average: Params  # the actor averaged over the last iterations: without the noise of single gradient steps
     actor_optimiser: Any
     value_optimiser: Any
     rate: jax.Array  # () learning rate of the actor
@@ -88,7 +85,7 @@ class PpoTrainer:
 
     def published(self, learner: Learner) -> Params:
         """Return the parameters of the policy's file."""
-        return {"actor": learner.actor, "normaliser": normalise.published(learner.actor_statistics)}
+        return {"actor": learner.average, "normaliser": normalise.published(learner.actor_statistics)}
 
     def iterate(self, state: PpoState) -> tuple[PpoState, dict[str, jax.Array]]:
         """Unroll once and learn from it; returns figures, () each."""
@@ -136,16 +133,17 @@ def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> Learne
         actor = networks.init_actor(actor_key, trainer.settings)
         statistics = normalise.start(env.actor_size), normalise.start(env.critic_size)
     else:
-        actor = networks.with_spread(taught.actor, WARM_STD)
+        actor = networks.with_spread(taught.actor, trainer.ppo.exploration)
         statistics = taught.actor_statistics, taught.critic_statistics
     value = networks.init_value(value_key, trainer.value_hidden, env.critic_size)
     return Learner(
         actor=actor,
         value=value,
         warm=actor,
+        average=actor,
         actor_optimiser=trainer.optimiser().init(actor),
         value_optimiser=trainer.optimiser().init(value),
-        rate=jnp.float32(trainer.ppo.learning_rate),
+        rate=jnp.float32(SMALLEST_RATE if taught and trainer.ppo.desired_kl else trainer.ppo.learning_rate),
         actor_statistics=statistics[0],
         critic_statistics=statistics[1],
     )
@@ -174,6 +172,7 @@ def _digest(
     weights = Weights(
         imitation=jnp.float32(trainer.ppo.imitation * trainer.warm_started) * (1.0 - progress),
         entropy=jnp.float32(trainer.ppo.entropy),
+        rate=trainer.ppo.learning_rate * (1.0 - (1.0 - trainer.ppo.final_rate) * progress),
     )
     acts = jnp.logical_or(not trainer.warm_started, progress >= VALUE_ONLY)
     learner, learned = _learn(trainer, learner, samples, weights, acts, key)
@@ -184,6 +183,9 @@ def _digest(
             actor_statistics=normalise.update(learner.actor_statistics, steps.actor, weight),
             critic_statistics=normalise.update(learner.critic_statistics, steps.critic, weight),
         )
+    kept = trainer.ppo.averaging / (1.0 + trainer.ppo.averaging)
+    average = jax.tree.map(lambda old, new: kept * old + (1.0 - kept) * new, learner.average, learner.actor)
+    learner = learner._replace(average=average)
     sums = {name: jnp.sum(values) for name, values in finished._asdict().items()}
     return learner, tally, figures | learned | sums | {"rate": learner.rate}
 
@@ -198,7 +200,7 @@ def _samples(
     last = normalise.normalise(critic_scale, normalise.cut(steps.result.last.critic))
     value = networks.apply_value(learner.value, trainer.value_hidden, critic)
     next_value = networks.apply_value(learner.value, trainer.value_hidden, last)
-    reward = jnp.where(jnp.isfinite(steps.result.reward), steps.result.reward, 0.0)
+    reward = trainer.ppo.reward_scale * jnp.where(jnp.isfinite(steps.result.reward), steps.result.reward, 0.0)
     advantage = ppo_loss.advantages(
         reward,
         value,
@@ -225,7 +227,7 @@ def _samples(
     error = ppo_loss.weighted_mean((target - value) ** 2, weight)
     spread = ppo_loss.weighted_mean((target - ppo_loss.weighted_mean(target, weight)) ** 2, weight)
     figures = {
-        "reward": ppo_loss.weighted_mean(reward, weight),
+        "reward": ppo_loss.weighted_mean(reward, weight) / trainer.ppo.reward_scale,
         "acting": jnp.mean(weight),
         "value_explained": 1.0 - error / (spread + 1e-8),
     }
@@ -277,10 +279,18 @@ def _gradient_step(
     change, value_optimiser = optimiser.update(gradient, learner.value_optimiser)
     value = optax.apply_updates(learner.value, jax.tree.map(lambda c: -trainer.ppo.learning_rate * c, change))
 
-    factor = jnp.where(figures["kl"] > 2 * DESIRED_KL, 1 / 1.5, jnp.where(figures["kl"] < DESIRED_KL / 2, 1.5, 1.0))
-    largest = max(trainer.ppo.learning_rate, SMALLEST_RATE)
-    rate = jnp.clip(learner.rate * factor, SMALLEST_RATE, largest)
+    rate = _next_rate(learner.rate, figures["kl"], trainer.ppo.desired_kl, weights.rate)
+    # Where only the value learns, nothing diverges, and the rate must not rise for it.
+    rate = jnp.where(acts, rate, learner.rate)
     learner = learner._replace(
         actor=actor, value=value, actor_optimiser=actor_optimiser, value_optimiser=value_optimiser, rate=rate
     )
     return learner, figures | {"value_loss": loss}
+
+
+def _next_rate(rate: jax.Array, kl: jax.Array, desired: float | None, largest: jax.Array) -> jax.Array:
+    """Return the learning rate after a step that left the policy ``kl`` away from the one that acted."""
+    if desired is None:
+        return largest
+    factor = jnp.where(kl > 2 * desired, 1 / 1.5, jnp.where(kl < desired / 2, 1.5, 1.0))
+    return jnp.clip(rate * factor, SMALLEST_RATE, jnp.maximum(largest, SMALLEST_RATE))

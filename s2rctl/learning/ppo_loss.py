@@ -27,6 +27,7 @@ class Weights(NamedTuple):
 
     imitation: jax.Array
     entropy: jax.Array
+    rate: jax.Array  # largest learning rate of the actor
 
 
 def advantages(

@@ -31,6 +31,9 @@ class Ppo(Model):
     unroll: int = quantity(10, "step", "steps per world between updates", ge=1)
     minibatches: int = quantity(32, "", "minibatches per pass", ge=1)
     updates: int = quantity(8, "", "passes over each batch of rollouts", ge=1)
+    reward_scale: float = quantity(
+        1.0, "", "factor on rewards, so that the value function's numbers are of the order of 1 to 10", gt=0
+    )
     discount: float = quantity(0.97, "", "discount per step", gt=0, lt=1)
     gae_lambda: float = quantity(0.95, "", "generalised advantage estimation", ge=0, le=1)
     clip: float = quantity(0.3, "", "clipping of the probability ratio", gt=0)

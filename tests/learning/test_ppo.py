@@ -180,7 +180,7 @@ def test_the_surrogate_pays_nothing_for_going_beyond_the_clip():
         actor=None, critic=None, output=output, raw=jnp.array([[1.5]]), advantage=jnp.ones(1), target=jnp.zeros(1),
         warm=jnp.zeros((1, 1)), weight=jnp.ones(1),
     )  # fmt: skip
-    weights = ppo_loss.Weights(jnp.float32(0), jnp.float32(0))
+    weights = ppo_loss.Weights(jnp.float32(0), jnp.float32(0), jnp.float32(1))
 
     def loss(mean):
         shifted = output.at[0, 0].set(mean)
@@ -198,7 +198,7 @@ def test_each_extra_term_changes_the_loss(name):
     output = jnp.array([[0.3, -0.2, 0.0, 0.0]])
     none, one = jnp.zeros(1), jnp.ones(1)
     samples = ppo_loss.Samples(None, None, output, jnp.zeros((1, 2)), none, none, jnp.ones((1, 2)), one)
-    zero = ppo_loss.Weights(jnp.float32(0), jnp.float32(0))
+    zero = ppo_loss.Weights(jnp.float32(0), jnp.float32(0), jnp.float32(1))
     value = partial(ppo_loss.policy_loss, output, samples, draw, SETTINGS, key=jax.random.key(0))
     assert float(value(weights=zero)[0]) == 0
     assert float(value(weights=zero._replace(**{name: jnp.float32(1)}))[0]) != 0

@@ -100,7 +100,8 @@ def test_every_reward_term_matters_and_none_is_nan(ready: World) -> None:
     worlds = [random_world(TASK, seed)._replace(state=SWITCHED) for seed in range(10)]
     last = ready._replace(state=SWITCHED._replace(steps=jnp.int32(60)))
     low = with_signals(ready, peg_pos=jnp.array([0.369, 0.0, 0.03]))
-    assert silent_terms(TASK, [*worlds, ready, last, low]) == set()
+    inside = with_signals(ready, peg_end_in_socket=jnp.array([0.0082, 0.0, 0.0]))
+    assert silent_terms(TASK, [*worlds, ready, last, low, inside]) == set()
 
 
 def test_success_and_each_kind_of_failure(resting: World, ready: World) -> None:
