@@ -121,7 +121,11 @@ def shared(monkeypatch, stands):
     monkeypatch.setattr(wire, "make_stand", lambda profile, faults: Borrowed(stands(profile.robot.name)))
 
 
-@pytest.mark.parametrize("robot", ["aloha", "xarm7"])
+ALOHA = pytest.param("aloha", marks=pytest.mark.slow)  # its cameras and judge take long to compile
+ROBOTS_ON_WIRE = [ALOHA, "xarm7"]
+
+
+@pytest.mark.parametrize("robot", ROBOTS_ON_WIRE)
 def test_a_rehearsal_goes_through_the_genuine_sdk_and_is_certified(tmp_path, robot):
     action = np.zeros(14) if robot == "aloha" else np.array([0.0, 0.01, 0.0])
     if robot == "aloha":
@@ -142,15 +146,16 @@ def test_a_rehearsal_goes_through_the_genuine_sdk_and_is_certified(tmp_path, rob
             assert 0.04 < moved[1] < 0.13
 
 
-def test_a_policy_that_goes_mad_stops_each_episode_and_the_next_one_begins(tmp_path):
-    job = context(tmp_path, "aloha", np.full(14, np.nan))
+@pytest.mark.parametrize("robot", ROBOTS_ON_WIRE)
+def test_a_policy_that_goes_mad_stops_each_episode_and_the_next_one_begins(tmp_path, robot):
+    job = context(tmp_path, robot, np.full(14 if robot == "aloha" else 3, np.nan))
     with pytest.raises(SafetyStop, match=r"2 of 2 rehearsed episodes ended in a safety stop: .*not finite"):
         deploy.run_rehearsal(job)
 
 
-@pytest.mark.parametrize(("robot", "text"), [("aloha", "overload"), ("xarm7", "C31")])
-def test_a_device_error_ends_the_episode_and_is_gone_in_the_next(stands, robot, text):
-    stand = stands(robot)
+@pytest.mark.parametrize("robot", ROBOTS_ON_WIRE)
+def test_a_device_error_ends_the_episode_and_is_gone_in_the_next(stands, robot):
+    stand, text = stands(robot), {"aloha": "overload", "xarm7": "C31"}[robot]
     stand._faults = Faults(error_at_s=0.3)
     for seed in (1, 2):
         stand.begin(seed)
