@@ -236,7 +236,7 @@ class Judged(NamedTuple):
     position_error_m: Any  # (N,) distance of the seen from the true position at the last step but one
     goal: Any  # (N, 3) m
     out_of_sight: Any  # (N,) share of the episode's steps in which no camera had the tool in its picture
-    facing: Any  # (N,) share of its steps in which the arm pointed at every lens, so that no camera saw it from the side
+    facing: Any  # (N,) share of its steps in which no camera saw the arm from the side
 
 
 def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
