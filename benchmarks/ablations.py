@@ -1,6 +1,7 @@
 """Ablations at reduced budgets, several seeds each, as one table with intervals and one picture of training curves.
 
 ``python -m benchmarks.ablations reach [--variants best,plain,...] [--seeds 3] [--set reach.steps=40000 ...]``
+``python -m benchmarks.ablations pick [--cases as_profile,no_tracking,...] [--seeds 3]``
 ``python -m benchmarks.ablations distill [--cases ...] [--seeds 3] [--set distill.iterations=100 ...]``, which needs
 trained teachers in the store.
 
@@ -20,6 +21,15 @@ REACH: Mapping[str, tuple[str, ...]] = {
     "hindsight": ("reach.hindsight=0.8",),
     "front_view": ("vision.cameras=[{name: front, width: 84, height: 84}]",),
 }
+PICK: Mapping[str, tuple[str, ...]] = {
+    "as_profile": (),
+    "no_tracking": ("teacher.pick.tracking=false",),
+    "no_warm_start": ("teacher.pick.warm_start.rounds=0",),
+    "no_ppo": ("teacher.pick.ppo.steps=0",),
+    "no_averaging": ("teacher.pick.ppo.averaging=0",),
+    "no_imitation": ("teacher.pick.ppo.imitation=0",),
+    "reference_network": ("teacher.pick.network.policy=[32, 32, 32, 32]",),
+}
 _NO_DEPTH = "[" + ", ".join(f"{{name: wrist_cam_{side}, width: 32, height: 32}}" for side in ("left", "right")) + "]"
 DISTILL: Mapping[str, tuple[str, ...]] = {
     "as_profile": (),
@@ -31,19 +41,24 @@ DISTILL: Mapping[str, tuple[str, ...]] = {
     "no_aggregate": ("distill.aggregate=0", "distill.epochs=4"),
     "cloning": ("distill.behaviour_cloning=true",),
 }
+_STAGES: Mapping[str, tuple[str, ...]] = {
+    "reach": ("init-extractor", "train-reach"),
+    "pick": ("train-teacher-pick",),
+    "distill": ("pretrain-encoder", "distill"),
+}
 
 
 def main() -> None:
     """Run the chosen ablation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("reach", "distill"))
+    parser.add_argument("what", choices=tuple(_STAGES))
     parser.add_argument("--variants", "--cases", dest="cases", default="")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", dest="sets", action="append", default=[])
     parser.add_argument("--profile", default="")
     parser.add_argument("--output", type=Path, default=Path("ablations.png"))
     asked = parser.parse_args()
-    known = REACH if asked.what == "reach" else DISTILL
+    known = {"reach": REACH, "pick": PICK, "distill": DISTILL}[asked.what]
     names = asked.cases.split(",") if asked.cases else list(known)
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -56,6 +71,7 @@ def main() -> None:
 def _compare(
     what: str, profile: str, cases: Mapping[str, Sequence[str]], seeds: int, sets: Sequence[str], output: Path
 ) -> None:
+    from benchmarks import learning
     from s2rctl.learning.metrics_log import read
     from s2rctl.learning.reach_figures import compare
 
@@ -65,8 +81,16 @@ def _compare(
         runs[name] = [read(artifact.path("metrics.jsonl")) for artifact in found]
         _row(name, found)
         # After each case, so that an interrupted call leaves a picture of what there is.
-        compare(output, runs, "success")
+        if what == "pick":
+            logs = {f"{case} {seed}": _judged(log) for case, each in runs.items() for seed, log in enumerate(each)}
+            learning.compare(output, logs)
+        else:
+            compare(output, runs, "success")
     print(f"curves: {output}")
+
+
+def _judged(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(record) for record in records if record["kind"] == "evaluation"]
 
 
 def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
@@ -82,9 +106,9 @@ def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
     loaded = load_profile(profile, sets, seed).profile
     job = Job(loaded, seed, Store(find_store(None)), LineReporter(sys.stderr), "the same command")
     graph = graph_of(loaded.system)
-    names = ("init-extractor", "train-reach") if what == "reach" else ("pretrain-encoder", "distill")
     outcomes = [
-        run_alone(stage, job, make_inputs(graph, stage, job)) for stage in (stage_named(graph, n) for n in names)
+        run_alone(stage, job, make_inputs(graph, stage, job))
+        for stage in (stage_named(graph, name) for name in _STAGES[what])
     ]
     return outcomes[-1].artifact
 
@@ -92,6 +116,7 @@ def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
 def _row(name: str, artifacts: Sequence[Any]) -> None:
     """Print what the seeds of one case reached: mean and range of every figure that they share."""
     metrics = [artifact.manifest.origin.metrics for artifact in artifacts]
+    print(f"{name:<20} " + "  ".join(str(m["text"]) for m in metrics if "text" in m))
     wanted = ("success_rate", "final_error_mm_median", "position_error_mm_median", "action_error", "training_success")
     parts = []
     for key in wanted:

@@ -1,7 +1,8 @@
 """Success of several trainings against environment steps and against minutes, on one picture.
 
-``python -m benchmarks.learning OUT.png NAME=LOG ...``, where LOG is the ``metrics.jsonl`` of a run or a teacher's artifact
-(``s2rctl artifacts path teacher/pick``). Points are judgements from the start, deterministic, with 95 % intervals.
+``python -m benchmarks.learning OUT.png NAME=LOG ...``, where LOG is the ``metrics.jsonl`` of a run or the folder of a
+teacher's artifact (``s2rctl artifacts path teacher/pick``). Points are judgements from the start, deterministic, with
+95 % intervals.
 """
 
 import sys
