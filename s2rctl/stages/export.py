@@ -170,7 +170,8 @@ def _closed_loop(context: Context, env: VecEnv, driven: Episodes, player: Player
 
     found = _play(env, onnx_act, player, context, env.worlds, reference=exact_act)
     pairs = paired([e.success for e in driven.episodes], [e.success for e in found.episodes])
-    worst = max(e.largest_error if e.largest_error is not None else np.inf for e in found.episodes)
+    # numpy keeps a NaN, which then fails the comparison; max() might drop it.
+    worst = np.max([e.largest_error for e in found.episodes])
     return parity.ClosedLoop(
         episodes=len(found.episodes),
         jax_successes=driven.successes,
