@@ -43,6 +43,8 @@ class EmulatorProcess:
         self.settings: list[str] = []
         self._on_shot = on_shot
         self._connection, theirs = socket.socketpair()
+        for end in (self._connection, theirs):
+            end.settimeout(None)  # the xArm SDK sets a process-wide time-out, also later, from its threads
         self._answers: queue.Queue[Message | None] = queue.Queue()
         with tempfile.TemporaryDirectory(prefix="s2rctl-") as folder:
             path = Path(folder) / "scene.mjb"

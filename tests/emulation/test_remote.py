@@ -25,7 +25,13 @@ from s2rctl.schema.deployment import Robot, Safety
 from s2rctl.stages.wire import located
 
 SCENE = {"aloha": "insertion", "xarm7": "reach"}
-SAFETY = Safety(tool_speed=0.5, workspace_low=(0.15, -0.4, 0.02), workspace_high=(0.7, 0.4, 0.7))
+SAFETY = Safety(
+    tool_speed=0.5,
+    workspace_low=(0.15, -0.4, 0.02),
+    workspace_high=(0.7, 0.4, 0.7),
+    max_age_periods=8.0,  # a test machine may be busy
+    device_watchdog_s=2.5,
+)
 
 
 def test_messages_survive_the_wire():
@@ -104,7 +110,9 @@ def test_faults_come_when_they_are_due_and_the_next_episode_is_without():
         assert robot.read().codes == ()
         robot.send(Target("joint", np.array(ROBOTS.load("aloha").home)))
         device.inject("silence")
-        time.sleep(0.5)
+        deadline = time.monotonic() + 3.0
+        while not robot.read().codes and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert robot.read().codes == ("motor 1 of the left arm does not answer",)
         robot.close()
 
@@ -117,6 +125,18 @@ def test_a_process_that_dies_is_noticed_and_ctrl_c_is_not_its_business():
         os.kill(device.pid, signal.SIGKILL)
         with pytest.raises(RunError, match="has ended"):
             device.look()
+
+
+def test_a_process_wide_time_out_is_not_taken_for_the_end():
+    """The xArm SDK sets one whenever it connects, also from its own threads."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.2)
+    try:
+        with EmulatorProcess("aloha", SCENES.load("insertion")(0.005)) as device:
+            time.sleep(0.4)
+            assert device.look().name == "look"
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def test_an_unknown_robot_is_refused():

@@ -41,7 +41,7 @@ from s2rctl.schema.deployment import Robot, Safety
 
 HOME = np.array(SPECIFICATION.home)
 FIRMWARE = Register("firmware version", 6, 1)
-PATIENT = Safety(device_watchdog_s=2.0)  # a test machine may be busy; the program that dies has the default
+PATIENT = Safety(device_watchdog_s=2.0, max_age_periods=8.0)  # a test machine may be busy
 DRIVEN = list(SPECIFICATION.target_joint)
 SAG = 0.06  # rad: what the scene's wrist gives way under its own weight
 
@@ -79,7 +79,7 @@ def wait_for(check, seconds=3.0):
 
 def test_the_bring_up_holds_both_arms_where_they_are(emulator, aloha):
     state = aloha.read()
-    assert time.monotonic() - state.t < 0.1
+    assert time.monotonic() - state.t < 0.4
     np.testing.assert_allclose(state.joint_pos[DRIVEN], HOME, atol=SAG)
     assert state.joint_pos[7] == state.joint_pos[6]
     assert state.tool.shape == (2, 7)
@@ -189,7 +189,7 @@ def test_single_damaged_packets_do_no_harm_and_a_dead_line_is_an_error(emulator,
     line.corrupt = 0.01
     time.sleep(1.0)
     assert aloha.read().codes == ()
-    assert time.monotonic() - aloha.read().t < 0.15
+    assert time.monotonic() - aloha.read().t < 0.4
     line.corrupt = 1.0
     assert wait_for(lambda: "damaged packet" in " ".join(aloha.read().codes))
 
@@ -198,8 +198,8 @@ def test_silence_makes_the_state_old_and_then_an_error(emulator, aloha):
     emulator.arms.buses["right"].faults.silent = True
     begun = time.monotonic()
     assert wait_for(lambda: aloha.read().codes == ("motor 1 of the right arm does not answer",))
-    assert time.monotonic() - begun < 0.4
-    assert time.monotonic() - aloha.read().t > 0.05
+    assert 0.32 < time.monotonic() - begun < 1.0
+    assert time.monotonic() - aloha.read().t > 0.32
     assert wait_for(lambda: emulator.arms.motor("right", "waist").tripped)
 
 
@@ -207,7 +207,7 @@ def test_slow_answers_are_waited_for(emulator, aloha):
     emulator.arms.buses["left"].faults.slow_s = (0.0, 0.01)
     time.sleep(0.5)
     assert aloha.read().codes == ()
-    assert time.monotonic() - aloha.read().t < 0.15
+    assert time.monotonic() - aloha.read().t < 0.4
 
 
 def test_a_pulled_plug_is_an_error(emulator, aloha):

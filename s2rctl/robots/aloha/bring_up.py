@@ -5,13 +5,14 @@ present position, torque. Nothing is ever cleared, and torque is never switched 
 drop. What is settled by the arm's construction is compared, not written.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from s2rctl.core.errors import SafetyStop
-from s2rctl.robots.aloha.bus import Bus, BusError
+from s2rctl.robots.aloha.bus import Bus, BusError, PortLost
 from s2rctl.robots.aloha.motors import (
     BUS_WATCHDOG,
     CURRENT_LIMIT,
@@ -54,8 +55,8 @@ RANGE_SLACK = 2
 """Ticks by which a motor's own range may be narrower than the joint's: rounding of the published limits."""
 REST_SLACK = 60
 """Ticks (5°) by which an arm that rests on its stops may be outside its range before torque is switched on."""
-ATTEMPTS = 5
-"""Tries of a transfer during bring-up: one damaged packet is no reason to give up."""
+PATIENCE_S = 1.0
+"""Time for which a transfer is tried again during bring-up: one damaged or late packet is no reason to give up."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,13 @@ def bring_up(bus: Bus, settings: Settings) -> Found:
 
 def _try(transfer: Callable[[], int | None]) -> Any:
     """Return the result of a transfer, repeating it where the line and not the motor failed."""
-    for _ in range(ATTEMPTS - 1):
+    begun = time.monotonic()
+    while True:
         try:
             return transfer()
         except BusError as error:
-            if error.refused:
+            if error.refused or isinstance(error, PortLost) or time.monotonic() - begun > PATIENCE_S:
                 raise
-    return transfer()
 
 
 def _get(bus: Bus, motor: Motor, register: Register) -> int:
