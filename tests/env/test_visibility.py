@@ -1,13 +1,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import toy
+from test_images import EYE, MODEL, Fake
 
-from s2rctl.env import visibility
-from s2rctl.env.build import make_env, make_model
+from s2rctl.env.build import make_images, make_model, make_task
+from s2rctl.env.images import Images
 from s2rctl.env.keys import make_key
-from s2rctl.env.visibility import Sight, facing, in_frame
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.env.visibility import MARGIN, Sight, facing, goal_in_sight, in_frame
+from s2rctl.physics.native import NativePhysics
 from s2rctl.render.raycast import RaycastRenderer
 from s2rctl.schema.load import load_profile
+from s2rctl.schema.simulation import Appearance as Look
+from s2rctl.schema.simulation import Vision
 
 
 def test_a_point_is_in_the_picture_exactly_where_the_renderer_draws_it():
@@ -38,16 +44,33 @@ def test_an_arm_along_the_axis_of_a_camera_faces_it():
     np.testing.assert_array_equal(facing(cameras, jnp.zeros((2, 3)), tool), [[False, True], [True, False]])
 
 
-def test_goals_are_drawn_where_every_camera_sees_them(monkeypatch):
-    turned = "vision.appearance.camera_rotation_deg=14"
-    profile = load_profile("xarm7-reach", [turned, "vision.appearance.camera_position_m=[0.1, 0.1, 0.1]"]).profile
+def test_goals_are_drawn_where_every_camera_sees_them():
+    """With fields of view between 14 and 74 degrees some goals would lie outside of the picture."""
+    profile = load_profile("xarm7-reach", ["vision.appearance.camera_fovy_deg=30"]).profile
+    model = make_model(profile, "reach")
+    accept, images = goal_in_sight(model, profile.vision), make_images(profile.vision, model, "reach")
+    task, _ = make_task(profile, "reach", model)
+    worlds = 400
+    look, _ = images.draw(make_key(0), worlds)
+    keys = jax.random.split(jax.random.key(1), 6 * worlds).reshape(6, worlds)
+    starts = jax.jit(jax.vmap(jax.vmap(lambda key: task.reset(key, {}))))(keys)
+    fit = np.stack([np.asarray(accept(jax.tree.map(lambda leaf, n=n: leaf[n], starts), look)) for n in range(6)])
+    assert 0.8 < fit[0].mean() < 0.97 < fit.any(axis=0).mean()
+    sight = Sight(model, profile.vision).lens(look)
+    seen = np.asarray(in_frame(sight, starts.state.goal[0], MARGIN))[:, 0]
+    assert seen[fit[0]].all() and not seen[~fit[0]].all()
 
-    def share(env) -> float:
-        state = jax.jit(env.reset)(make_key(1))
-        cameras = Sight(env.model, profile.vision).lens(state.appearance)
-        return float(in_frame(cameras, state.observation.inputs["goal"], visibility.MARGIN).mean())
 
-    env = make_env(profile, "reach", 64, seed=0)
-    chosen = share(env)
-    env._accept = None
-    assert share(env) < 0.85 < 0.97 < chosen
+def test_the_environment_takes_the_first_start_that_is_accepted():
+    """A toy whose goals below 0 are refused: none of its episodes has one, and refusing all of them still starts."""
+    images = Images(toy.build(), Fake(), Vision(cameras=(EYE,), appearance=Look(colour=0)))
+
+    def make(accept):
+        def physics(edits):
+            return NativePhysics(MODEL, 64, substeps=10, edits=edits, poses=True)
+
+        return VecEnv(toy.make(4), MODEL, physics, 64, key=jax.random.key(0), images=images, accept=accept)
+
+    state = make(lambda start, look: start.state.goal > 0).reset(make_key(0))
+    assert (state.task.goal > 0).mean() > 0.95
+    assert jnp.isfinite(make(lambda start, look: start.state.goal > 9).reset(make_key(0)).task.goal).all()
