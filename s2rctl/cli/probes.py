@@ -102,6 +102,14 @@ import socket, sys
 with socket.create_connection((sys.argv[1], 502), timeout=3):
     print('controller answers on port 502 of ' + sys.argv[1])
 """
+_BUSES = """
+import sys; from pathlib import Path
+ports = sorted(Path('/dev').glob('ttyDXL*')) or sorted(Path('/dev').glob('ttyUSB*'))
+timers = {p: Path('/sys/bus/usb-serial/devices') / p.resolve().name / 'latency_timer' for p in ports}
+waits = {p: int(t.read_text()) if t.exists() else 0 for p, t in timers.items()}
+print(', '.join(f'{p} (latency timer {ms} ms)' for p, ms in waits.items()) or 'no serial adapter is connected')
+sys.exit(not ports or max(waits.values()) > 4)
+"""
 _CAMERAS = """
 import glob, sys
 found = sorted(glob.glob('/dev/v4l/by-id/*')) or sorted(glob.glob('/dev/video*'))
@@ -134,6 +142,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("calibration", _imports("cv2"), "pip install 's2rctl[calibrate]'"),
     Probe("xarm sdk", "import xarm.version as v; print(v.__version__)", "pip install 's2rctl[xarm]'"),
     Probe("dynamixel sdk", _imports("dynamixel_sdk", "dynamixel-sdk"), "pip install 's2rctl[aloha]'"),
+    Probe("aloha buses", _BUSES, "connect the arms and set latency timers to 1 ms; rehearsal needs neither"),
     Probe("realsense", _imports("pyrealsense2", "pyrealsense2"), "pip install 's2rctl[realsense]' (needs libusb-1.0)"),
     Probe("cameras", _CAMERAS, "connect a camera; rehearsal needs none"),
 )
