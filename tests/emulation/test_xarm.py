@@ -93,7 +93,8 @@ def test_speed_is_limited_by_the_controller(arm):
         time.sleep(0.02)
         state = driver.read()
         places.append((state.t, state.tool[0, 1]))
-    times, y = np.array(places).T
+    times, first = np.unique(np.array(places)[:, 0], return_index=True)  # a busy machine reads one report twice
+    y = np.array(places)[first, 1]
     assert np.max((y[3:] - y[:-3]) / (times[3:] - times[:-3])) < 0.65 * 1.35
 
 

@@ -6,6 +6,7 @@ the wrong mode and accepts NaN, so mode, state and numbers are checked before ea
 
 import contextlib
 import io
+import logging
 import math
 import socket
 import sys
@@ -137,6 +138,9 @@ class XArm7:
     def close(self) -> None:
         """Disconnect; the arm holds its position."""
         if self._arm is not None:
+            from xarm.core.utils.log import logger
+
+            logger.setLevel(logging.CRITICAL)  # the SDK's threads take the end of the connection for an error
             with _quiet():
                 self._arm.disconnect()
             self._arm = None
@@ -151,6 +155,7 @@ class XArm7:
             raise MissingEnvironmentError("the xArm SDK is not installed", "pip install 's2rctl[xarm]'") from error
         for handler in (*logger.handlers, *origin_logger.handlers):
             handler.setStream(sys.stderr)  # the SDK logs to stdout
+        logger.setLevel(logging.WARNING)
         standard = XCONF.SocketConf.TCP_CONTROL_PORT
         before = socket.getdefaulttimeout()
         try:
