@@ -101,7 +101,9 @@ def event_files(folder: Path) -> dict[str, Path]:
 
     The names that the writer gives hold the computer's name; artifacts are passed on, so they get numbers instead.
     """
-    found = sorted((folder / EVENTS).glob("events.out.tfevents.*"), key=lambda path: path.name)
+    # A run that was killed at once leaves an empty file.
+    written = (path for path in (folder / EVENTS).glob("events.out.tfevents.*") if path.stat().st_size)
+    found = sorted(written, key=lambda path: path.name)
     return {f"{EVENTS}/events.out.tfevents.{number}": path for number, path in enumerate(found)}
 
 

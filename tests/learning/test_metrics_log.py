@@ -48,6 +48,7 @@ def test_a_resumed_run_drops_what_was_lost_and_keeps_all_event_files(tmp_path):
     with MetricsLog(tmp_path, 20) as log:
         log.record(25, {"reward": 25})
     assert [r["step"] for r in read(tmp_path / "metrics.jsonl")] == [10, 20, 25]
+    (tmp_path / "events" / "events.out.tfevents.0000000000.killed").touch()
     assert len(event_files(tmp_path)) in (1, 2)  # a name holds the second in which the file was begun
     assert (25, 25.0) in scalars(event_files(tmp_path).values())["train/reward"]
 
