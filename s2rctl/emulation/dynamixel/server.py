@@ -50,6 +50,7 @@ class EmulatedAloha:
         self._masters: dict[str, int] = {}
         self._slaves: dict[str, int] = {}
         self._late: list[tuple[float, int, str, bytes]] = []
+        self._links: list[Path] = []
         self._sent = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="emulated arms", daemon=True)
@@ -91,12 +92,13 @@ class EmulatedAloha:
         }
 
     def link(self, folder: Path) -> None:
-        """Give the ports names that stay: ``ttyDXL_follower_<arm>`` in a folder."""
+        """Give the ports names that stay while the emulator runs: ``ttyDXL_follower_<arm>`` in a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         for arm, device in self.ports.items():
             path = folder / f"ttyDXL_follower_{arm}"
             path.unlink(missing_ok=True)
             path.symlink_to(device)
+            self._links.append(path)
             self.ports[arm] = str(path)
 
     def lose_port(self, arm: str) -> None:
@@ -123,6 +125,8 @@ class EmulatedAloha:
     ) -> None:
         self._closed.set()
         self._thread.join(timeout=2.0)
+        for path in self._links:
+            path.unlink(missing_ok=True)  # the device behind it may soon be somebody's terminal
         for arm in list(self._masters):
             self.lose_port(arm)
 

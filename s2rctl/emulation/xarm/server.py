@@ -99,6 +99,7 @@ class EmulatedXArm:
     def figures(self) -> dict[str, Any]:
         """Return what happened."""
         return {
+            "address": self.address,
             "commands": self.controller.commands,
             "error": self.controller.error,
             "worst_lag_s": round(self._lag, 4),
