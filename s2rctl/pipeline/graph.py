@@ -12,7 +12,7 @@ _SCENE = ("system", "robot.name", "simulation.physics", "simulation.timestep_s",
 
 def _phase(name: str) -> tuple[str, ...]:
     """Return what an environment of a teacher's phase is built from; its learning settings are not part of it."""
-    fields = ("episode_steps", "delays", "noise", "rewards", "bank_probability")
+    fields = ("episode_steps", "delays", "noise", "rewards", "bank_probability", "tracking")
     return tuple(f"teacher.{name}.{field}" for field in fields)
 
 
@@ -23,8 +23,8 @@ _REACH = ("reach.episode_steps", "reach.delays", "reach.action_scale_m", "reach.
 ALOHA: tuple[Stage, ...] = (
     Stage(
         "train-teacher-pick",
-        version=1,
-        reads=(*_SCENE, "teacher.pick", "evaluate.gate"),
+        version=2,
+        reads=(*_SCENE, "teacher.pick"),
         inputs=(),
         kind="teacher",
         output="pick",
@@ -32,8 +32,8 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "train-teacher-insert",
-        version=1,
-        reads=(*_SCENE, "teacher.insert", "evaluate.gate"),
+        version=2,
+        reads=(*_SCENE, "teacher.insert"),
         inputs=(Input("pick", "teacher", "pick"),),
         kind="teacher",
         output="insert",

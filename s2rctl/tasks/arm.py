@@ -51,6 +51,11 @@ def read_arm(model: Any, name: str) -> Arm:
     return Arm(name, np.array(base.pos), rotation_of(base.quat), limits[:, 0], limits[:, 1])
 
 
+def grip_offset(model: Any, thing: str) -> np.ndarray:
+    """Return where the object ``thing`` is to be gripped, (3,) m in its own frame."""
+    return np.array(model.site(f"{thing}_grip").pos)
+
+
 class ArmView(NamedTuple):
     """What is known of one arm and its object in one world, in the arm's base frame."""
 

@@ -124,6 +124,7 @@ class _Insertion:
         self.right = arms.read_arm(settings.model, "right")
         self.noise = settings.noise
         self.tracking = settings.tracking
+        self.grips = tuple(arms.grip_offset(settings.model, thing) for thing in ("socket", "peg"))
         self.peg_end = np.array(settings.model.site("peg_end1").pos)  # (3,) m, in the peg's frame
         self.socket_end = np.array(settings.model.site("socket_end").pos)  # (3,) m, in the socket's
         self.scale = arms.ACTION_SCALE if settings.action_scale is None else settings.action_scale
@@ -191,13 +192,9 @@ class _Insertion:
         state: State = world.state
         if state.tracks is None:
             return state
-        left, right = self._measured(world, key)
-        return state._replace(
-            tracks=(
-                tracking.follow(state.tracks[0], left, self.noise),
-                tracking.follow(state.tracks[1], right, self.noise),
-            )
-        )
+        seen = zip(state.tracks, self._measured(world, key), self.grips, strict=True)
+        socket, peg = (tracking.follow(track, view, self.noise, grip) for track, view, grip in seen)
+        return state._replace(tracks=(socket, peg))
 
     def observe(self, world: World, key: jax.Array) -> Observation:
         """Return 53 numbers per arm and the way of the peg end to the socket's middle (3)."""
@@ -206,7 +203,7 @@ class _Insertion:
         shift = jax.random.uniform(jax.random.split(key, 3)[2], (3,), minval=-half, maxval=half)
         peg_end = world.signals.peg_end_in_socket + shift
         if world.state.tracks is not None:
-            noisy = Hands(*map(tracking.tracked, world.state.tracks, noisy))
+            noisy = Hands(*map(tracking.tracked, world.state.tracks, noisy, self.grips))
             # Two tracked poses know the peg's end better than one look at it.
             peg_end = jnp.where(world.state.tracks[0].looks > 0, self._peg_end(noisy), peg_end)
         clean = self._numbers(hands, world.signals.peg_end_in_socket)

@@ -130,6 +130,7 @@ class _Pick:
         self.arm = arms.read_arm(settings.model, "left")
         self.noise = settings.noise
         self.tracking = settings.tracking
+        self.grip = arms.grip_offset(settings.model, "box")
         self.scale = arms.ACTION_SCALE if settings.action_scale is None else settings.action_scale
         self.line = LINE - float(self.arm.base_position[0])
         self.lift_height = arms.TABLE_TOP + LIFTED - float(self.arm.base_position[2])
@@ -192,15 +193,17 @@ class _Pick:
     def remember(self, world: World, key: jax.Array) -> State:
         """Take the measurement that ``observe`` makes with the same key into the track."""
         state: State = world.state
+        if state.track is None:
+            return state
         seen = arms.disturb(self._view(world), self.noise, key)
-        return state if state.track is None else state._replace(track=tracking.follow(state.track, seen, self.noise))
+        return state._replace(track=tracking.follow(state.track, seen, self.noise, self.grip))
 
     def observe(self, world: World, key: jax.Array) -> Observation:
         """Return what a policy sees: 53 numbers."""
         view = self._view(world)
         noisy = arms.disturb(view, self.noise, key)
         if world.state.track is not None:
-            noisy = tracking.tracked(world.state.track, noisy)
+            noisy = tracking.tracked(world.state.track, noisy, self.grip)
         target = world.state.target
         clean = arms.observe_arm(view, target)
         inputs = {"joint_pos": finite(noisy.joint_pos), "joint_target": world.ctrl}

@@ -3,7 +3,8 @@
 Measurements err independently at every step, by up to a known bound, and velocities are measured well. So a filter
 with a fixed gain that predicts with the velocity (steady-state Kalman filter, e.g. Bar-Shalom et al., Estimation with
 Applications to Tracking and Navigation, ch. 6) knows the place to a few millimetres where one look errs by 15 to 30.
-It begins as the plain mean of the first looks, and it never leaves the bound around the newest one.
+It begins as the plain mean of the first looks, and it never leaves the bound around the newest one. The grip point is
+a fixed point of the object, so that its measurement is one more of the object's place.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from s2rctl.tasks import rotation
 from s2rctl.tasks.arm import ArmView
 
 STEP = 0.05  # s between looks: one control step
-GAINS = {"position": 0.05, "grip": 0.05, "rotation": 0.15}
+GAINS = {"position": 0.05, "rotation": 0.15}
 """Shares of a late innovation that count: about the ratio of the errors per step of prediction and of measurement."""
 
 
@@ -25,7 +26,6 @@ class Track(NamedTuple):
     """What is known of one object, in its arm's base frame."""
 
     position: jax.Array  # (3,) m
-    grip: jax.Array  # (3,) m
     rotation: jax.Array  # (3, 3)
     linvel: jax.Array  # (3,) m/s, measured last
     angvel: jax.Array  # (3,) rad/s
@@ -35,43 +35,50 @@ class Track(NamedTuple):
 def start() -> Track:
     """Return the track of an object that nobody has looked at."""
     zero = jnp.zeros(3)
-    return Track(zero, zero, jnp.eye(3), zero, zero, jnp.zeros(()))
+    return Track(zero, jnp.eye(3), zero, zero, jnp.zeros(()))
 
 
-def follow(track: Track, seen: ArmView, noise: Noise) -> Track:
-    """Return the track after a look: ``seen`` is the view with measurement errors as large as ``noise`` says."""
+def follow(track: Track, seen: ArmView, noise: Noise, offset: np.ndarray) -> Track:
+    """Return the track after a look: ``seen`` is the view with measurement errors as large as ``noise`` says.
+
+    ``offset`` (3,) m is where the object's grip point is, in its own frame.
+    """
     first = track.looks == 0
     linvel, angvel = (track.linvel + seen.linvel) / 2, (track.angvel + seen.angvel) / 2
-    at_grip = linvel + jnp.cross(angvel, track.grip - track.position)
     # No single turn of a step is larger than this, whatever a collision makes of the velocity.
-    turn = _shortened(STEP * angvel, 0.5)
-    turned = _turn(turn) @ track.rotation
+    turned = _turn(_shortened(STEP * angvel, 0.5)) @ track.rotation
 
     def gain(name: str) -> jax.Array:
-        return jnp.maximum(1.0 / (track.looks + 1), GAINS[name])
+        return jnp.where(first, 1.0, jnp.maximum(1.0 / (track.looks + 1), GAINS[name]))
 
-    position = _mixed(track.position + STEP * linvel, seen.position, gain("position"), noise.object_pos)
-    grip = _mixed(track.grip + STEP * at_grip, seen.grip, gain("grip"), noise.gripper_offset)
     error = rotation.rotation_vector(seen.rotation @ turned.T)
     left = _shortened((1 - gain("rotation")) * error, float(np.radians(noise.object_angle_deg)))
-    new = Track(position, grip, _turn(-left) @ seen.rotation, seen.linvel, seen.angvel, track.looks + 1)
-    fresh = Track(seen.position, seen.grip, seen.rotation, seen.linvel, seen.angvel, jnp.ones(()))
-    return jax.tree.map(lambda a, b: jnp.where(first, a, b), fresh, new)
+    turned = _turn(-left) @ seen.rotation
+    share = _share_of_position(noise)
+    place = share * seen.position + (1 - share) * (seen.grip - turned @ offset)
+    predicted = track.position + STEP * linvel
+    position = predicted + gain("position") * (place - predicted)
+    position = seen.position + jnp.clip(position - seen.position, -noise.object_pos, noise.object_pos)
+    return Track(position, turned, seen.linvel, seen.angvel, track.looks + 1)
 
 
-def tracked(track: Track, seen: ArmView) -> ArmView:
+def tracked(track: Track, seen: ArmView, offset: np.ndarray) -> ArmView:
     """Return the view with the object where the track has it; unchanged before the first look."""
     known = track.looks > 0
     return seen._replace(
         position=jnp.where(known, track.position, seen.position),
-        grip=jnp.where(known, track.grip, seen.grip),
+        grip=jnp.where(known, track.position + track.rotation @ offset, seen.grip),
         rotation=jnp.where(known, track.rotation, seen.rotation),
     )
 
 
-def _mixed(predicted: jax.Array, seen: jax.Array, gain: jax.Array, bound: float) -> jax.Array:
-    """Return the estimate between prediction and measurement, no farther from the latter than ``bound`` per axis."""
-    return seen + jnp.clip((1 - gain) * (predicted - seen), -bound, bound)
+def _share_of_position(noise: Noise) -> float:
+    """Return the weight of the position's measurement beside the grip point's: by the inverse of their variances.
+
+    The former's error is uniform, ± a: a^2 / 3. The latter's is triangular, ± b: b^2 / 6.
+    """
+    position, grip = noise.object_pos**2 / 3 + 1e-12, noise.gripper_offset**2 / 6 + 1e-12
+    return grip / (position + grip)
 
 
 def _shortened(vector: jax.Array, largest: float) -> jax.Array:
