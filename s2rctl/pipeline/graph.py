@@ -16,6 +16,7 @@ def _phase(name: str) -> tuple[str, ...]:
     return tuple(f"teacher.{name}.{field}" for field in fields)
 
 
+_GRIPPER = ("robot.gripper", "robot.gripper_range_rad", "robot.gripper_current_ma")  # a rehearsal's driver has them
 _PICK, _INSERT = _phase("pick"), _phase("insert")
 _REACH = ("reach.episode_steps", "reach.delays", "reach.action_scale_m", "reach.threshold_m")
 
@@ -91,7 +92,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "rehearse",
         version=1,
-        reads=(*_SCENE, *_INSERT, "vision", "deploy"),
+        reads=(*_SCENE, *_INSERT, *_GRIPPER, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "aloha-student"), Input("evaluation", "evaluation", "aloha-student")),
         kind="deployment",
         output="aloha",
@@ -176,7 +177,7 @@ XARM7: tuple[Stage, ...] = (
     Stage(
         "rehearse",
         version=1,
-        reads=(*_SCENE, *_REACH, "vision", "deploy"),
+        reads=(*_SCENE, *_REACH, *_GRIPPER, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "xarm7-reach"), Input("evaluation", "evaluation", "xarm7-reach")),
         kind="deployment",
         output="xarm7",

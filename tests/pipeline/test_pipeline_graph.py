@@ -43,6 +43,8 @@ def test_every_profile_value_reaches_some_cache_key(system):
         "robot.ports",
         "robot.ports.left",
         "robot.ports.right",
+        "robot.cameras",
+        "wandb",
     }
     unread = [
         path
