@@ -112,7 +112,7 @@ def describe(
 
 
 def figures(metrics: Mapping[str, float]) -> list[str]:
-    """Return ``name=value`` for each figure; ``x_low`` and ``x_high`` join ``x``, and seconds (``x_s``) are a duration."""
+    """Return ``name=value`` for each figure; ``x_low`` and ``x_high`` join ``x``, seconds (``x_s``) are a duration."""
     shown = []
     for name, value in metrics.items():
         base, _, end = name.rpartition("_")

@@ -183,7 +183,7 @@ def _report(
 
 
 def iterations_to(window: np.ndarray, gate: float) -> float | None:
-    """Return after how many iterations the success rate would be ``gate`` if it went on as in ``window`` (newest first).
+    """Return after how many iterations success would be ``gate`` if it went on as in ``window`` (newest first).
 
     None where there is no telling: it does not rise, or too few episodes ended.
     """
