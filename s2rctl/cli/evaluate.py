@@ -11,6 +11,10 @@ from s2rctl.cli.output import Answer, table
 from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from s2rctl.schema.profile import Profile
+    from s2rctl.stages.protocol import Stage
     from s2rctl.store.store import Artifact
 
 _KINDS = ("onnx", "student", "reach", "teacher")
@@ -61,9 +65,7 @@ def evaluate(
     """
     from s2rctl.cli.refs import profile_for, require_kind
     from s2rctl.evaluation.perturb import parse
-    from s2rctl.pipeline.graph import graph_of, stage_named
     from s2rctl.pipeline.run import run_alone
-    from s2rctl.stages.protocol import Input
 
     artifact = _policy(session, ref, profile, seed)
     require_kind(artifact, _KINDS, "evaluate")
@@ -73,24 +75,30 @@ def evaluate(
     changes += [f"simulation.physics={physics}"] if physics else []
     changes += [f"vision.renderer={renderer}"] if renderer else []
     chosen = profile_for(session, artifact, profile, changes, seed)
-    content = artifact.manifest.content
-    role = "onnx" if content.kind == "onnx" else "policy"
-    inputs = {role: artifact}
+    inputs = {"onnx" if artifact.manifest.content.kind == "onnx" else "policy": artifact}
     if against is not None:
         inputs["against"] = _policy(session, against, profile, seed)
         require_kind(inputs["against"], _KINDS, "evaluate --against")
-    own = stage_named(graph_of(chosen.system), "evaluate")
-    stage = own
-    plain = not chosen.evaluate.perturb and against is None
-    if not plain or (content.kind, content.name) != (own.inputs[0].kind, own.inputs[0].name):
-        # Refs of their own: what deploy asks for is the plain evaluation.
-        name = content.name if role == "onnx" else f"{content.kind}-{content.name}"
-        name += ("-perturbed" if chosen.evaluate.perturb else "") + ("-compared" if against is not None else "")
-        reads = (*own.reads, "teacher") if chosen.system == "aloha" else own.reads
-        wanted = tuple(Input(r, a.manifest.content.kind, a.manifest.content.name) for r, a in inputs.items())
-        stage = replace(own, output=name, reads=reads, inputs=wanted)
+    stage = _stage(chosen, inputs)
     answer = outcome_answer(run_alone(stage, session.job(chosen, force, fresh), inputs))
     return Answer(answer.data, f"{answer.text}\n{tables(answer.data)}".rstrip(), answer.fault)
+
+
+def _stage(profile: "Profile", inputs: "Mapping[str, Artifact]") -> "Stage":
+    """Return the profile's own evaluation, or one like it with refs of its own: ``deploy`` asks for the plain one."""
+    from s2rctl.pipeline.graph import graph_of, stage_named
+    from s2rctl.stages.protocol import Input
+
+    own = stage_named(graph_of(profile.system), "evaluate")
+    role, artifact = next(iter(inputs.items()))
+    kind, name = artifact.manifest.content.kind, artifact.manifest.content.name
+    suffixes = [s for s, on in (("-perturbed", profile.evaluate.perturb), ("-compared", "against" in inputs)) if on]
+    if not suffixes and (kind, name) == (own.inputs[0].kind, own.inputs[0].name):
+        return own
+    output = "".join([name if role == "onnx" else f"{kind}-{name}", *suffixes])
+    reads = (*own.reads, "teacher") if profile.system == "aloha" else own.reads
+    wanted = tuple(Input(r, a.manifest.content.kind, a.manifest.content.name) for r, a in inputs.items())
+    return replace(own, output=output, reads=reads, inputs=wanted)
 
 
 def _policy(session: Session, ref: str, profile: str | None, seed: int | None) -> "Artifact":
