@@ -38,31 +38,34 @@ def make_env(
     bank_probability: float = 0.0,
     randomise: bool = True,
     hide: float = 0.0,
+    emphasis: float = 0.0,
 ) -> VecEnv:
     """Return ``worlds`` copies of a task as the profile describes it.
 
     ``images`` adds the policy cameras (default: for the tasks whose policies see, which is everything but pick);
     ``seed`` decides the per-world quantities; ``hide`` is the share of episodes that hide each object from its arm
-    (insertion only); the other arguments are VecEnv's. Raises ProfileError when the profile
-    does not fit the task and UsageError for an unknown task or backend.
+    (insertion only); ``emphasis`` draws hard worlds more often than evaluation does; the other arguments are VecEnv's.
+    Raises ProfileError when the profile does not fit the task and UsageError for an unknown task or backend.
 
     Equal environments without pilot and bank are the same object, because whoever uses it next then finds its step
     compiled; where a task has no per-world quantities, environments of all seeds are equal.
     """
     shown = task in _WITH_IMAGES if images is None else images
     if pilot is None and bank is None:
-        return _shared(profile.model_dump_json(), task, worlds, seed, shown, randomise, hide)
-    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide)
+        return _shared(profile.model_dump_json(), task, worlds, seed, shown, randomise, hide, emphasis)
+    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide, emphasis)
 
 
 @lru_cache(maxsize=4)
-def _shared(profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float) -> VecEnv:
+def _shared(
+    profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float, emphasis: float
+) -> VecEnv:
     """Return the environment of a profile (JSON) without pilot and bank."""
     parsed = PROFILE.validate_json(profile)
     made, _ = make_task(parsed, task, make_model(parsed, task))
     if seed and not made.randomised:
-        return _shared(profile, task, worlds, 0, images, randomise, hide)
-    return _make(parsed, task, worlds, seed, images, randomise, None, None, 0.0, hide)
+        return _shared(profile, task, worlds, 0, images, randomise, hide, emphasis)
+    return _make(parsed, task, worlds, seed, images, randomise, None, None, 0.0, hide, emphasis)
 
 
 def _make(
@@ -76,6 +79,7 @@ def _make(
     bank: Start | None,
     bank_probability: float,
     hide: float,
+    emphasis: float,
 ) -> VecEnv:
     model = make_model(profile, task)
     made, delays = make_task(profile, task, model)
@@ -101,6 +105,7 @@ def _make(
         bank=bank,
         bank_probability=bank_probability,
         randomise=randomise,
+        emphasis=emphasis,
         hiding=insertion_hiding(model, hide) if hide > 0 else None,
         accept=accept,
     )

@@ -27,13 +27,22 @@ _ELEMENTS = {
 }
 
 
-def draw_params(randomised: Sequence[Randomised], key: jax.Array, worlds: int) -> dict[str, jax.Array]:
-    """Return each randomised quantity (B,), uniform in its range."""
+def draw_params(
+    randomised: Sequence[Randomised], key: jax.Array, worlds: int, emphasis: float = 0.0
+) -> dict[str, jax.Array]:
+    """Return each randomised quantity (B,), uniform in its range.
+
+    With ``emphasis`` e, quantities that are hard when high have a density that grows from low to high with power e.
+    """
     keys = jax.random.split(key, max(len(randomised), 1))
-    return {
-        quantity.name: jax.random.uniform(k, (worlds,), minval=quantity.low, maxval=quantity.high)
-        for quantity, k in zip(randomised, keys, strict=False)
-    }
+
+    def draw(quantity: Randomised, draw_key: jax.Array) -> jax.Array:
+        share = jax.random.uniform(draw_key, (worlds,))
+        if quantity.hard_when_high:
+            share = share ** (1.0 / (1.0 + emphasis))
+        return quantity.low + (quantity.high - quantity.low) * share
+
+    return {quantity.name: draw(quantity, k) for quantity, k in zip(randomised, keys, strict=False)}
 
 
 def nominal_params(randomised: Sequence[Randomised], worlds: int) -> dict[str, jax.Array]:

@@ -73,6 +73,7 @@ class VecEnv:
         bank: Start | None = None,
         bank_probability: float = 0.0,
         randomise: bool = True,
+        emphasis: float = 0.0,
         hiding: Hiding | None = None,
         accept: Accept | None = None,
     ) -> None:
@@ -81,7 +82,9 @@ class VecEnv:
         self.worlds = worlds
         self.action_size = task.action_size
         self.params = (
-            draw_params(task.randomised, key, worlds) if randomise else nominal_params(task.randomised, worlds)
+            draw_params(task.randomised, key, worlds, emphasis)
+            if randomise
+            else nominal_params(task.randomised, worlds)
         )
         edits = model_edits(model, task.randomised, self.params)
         self.physics = physics(edits)

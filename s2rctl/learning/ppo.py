@@ -16,10 +16,10 @@ from s2rctl.learning.ppo_loss import Samples, Weights
 from s2rctl.learning.rollout import Environment, Tally, count, start_tally
 from s2rctl.schema.learning import Ppo as Settings
 
-SMALLEST_RATE = 1e-6
-"""The actor's learning rate moves between this and the profile's, by a factor of 1.5 per gradient step (as rsl_rl does
-per iteration), towards the divergence from the acting policy that the profile desires. A taught policy begins with this
-one: a first step that is too large would cost what it was taught.
+SMALLEST_RATE = 1 / 30
+"""The actor's learning rate moves between this share of the profile's and all of it, by a factor of 1.5 per gradient
+step (as rsl_rl does per iteration), towards the divergence from the acting policy that the profile desires. A taught
+policy begins with the smallest: a first step that is too large would cost what it was taught.
 """
 VALUE_ONLY = 0.1
 """Share of the iterations after a warm start in which only the value function learns: it starts from nothing, and a
@@ -143,7 +143,7 @@ def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> Learne
         average=actor,
         actor_optimiser=trainer.optimiser().init(actor),
         value_optimiser=trainer.optimiser().init(value),
-        rate=jnp.float32(SMALLEST_RATE if taught and trainer.ppo.desired_kl else trainer.ppo.learning_rate),
+        rate=jnp.float32(trainer.ppo.learning_rate * (SMALLEST_RATE if taught and trainer.ppo.desired_kl else 1.0)),
         actor_statistics=statistics[0],
         critic_statistics=statistics[1],
     )
@@ -293,4 +293,4 @@ def _next_rate(rate: jax.Array, kl: jax.Array, desired: float | None, largest: j
     if desired is None:
         return largest
     factor = jnp.where(kl > 2 * desired, 1 / 1.5, jnp.where(kl < desired / 2, 1.5, 1.0))
-    return jnp.clip(rate * factor, SMALLEST_RATE, jnp.maximum(largest, SMALLEST_RATE))
+    return jnp.clip(rate * factor, SMALLEST_RATE * largest, largest)

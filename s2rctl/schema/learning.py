@@ -69,6 +69,9 @@ class TeacherPhase(Model):
     noise: Noise = Noise()
     tracking: bool = quantity(False, "", "whether the teacher sees objects through a tracker or each noisy measurement")
     rewards: dict[str, float] = quantity({}, "", "reward weights that replace the task's own")
+    emphasis: float = quantity(
+        0.0, "", "power with which training draws hard worlds more often; judging and evaluation draw uniformly", ge=0
+    )
     bank_probability: float = quantity(0.0, "", "share of episodes that start from the state bank", ge=0, le=1)
     gate: Gate = quantity(Gate(success_low=0.95), "", "when the teacher is good enough, judged from the task's start")
     stop_early: bool = quantity(True, "", "end when the gate is met with confidence")

@@ -198,7 +198,8 @@ class TeacherRun:
         """Return the environment with that many worlds, one of each kind: compiled functions belong to it."""
         bank = None if home else self._bank
         pilot = None if home else self._pilot
-        kind = (worlds, pilot is None and bank is None)
+        plain = pilot is None and bank is None and not self.phase.emphasis
+        kind = (worlds, home or plain)
         if kind not in self._made:
             self._made[kind] = make_env(
                 self.context.profile,
@@ -209,6 +210,7 @@ class TeacherRun:
                 pilot=pilot,
                 bank=bank,
                 bank_probability=self.phase.bank_probability if bank is not None else 0.0,
+                emphasis=0.0 if home else self.phase.emphasis,
             )
         return self._made[kind]
 

@@ -112,6 +112,7 @@ RANDOMISED = (
         0.03,
         "m",
         {"geom_size/box/1": lambda p: p["box_half_width"], "geom_size/box/2": lambda p: p["box_half_width"]},
+        hard_when_high=True,  # the widest hardly fit between the fingers
     ),
     Randomised(
         "box_mass",

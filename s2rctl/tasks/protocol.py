@@ -28,6 +28,7 @@ class Randomised:
     high: float
     unit: str
     fields: Mapping[str, Callable[[Params], Any]]
+    hard_when_high: bool = False  # training may draw high values more often than evaluation does
 
 
 class World(NamedTuple):
