@@ -277,7 +277,8 @@ def _gradient_step(
 
     loss, gradient = jax.value_and_grad(critic_loss)(learner.value)
     change, value_optimiser = optimiser.update(gradient, learner.value_optimiser)
-    value = optax.apply_updates(learner.value, jax.tree.map(lambda c: -trainer.ppo.learning_rate * c, change))
+    value_rate = trainer.ppo.value_learning_rate or trainer.ppo.learning_rate
+    value = optax.apply_updates(learner.value, jax.tree.map(lambda c: -value_rate * c, change))
 
     rate = _next_rate(learner.rate, figures["kl"], trainer.ppo.desired_kl, weights.rate)
     # Where only the value learns, nothing diverges, and the rate must not rise for it.

@@ -37,7 +37,10 @@ class Ppo(Model):
     discount: float = quantity(0.97, "", "discount per step", gt=0, lt=1)
     gae_lambda: float = quantity(0.95, "", "generalised advantage estimation", ge=0, le=1)
     clip: float = quantity(0.3, "", "clipping of the probability ratio", gt=0)
-    learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+    learning_rate: float = quantity(1e-3, "", "Adam learning rate of the policy, at most", gt=0)
+    value_learning_rate: float | None = quantity(
+        None, "", "Adam learning rate of the value function; null: the policy's largest", gt=0
+    )
     desired_kl: float | None = quantity(
         0.06, "", "divergence from the acting policy that the learning rate aims at; null: a constant rate", gt=0
     )
