@@ -51,7 +51,7 @@ def student_session(student_model):
 def reach_graph():
     camera = Camera(name="side", width=36, height=36)
     settings = ReachSettings(
-        camera=camera,
+        cameras=(camera,),
         encoder=settings_for(Size(36, 36), 3, 8),
         hidden=(16,),
         action_scale_m=0.03,
