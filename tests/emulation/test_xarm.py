@@ -78,8 +78,11 @@ def test_the_genuine_sdk_connects_moves_and_stops(arm, capsys):
 
 
 def test_the_sdk_changes_nothing_for_the_process(arm):
+    from xarm.core.comm import socket_port
     from xarm.core.config.x_config import XCONF
 
+    # Its threads connect again when the line was cut, at times of their own.
+    socket_port.SocketPort("127.0.0.1", 1, forbid_uds=True)
     assert socket.getdefaulttimeout() is None
     assert XCONF.SocketConf.TCP_CONTROL_PORT == 502
 

@@ -4,11 +4,8 @@ The SDK prints to stdout and sets a process-wide socket time-out; both are undon
 the wrong mode and accepts NaN, so mode, state and numbers are checked before each command.
 """
 
-import contextlib
-import io
 import logging
 import math
-import socket
 import sys
 import threading
 import time
@@ -20,6 +17,7 @@ from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.spatial import from_matrix, to_rpy
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.sim.kinematic import home_target
+from s2rctl.robots.xarm7.sdk import Sockets, quiet
 from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
@@ -141,13 +139,14 @@ class XArm7:
             from xarm.core.utils.log import logger
 
             logger.setLevel(logging.CRITICAL)  # the SDK's threads take the end of the connection for an error
-            with _quiet():
+            with quiet():
                 self._arm.disconnect()
             self._arm = None
 
     def _open(self) -> Any:
         try:
-            with _quiet():
+            with quiet():
+                from xarm.core.comm import socket_port
                 from xarm.core.config.x_config import XCONF
                 from xarm.core.utils.log import logger, origin_logger
                 from xarm.wrapper import XArmAPI
@@ -156,12 +155,12 @@ class XArm7:
         for handler in (*logger.handlers, *origin_logger.handlers):
             handler.setStream(sys.stderr)  # the SDK logs to stdout
         logger.setLevel(logging.WARNING)
+        socket_port.socket = Sockets()
         standard = XCONF.SocketConf.TCP_CONTROL_PORT
-        before = socket.getdefaulttimeout()
         try:
             if self._port is not None:
                 XCONF.SocketConf.TCP_CONTROL_PORT = self._port
-            with _quiet():
+            with quiet():
                 # without forbid_uds a file in the temporary folder could redirect every connection
                 arm = XArmAPI(
                     self._host,
@@ -179,7 +178,6 @@ class XArm7:
             ) from error
         finally:
             XCONF.SocketConf.TCP_CONTROL_PORT = standard
-            socket.setdefaulttimeout(before)
         arm.set_timeout(COMMAND_TIMEOUT_S)
         _bound_moves(arm.core)
         arm.register_report_callback(self._on_report, report_cartesian=False, report_state=False)
@@ -279,10 +277,3 @@ def _bound_moves(commands: Any) -> None:
         return patient(*arguments, timeout=COMMAND_TIMEOUT_S, **options)
 
     commands.set_nfp32_with_bytes = bounded
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Keep the SDK's prints out of stdout, where results go."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield

@@ -1,0 +1,28 @@
+"""What keeps the vendor's SDK from changing the rest of the process."""
+
+import contextlib
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+
+class Sockets:
+    """The socket module as the SDK sees it: without its time-out for every socket of the process.
+
+    The SDK sets that time-out whenever one of its threads connects, also long after ``connect`` has returned. On its
+    own sockets it sets the same one again, so that nothing is lost.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+    def setdefaulttimeout(self, timeout: float | None) -> None:
+        """Do nothing."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the SDK's prints out of stdout, where results go."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
