@@ -46,7 +46,14 @@ def preflight(context: Context) -> None:
     evaluation = context.inputs.get("evaluation")
     if evaluation is None:
         raise GateError(f"{onnx.ref} ({onnx.id[:12]}) was never evaluated", f"s2rctl evaluate {onnx.id[:12]}")
-    if not evaluation.manifest.origin.metrics.get("gate_passed"):
+    # The profile's own gate: one that an evaluation was told with --set says nothing here.
+    gate = context.profile.evaluate.gate.success_low
+    if gate <= 0:
+        raise GateError(
+            "the profile's evaluation gate asks for nothing, so passing it proves nothing",
+            "set evaluate.gate.success_low in the profile, for example to 0.8, then evaluate",
+        )
+    if not evaluation.manifest.origin.metrics.get("wilson_low", 0.0) >= gate:
         raise GateError(f"{onnx.ref} ({onnx.id[:12]}) did not pass its evaluation gate", "train longer, then evaluate")
     rehearse = f"s2rctl deploy {onnx.id[:12]} --mode rehearse"
     rehearsal = context.inputs.get("rehearsal")

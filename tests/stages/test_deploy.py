@@ -148,7 +148,9 @@ def test_an_interrupted_rehearsal_can_be_run_again(tmp_path, profile, one_stand)
         deploy.run_rehearsal(context(tmp_path, profile, interrupt=flag))
 
 
-def ready(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.01, 0, 0), other_limits=False):
+def ready(
+    tmp_path, profile, *, asked=0.5, gate=True, certified=True, card=None, action=(0.01, 0, 0), other_limits=False
+):
     job = context(tmp_path, profile, card=card, action=action)
     onnx = job.inputs["onnx"]
     made_from = [InputRef(role="onnx", id=onnx.id)]
@@ -160,7 +162,7 @@ def ready(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.
         "e",
         {"evaluation.json": tmp_path / "evaluation.json"},
         made_from,
-        {"gate_passed": gate},
+        {"gate_passed": True, "wilson_low": 0.9 if gate else 0.4},
     )
     inputs = {"onnx": onnx, "evaluation": evaluation}
     if certified:
@@ -172,6 +174,8 @@ def ready(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.
     if other_limits:
         loaded = load_profile("xarm7-smoke", [f"reach.episode_steps={STEPS}", "deploy.safety.tool_speed=0.9"])
         profile = loaded.profile
+    asking = profile.evaluate.gate.model_copy(update={"success_low": asked})
+    profile = profile.model_copy(update={"evaluate": profile.evaluate.model_copy(update={"gate": asking})})
     return Context(profile, 0, inputs, job.store, job.run_folder, NullReporter(), Interrupt())
 
 
@@ -179,6 +183,7 @@ def ready(tmp_path, profile, *, gate=True, certified=True, card=None, action=(0.
     ("changes", "text"),
     [
         ({"gate": False}, "did not pass its evaluation gate"),
+        ({"asked": 0}, "asks for nothing"),
         ({"certified": False}, "was never rehearsed"),
         ({"other_limits": True}, "changed since the rehearsal"),
     ],
