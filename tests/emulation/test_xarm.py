@@ -1,7 +1,9 @@
 """The emulated controller against the vendor's own SDK, through our driver."""
 
+import io
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -85,6 +87,19 @@ def test_the_sdk_changes_nothing_for_the_process(arm):
     socket_port.SocketPort("127.0.0.1", 1, forbid_uds=True)
     assert socket.getdefaulttimeout() is None
     assert XCONF.SocketConf.TCP_CONTROL_PORT == 502
+
+
+def test_the_sdk_logs_to_todays_stderr_and_does_not_mind_a_closed_one(arm, monkeypatch, capsys):
+    from xarm.core.utils.log import logger
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", io.StringIO())
+        assert arm[1]._open() is not None
+        sys.stderr.close()
+        logger.error("nobody hears this")
+    logger.error("a word of the vendor")
+    said = capsys.readouterr()
+    assert "a word of the vendor" in said.err and said.out == ""
 
 
 def test_speed_is_limited_by_the_controller(arm):

@@ -6,7 +6,6 @@ the wrong mode and accepts NaN, so mode, state and numbers are checked before ea
 
 import logging
 import math
-import sys
 import threading
 import time
 from typing import Any
@@ -17,7 +16,7 @@ from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.spatial import from_matrix, to_rpy
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.sim.kinematic import home_target
-from s2rctl.robots.xarm7.sdk import Sockets, quiet
+from s2rctl.robots.xarm7.sdk import Sockets, ToStderr, quiet
 from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
@@ -152,8 +151,8 @@ class XArm7:
                 from xarm.wrapper import XArmAPI
         except ImportError as error:
             raise MissingEnvironmentError("the xArm SDK is not installed", "pip install 's2rctl[xarm]'") from error
-        for handler in (*logger.handlers, *origin_logger.handlers):
-            handler.setStream(sys.stderr)  # the SDK logs to stdout
+        for chatty in (logger, origin_logger):
+            chatty.handlers = [ToStderr()]  # the SDK logs to stdout
         logger.setLevel(logging.WARNING)
         socket_port.socket = Sockets()
         standard = XCONF.SocketConf.TCP_CONTROL_PORT

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import logging
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +21,15 @@ class Sockets:
 
     def setdefaulttimeout(self, timeout: float | None) -> None:
         """Do nothing."""
+
+
+class ToStderr(logging.Handler):
+    """Logs to whatever stderr is when something is logged: one that was bound earlier may be closed by then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+            sys.stderr.write(f"xArm SDK: {self.format(record)}\n")
 
 
 @contextlib.contextmanager
