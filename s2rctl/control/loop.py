@@ -20,6 +20,7 @@ from s2rctl.control.quiet import quiet
 from s2rctl.control.recorder import NullRecorder, Recorder
 from s2rctl.control.safety import Memory, SafetyFilter, Verdict
 from s2rctl.control.timing import Timings
+from s2rctl.control.trust import Trust, TrustLimits, follow
 from s2rctl.control.watchdog import Watchdog
 from s2rctl.core.clock import Clock
 from s2rctl.core.errors import SafetyStop
@@ -51,6 +52,7 @@ class Rig:
     builder: ObservationBuilder
     filter: SafetyFilter
     clock: Clock
+    trust: TrustLimits | None = None  # None: where the policy sees the tool is not compared with the joints
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class _Loop:
         self._rig, self._settings, self._goal, self._recorder, self._log = rig, settings, goal, recorder, log
         self._period = 1.0 / settings.rate_hz
         self._watchdog: Watchdog | None = None
+        self._trust = Trust()
         self.memory: Memory
         if rig.clock.realtime and settings.send:
             timeout = settings.watchdog_periods * self._period
@@ -216,7 +219,7 @@ class _Loop:
         outputs = rig.policy.infer(inputs)
         t1 = perf_counter()
         action = np.asarray(outputs["action"], float)[0]
-        memory, verdict = rig.filter.step(self.memory, action, state, ages)
+        memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state), state, ages)
         t2 = perf_counter()
         if self._settings.send:
             rig.robot.send(Target(rig.filter.envelope.kind, verdict.target))
@@ -234,6 +237,24 @@ class _Loop:
         self._record(now, number, state, ages, outputs, verdict, frames, spent)
         log.timings.add("record", perf_counter() - t3)
         return action, verdict
+
+    def _believed(self, action: np.ndarray, outputs: Mapping[str, np.ndarray], state: State) -> np.ndarray:
+        """Return the action, smaller the farther the policy sees its tool from where the joints have it.
+
+        Raises SafetyStop when it has not known for long. Policies that do not say where they see the tool are believed.
+        """
+        limits = self._rig.trust
+        if limits is None or "position" not in outputs:
+            return action
+        self._trust = follow(self._trust, outputs["position"][0], state.tool[0, :3], limits)
+        if self._trust.lost(limits):
+            raise SafetyStop(
+                f"the policy sees its tool {self._trust.gap_m * 100:.0f} cm from where the joints have it",
+                "check the camera's place and light, calibrate it, or set deploy.safety.position_gap_m",
+            )
+        if self._trust.factor < 1.0:
+            self._log.interventions["position_gap"] += 1
+        return action * self._trust.factor
 
     def _frames(self) -> dict[str, Frame]:
         """Return the newest frame of every camera; raise SafetyStop for a camera that has none."""

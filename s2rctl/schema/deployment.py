@@ -33,11 +33,20 @@ class Safety(Model):
         None, "m", "upper corner of the tool's box, base frame"
     )
     tracking_error: float = quantity(0.35, "rad", "largest |command - measured| (m for tool targets)", gt=0)
+    position_gap_m: tuple[float, float] | None = quantity(
+        (0.06, 0.15), "m", "where the policy sees its tool against its joints: slower from, still at; null: ignored"
+    )
     max_age_periods: float = quantity(2.5, "", "an observation older than this many periods stops the robot", gt=0)
     device_watchdog_s: float = quantity(
         0.4, "s", "silence after which the Aloha's motors stop by themselves (bus watchdog)", ge=0.04, le=2.54
     )
     max_missed_deadlines: int = quantity(5, "", "consecutive missed deadlines that stop the robot", ge=1)
+
+    @model_validator(mode="after")
+    def _gap_grows(self) -> "Safety":
+        if self.position_gap_m is not None and not 0 < self.position_gap_m[0] < self.position_gap_m[1]:
+            raise ValueError("position_gap_m needs 0 < first (slower from) < second (still at)")
+        return self
 
 
 class Rehearsal(Model):

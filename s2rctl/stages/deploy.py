@@ -21,6 +21,7 @@ from s2rctl.control.policy import Policy
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.safety import SafetyFilter, Verdict
 from s2rctl.control.timing import Timings, quantile_ms
+from s2rctl.control.trust import TrustLimits
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.clock import Clock, RealClock, VirtualClock
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError, SafetyStop
@@ -115,7 +116,8 @@ def make_rig(
     limits = envelope(specification, safety, profile.simulation.rate_hz, speed)
     builder = ObservationBuilder(policy.contract, specification)
     wanted = [camera for camera in cameras if camera.name in builder.cameras]
-    return Rig(robot, wanted, policy, builder, SafetyFilter(limits, mapping, specification), clock)
+    trust = TrustLimits(*safety.position_gap_m) if safety.position_gap_m else None
+    return Rig(robot, wanted, policy, builder, SafetyFilter(limits, mapping, specification), clock, trust)
 
 
 def recording_header(context: Context, mode: str) -> dict[str, str]:

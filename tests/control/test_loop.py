@@ -14,6 +14,7 @@ from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.recording import read_steps
 from s2rctl.control.safety import SafetyFilter
+from s2rctl.control.trust import TrustLimits
 from s2rctl.core.clock import RealClock, VirtualClock
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.interrupt import Interrupt
@@ -132,6 +133,49 @@ def test_a_second_interrupt_stops_hard():
     with pytest.raises(KeyboardInterrupt):
         run_episode(parts, SETTINGS, Interrupt())
     assert parts.robot.stops == [StopLevel.HARD]
+
+
+class Seer(Script):
+    """Also says where it sees the tool: ``gap`` m beside where the robot has it."""
+
+    gap, robot = 0.0, None
+
+    def infer(self, inputs):
+        seen = self.robot.read().tool[0, :3] + [self.gap, 0.0, 0.0]
+        return super().infer(inputs) | {"position": seen[None].astype(np.float32)}
+
+
+def trusting(gap, limits):
+    policy = Seer([1.0, 0.0, 0.0])
+    parts = replace(rig(policy), trust=limits)
+    policy.gap, policy.robot = gap, parts.robot
+    return parts
+
+
+LIMITS = TrustLimits(slow_m=0.05, stop_m=0.1, patience=5)
+
+
+@pytest.mark.parametrize(("gap", "share"), [(0.02, 1.0), (0.075, 0.5)])
+def test_motion_slows_down_with_the_gap_between_the_seen_and_the_measured_tool(gap, share):
+    parts = trusting(gap, LIMITS)
+    log = run_episode(parts, SETTINGS, Interrupt())
+    assert (log.outcome, log.steps) == ("time", 10)
+    assert parts.robot.read().joint_pos[0] == pytest.approx(share * 0.2, rel=1e-3)
+    assert log.interventions["position_gap"] == (10 if share < 1 else 0)
+
+
+def test_a_policy_that_does_not_know_where_its_tool_is_moves_nothing_and_is_stopped():
+    parts = trusting(0.3, LIMITS)
+    log = run_episode(parts, SETTINGS, Interrupt())
+    assert (log.outcome, log.steps) == ("safety_stop", LIMITS.patience - 1)
+    assert "sees its tool" in log.reason
+    assert parts.robot.read().joint_pos[0] == pytest.approx(TINY.home[0])
+
+
+def test_without_limits_what_the_policy_sees_is_not_compared():
+    parts = trusting(0.3, None)
+    assert run_episode(parts, SETTINGS, Interrupt()).outcome == "time"
+    assert parts.robot.read().joint_pos[0] == pytest.approx(0.2, abs=1e-6)
 
 
 def test_an_unexpected_error_stops_the_robot_and_is_not_hidden():
