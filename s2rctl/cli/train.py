@@ -43,13 +43,14 @@ def distill(
     force: ForceOption = False,
     fresh: FreshOption = False,
 ) -> Answer:
-    """Distil the teachers into the student that sees through the cameras.
+    """Distil the teachers into the student that sees; its image encoder is made first if it is not there yet.
 
     Examples:
       s2rctl distill -p aloha
       s2rctl distill -p aloha --set distill.iterations=100 --seed 1
 
     """
+    _first(session, profile, sets, seed, fresh, "pretrain-encoder", "distill")
     return _run(session, profile, sets, seed, "distill", force, fresh)
 
 
@@ -73,14 +74,28 @@ def train_reach(
 
     """
     changes = [*(sets or ()), *([f"reach.variant={variant}"] if variant else ())]
-    loaded = session.load(profile, changes, seed).profile
-    if loaded.system == "xarm7-reach":
-        from s2rctl.pipeline.graph import graph_of
-        from s2rctl.pipeline.run import run_pipeline
-
-        # Each variant has an extractor of its own, so whatever is in the store would rarely fit.
-        run_pipeline(graph_of(loaded.system)[:1], session.job(loaded, fresh=fresh))
+    # Each variant has an extractor of its own, so whatever is in the store would rarely fit.
+    _first(session, profile, changes, seed, fresh, "init-extractor", "train-reach")
     return _run(session, profile, changes, seed, "train-reach", force, fresh)
+
+
+def _first(
+    session: Session, profile: str, sets: list[str] | None, seed: int | None, fresh: bool, encoder: str, training: str
+) -> None:
+    """Make sure of the encoder that a training starts from, once everything else that it needs is there."""
+    from dataclasses import replace
+
+    from s2rctl.pipeline.graph import graph_of, stage_named
+    from s2rctl.pipeline.run import make_inputs, run_alone
+
+    loaded = session.load(profile, sets, seed).profile
+    graph = graph_of(loaded.system)
+    if encoder not in [item.name for item in graph]:
+        return
+    job, stage, user = session.job(loaded, fresh=fresh), stage_named(graph, encoder), stage_named(graph, training)
+    others = tuple(item for item in user.inputs if item.kind != stage.kind)
+    make_inputs(graph, replace(user, inputs=others), job)
+    run_alone(stage, job, {})
 
 
 def _run(
