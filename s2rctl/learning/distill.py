@@ -7,6 +7,9 @@ buffer as many of earlier ones. The loss is the squared L2 distance of the two t
 The teacher is asked on its noise-free, undelayed observation: its noise and delay are not the student's, so on noisy
 input the labels of one image would scatter, and the student could learn no more than their mean, from more samples.
 
+Guided worlds show the student what it cannot reach yet: there the teacher drives the beginning of every episode. How long
+differs from world to world, so that all parts of the task are visited from the first iterations on.
+
 Acting and fitting overlap: while the student of iteration n is fitted, the one of iteration n - 1 already collects the
 samples of iteration n + 1. Drawing images keeps one core busy and fitting the other.
 """
@@ -38,6 +41,9 @@ Teacher = Callable[[Observation], jax.Array]
 
 TEACHER_ITERATIONS = 2
 """First iterations, in which the teacher acts: the student that would act has not been fitted yet."""
+
+GUIDED_UNTIL = 0.5
+"""Share of the iterations after which no world is guided: then the student learns from where it goes by itself."""
 
 
 class Snapshot(NamedTuple):
@@ -117,8 +123,16 @@ class Distiller:
 
     def collect(self, snapshot: Snapshot) -> Samples:
         """Act for one iteration and label what was seen."""
-        taught = self.distill.behaviour_cloning or int(snapshot.iteration) < TEACHER_ITERATIONS
-        return _collect(self, snapshot.acting, snapshot.env, jnp.bool_(taught))
+        return _collect(self, snapshot.acting, snapshot.env, self.taught(int(snapshot.iteration)))
+
+    def taught(self, iteration: int) -> np.ndarray:
+        """Return for how many steps of each world's episodes the teacher drives (B,) int32."""
+        whole = self.env.task.episode_steps
+        if self.distill.behaviour_cloning or iteration < TEACHER_ITERATIONS:
+            return np.full(self.env.worlds, whole, np.int32)
+        rank, moment = np.random.default_rng(self.seed).random((2, self.env.worlds))
+        share = self.distill.guided * max(0.0, 1.0 - iteration / (GUIDED_UNTIL * self.distill.iterations))
+        return np.where(rank < share, whole * moment, 0).astype(np.int32)
 
     def fit(self, snapshot: Snapshot, samples: Samples) -> tuple[Snapshot, dict[str, float]]:
         """Return the snapshot after one iteration's samples, and what to say of them."""
@@ -180,13 +194,13 @@ def _flat(leaf: np.ndarray) -> np.ndarray:
     return leaf.reshape(-1, *leaf.shape[2:])
 
 
-def _collect(distiller: Distiller, params: Params, env_state: Any, teacher_acts: jax.Array) -> Samples:
-    """Take ``steps`` steps and count the episodes that end, those with a hidden object apart."""
+def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.ndarray) -> Samples:
+    """Take ``steps`` steps and count the student's own episodes that end, those with a hidden object apart."""
     rows, counts = [], {"episodes": 0.0, "successes": 0.0, "switched": 0.0}
     for _ in range(distiller.distill.steps):
-        action, sample, switched, whole = _consider(distiller, params, env_state, teacher_acts)
+        action, sample, switched, own = _consider(distiller, params, env_state, taught)
         env_state, result = stepping.step(distiller.env, env_state, action)
-        ended = np.asarray(result.done & ~result.diverged & whole)
+        ended = np.asarray(result.done & ~result.diverged & own)
         rows.append(jax.tree.map(np.asarray, sample))
         counts["episodes"] += float(ended.sum())
         counts["successes"] += float((ended & np.asarray(result.success)).sum())
@@ -196,13 +210,13 @@ def _collect(distiller: Distiller, params: Params, env_state: Any, teacher_acts:
 
 @partial(jax.jit, static_argnums=0)
 def _consider(
-    distiller: Distiller, params: Params, state: Any, teacher_acts: jax.Array
+    distiller: Distiller, params: Params, state: Any, taught: jax.Array
 ) -> tuple[jax.Array, dict[str, Any], jax.Array, jax.Array]:
-    """Return action (B, n), labelled samples (B, ...), the share past the switch, and where no object is hidden."""
+    """Return action (B, n), labelled samples (B, ...), the share past the switch, and which episodes count."""
     env, settings, observation = distiller.env, distiller.settings, state.observation
     acting = jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))
     label = distiller.label(observation, acting, state.still)
-    whole = jnp.ones(env.worlds, bool) if state.still is None else ~jnp.any(state.still, axis=-1)
+    counts = (taught == 0) if state.still is None else (taught == 0) & ~jnp.any(state.still, axis=-1)
     seen = student.latents(params["encoder"], settings, observation.inputs)
     joints = preprocess.proprio(observation.inputs)
     action = student.act_on(params["head"], settings, seen, joints)
@@ -212,7 +226,8 @@ def _consider(
         sample["seen"] = seen
     else:
         sample["inputs"] = {name: observation.inputs[name] for name in preprocess.raw_shapes(settings.cameras)}
-    return jnp.where(teacher_acts, label, action), sample, jnp.mean(acting.astype(jnp.float32)), whole
+    action = jnp.where((state.step < taught)[:, None], label, action)
+    return action, sample, jnp.mean(acting.astype(jnp.float32)), counts
 
 
 @partial(jax.jit, static_argnums=0)

@@ -119,6 +119,14 @@ class Distill(Model):
         0, "", "samples of earlier iterations to learn from again, as many at a time as there are new ones", ge=0
     )
     behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
+    guided: float = quantity(
+        0.0,
+        "",
+        "share of the worlds whose episodes the teacher begins, for a time that differs between them; falls to none by "
+        "the middle of the distillation",
+        ge=0,
+        le=1,
+    )
     hide_object: float = quantity(
         0.07, "", "share of episodes that hide the peg, and likewise the socket", ge=0, le=0.5
     )

@@ -68,6 +68,21 @@ def test_a_cloned_student_never_acts():
     np.testing.assert_array_equal(distiller.collect(later).rows["label"], taught.rows["label"])
 
 
+def test_the_teacher_begins_the_episodes_of_guided_worlds_and_of_fewer_as_time_goes_by():
+    distiller = make(BUDGET.model_copy(update={"guided": 0.8, "iterations": 100}))
+    guided = [int(np.count_nonzero(distiller.taught(n))) for n in (2, 20, 40, 50, 99)]
+    assert guided == sorted(guided, reverse=True)
+    assert 16 < guided[0] < 32 and guided[-2:] == [0, 0]
+    begun = distiller.taught(2)
+    assert begun.max() < ENV.task.episode_steps and np.ptp(begun[begun > 0]) > 0.5 * ENV.task.episode_steps
+    start = fresh(distiller)
+    other = start._replace(acting=jax.tree.map(lambda leaf: leaf + 1.0, start.params), iteration=np.array(2))
+    one, two = (distiller.collect(s).rows["label"] for s in (start._replace(iteration=np.array(2)), other))
+    long = np.asarray(start.env.step) + BUDGET.steps < begun
+    np.testing.assert_array_equal(one[:, long], two[:, long])
+    assert long.any() and not np.array_equal(one[1:, begun == 0], two[1:, begun == 0])
+
+
 def test_the_aggregate_buffer_brings_earlier_samples_back_and_survives_a_kill(tmp_path):
     budget = BUDGET.model_copy(update={"aggregate": 64 * 32, "iterations": 4})
 
