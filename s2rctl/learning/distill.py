@@ -31,6 +31,7 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import preprocess, student
+from s2rctl.learning.optimiser import make_optimiser
 from s2rctl.learning.replay import Field, Replay
 from s2rctl.learning.student import Params, StudentSettings
 from s2rctl.schema.learning import Distill
@@ -89,9 +90,9 @@ class Distiller:
         return Snapshot(params, params, optimiser, env_state, np.array(0, np.int64), position)
 
     def optimiser(self) -> optax.GradientTransformation:
-        """Return Adam whose rate falls to a tenth along a cosine: late iterations average over more states."""
+        """Return the optimiser; its rate falls to a tenth, so that late iterations average over more states."""
         total = self.distill.iterations * self.distill.epochs * self._minibatches(self._learned())
-        return optax.adam(optax.cosine_decay_schedule(self.distill.learning_rate, total, alpha=0.1))
+        return make_optimiser(self.distill.optimiser, self.distill.learning_rate, total, final=0.1)
 
     def run(
         self,
@@ -251,7 +252,7 @@ def _fit(
         trained, state = carry
         batch = jax.tree.map(lambda leaf: leaf[rows], samples)
         value, gradient = jax.value_and_grad(loss)(trained, batch)
-        change, state = optimiser.update(gradient, state)
+        change, state = optimiser.update(gradient, state, trained)
         return (optax.apply_updates(trained, change), state), value
 
     def rows_of(epoch_key: jax.Array) -> jax.Array:

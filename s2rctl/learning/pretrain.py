@@ -24,6 +24,7 @@ from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.encoder import Encoder, EncoderSettings, Head
+from s2rctl.learning.optimiser import make_optimiser
 from s2rctl.learning.preprocess import Camera
 from s2rctl.schema.learning import Encoder as Budget
 from s2rctl.tasks.protocol import World
@@ -180,14 +181,14 @@ def fit(
     interrupt: Interrupt,
     loss: Loss = mean_square,
 ) -> Fit:
-    """Train encoder and linear head (AdamW, cosine) and return them with what they say of the held-out images.
+    """Train encoder and linear head (cosine schedule) and return them with what they say of the held-out images.
 
     ``camera`` gives depth unit and range; all cameras share them. A killed fit goes on from its last checkpoint.
     """
     train, test = np.flatnonzero(~data.held_out), np.flatnonzero(data.held_out)
     size = min(budget.batch, len(train))
     steps = max(1, budget.passes * (len(train) // size))
-    optimiser = optax.adamw(optax.cosine_decay_schedule(budget.learning_rate, steps), weight_decay=WEIGHT_DECAY)
+    optimiser = make_optimiser(budget.optimiser, budget.learning_rate, steps, final=0.0, weight_decay=WEIGHT_DECAY)
     step = _stepper(settings, camera, optimiser, loss)
     progress = _begin(data.targets[train], settings, optimiser, seed)
     if checkpoints.latest() is not None:

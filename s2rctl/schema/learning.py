@@ -5,6 +5,9 @@ from typing import Literal
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.simulation import Delays, Noise
 
+Optimiser = Literal["adam", "muon"]
+OPTIMISER = "adam, or muon: orthogonal updates of matrices, and Adam at a tenth of the rate for the rest"
+
 
 class Network(Model):
     """A multi-layer perceptron."""
@@ -99,7 +102,8 @@ class Encoder(Model):
     batch: int = quantity(256, "", "images per optimiser step", ge=1)
     passes: int = quantity(2, "", "passes over the images", ge=1)
     latent: int = quantity(64, "", "size of the latent", ge=1)
-    learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+    optimiser: Optimiser = quantity("muon", "", OPTIMISER)
+    learning_rate: float = quantity(0.03, "", "learning rate; for muon that of the matrices", gt=0)
 
 
 class Distill(Model):
@@ -110,7 +114,8 @@ class Distill(Model):
     steps: int = quantity(6, "step", "control steps per iteration", ge=1)
     epochs: int = quantity(4, "", "passes over each iteration's samples", ge=1)
     batch: int = quantity(256, "", "samples per optimiser step", ge=1)
-    learning_rate: float = quantity(4e-4, "", "Adam learning rate", gt=0)
+    optimiser: Optimiser = quantity("adam", "", OPTIMISER)
+    learning_rate: float = quantity(4e-4, "", "learning rate; for muon that of the matrices", gt=0)
     network: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the student")
     encoder: Literal["random", "frozen", "finetuned"] = quantity(
         "finetuned", "", "random weights, or the pretrained ones kept fixed or trained further"
