@@ -86,6 +86,7 @@ def collect(
 ) -> Images:
     """Play with ``drive`` and return at least ``images`` images of all cameras, as files in ``folder``.
 
+    Every image has a look of its own, not every episode: with looks that last, an encoder learns the looks by heart.
     Images of an earlier, complete call are taken as they are. ``together`` makes all cameras of a moment one entry
     (M, cameras, H, W, ...) with the first camera's targets.
     """
@@ -96,9 +97,10 @@ def collect(
         state = stepping.reset(env, jax.random.fold_in(make_key(seed), 0))
         look = jax.jit(partial(_look, env, drive, targets, cameras))
         for number in range(steps):
-            action, (seen, told) = look(state, jax.random.fold_in(make_key(seed), 1 + number), jnp.int32(number))
+            key = jax.random.fold_in(make_key(seed), 1 + number)
+            action, (seen, told) = look(state, key, jnp.int32(number))
             stored.put(number, {name: np.asarray(value) for name, value in seen.items()} | {TARGETS: np.asarray(told)})
-            state, _ = stepping.step(env, state, action)
+            state, _ = stepping.step(env, _redrawn(env, state, key), action)
             reporter.update((number + 1) * per_step, {})
             if interrupt.requested:
                 raise Interrupted("stopped while rendering training images", "run it again: rendering starts over")
@@ -152,6 +154,13 @@ class _Files:
     def read(self) -> dict[str, np.ndarray]:
         """Return all arrays by name."""
         return {path.stem: np.load(path, mmap_mode="r") for path in sorted(self._folder.glob("*.npy"))}
+
+
+@partial(jax.jit, static_argnums=0)
+def _redrawn(env: Any, state: Any, key: jax.Array) -> Any:
+    """Return the state with another look in every world, cameras and lights included."""
+    appearance, image = env.images.draw(jax.random.fold_in(key, 1), env.worlds)
+    return state._replace(appearance=appearance, image=image)
 
 
 def _look(
