@@ -92,7 +92,10 @@ class Distiller:
     def optimiser(self) -> optax.GradientTransformation:
         """Return the optimiser; its rate falls to a tenth, so that late iterations average over more states."""
         total = self.distill.iterations * self.distill.epochs * self._minibatches(self._learned())
-        return make_optimiser(self.distill.optimiser, self.distill.learning_rate, total, final=0.1)
+        distill = self.distill
+        return make_optimiser(
+            distill.optimiser, distill.learning_rate, total, final=0.1, weight_decay=distill.weight_decay
+        )
 
     def run(
         self,

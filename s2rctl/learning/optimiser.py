@@ -3,7 +3,8 @@
 Muon (Jordan et al. 2024) makes every update of a matrix orthogonal, by five Newton-Schulz steps. Measured on labelled
 images of the insertion student, at equal time on two cores, it leaves a fifth less error than Adam at Adam's best rate,
 and half of what Adam leaves at the published rate of 4e-4 with four times the samples. Its updates do not shrink with
-the gradient, so over ten thousand of them weights grow without end and features die, unless they decay.
+the gradient: over ten thousand of them at a rate of 0.03 singular values grew to 50 and most features died. With weight
+decay w none outgrows 1 / w.
 """
 
 import optax
@@ -14,9 +15,6 @@ from s2rctl.schema.learning import Optimiser
 VECTOR_RATE = 0.1
 """The learning rate is that of Muon's matrices; biases and single numbers are Adam's, at this share of it."""
 
-MUON_DECAY = 0.1
-"""Smallest weight decay of Muon, per unit of learning rate: no singular value of a matrix outgrows its inverse."""
-
 
 def make_optimiser(
     name: Optimiser, learning_rate: float, steps: int, *, final: float, weight_decay: float = 0.0
@@ -26,5 +24,4 @@ def make_optimiser(
     if name == "adam":
         return optax.adamw(rate, weight_decay=weight_decay)
     vectors = optax.cosine_decay_schedule(VECTOR_RATE * learning_rate, steps, alpha=final)
-    decay = max(weight_decay, MUON_DECAY)
-    return muon(rate, weight_decay=decay, adam_learning_rate=vectors, adam_weight_decay=weight_decay)
+    return muon(rate, weight_decay=weight_decay, adam_learning_rate=vectors, adam_weight_decay=weight_decay)

@@ -42,7 +42,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "pretrain-encoder",
-        version=2,
+        version=3,
         reads=(*_SCENE, *_INSERT, "vision", "encoder"),
         inputs=(),
         kind="encoder",
@@ -51,7 +51,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "distill",
-        version=2,
+        version=3,
         reads=(*_SCENE, *_INSERT, "vision", "distill", "encoder.latent"),
         inputs=(
             Input("pick", "teacher", "pick"),
@@ -131,7 +131,7 @@ ALOHA: tuple[Stage, ...] = (
 XARM7: tuple[Stage, ...] = (
     Stage(
         "init-extractor",
-        version=2,
+        version=3,
         reads=(*_SCENE, *_REACH, "vision", "extractor", "reach.variant"),
         inputs=(),
         kind="encoder",
@@ -140,7 +140,7 @@ XARM7: tuple[Stage, ...] = (
     ),
     Stage(
         "train-reach",
-        version=2,
+        version=3,
         reads=(*_SCENE, "vision", "reach", "extractor.latent", "evaluate.gate"),
         inputs=(Input("encoder", "encoder", "xarm7"),),
         kind="reach",

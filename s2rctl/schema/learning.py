@@ -116,6 +116,7 @@ class Distill(Model):
     batch: int = quantity(256, "", "samples per optimiser step", ge=1)
     optimiser: Optimiser = quantity("adam", "", OPTIMISER)
     learning_rate: float = quantity(4e-4, "", "learning rate; for muon that of the matrices", gt=0)
+    weight_decay: float = quantity(0.0, "", "share of the learning rate by which weights shrink; muon needs some", ge=0)
     network: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the student")
     encoder: Literal["random", "frozen", "finetuned"] = quantity(
         "finetuned", "", "random weights, or the pretrained ones kept fixed or trained further"
