@@ -133,6 +133,14 @@ class Distill(Model):
         ge=0,
         le=1,
     )
+    fresh_looks: float = quantity(
+        0.0,
+        "",
+        "share of the worlds whose look (colours, lights, camera poses) is drawn again in every iteration, not only in "
+        "every episode",
+        ge=0,
+        le=1,
+    )
     hide_object: float = quantity(
         0.07, "", "share of episodes that hide the peg, and likewise the socket", ge=0, le=0.5
     )
