@@ -8,6 +8,11 @@ from s2rctl.schema.contract import Contract
 from s2rctl.tasks.protocol import Observation
 
 
+def is_physical(contract: Contract) -> bool:
+    """Return whether the action is in a unit, such as metres, instead of in [-1, 1]."""
+    return any(t.name == "action" and t.unit not in ("", "1") for t in contract.outputs)
+
+
 def onnx_policy(content: bytes, contract: Contract) -> Act:
     """Return a serialised ONNX graph as a function from observations to actions in [-1, 1].
 
@@ -18,8 +23,7 @@ def onnx_policy(content: bytes, contract: Contract) -> Act:
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [tensor.name for tensor in session.get_inputs()]
-    physical = any(t.name == "action" and t.unit not in ("", "1") for t in contract.outputs)
-    scale = np.asarray(contract.action_scale, np.float32) if physical else np.float32(1)
+    scale = np.asarray(contract.action_scale, np.float32) if is_physical(contract) else np.float32(1)
 
     def act(observation: Observation) -> np.ndarray:
         feeds = {name: _feed(observation, name) for name in names}

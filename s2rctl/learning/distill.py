@@ -7,12 +7,12 @@ buffer as many of earlier ones. The loss is the squared L2 distance of the two t
 The teacher is asked on its noise-free, undelayed observation: its noise and delay are not the student's, so on noisy
 input the labels of one image would scatter, and the student could learn no more than their mean, from more samples.
 
-Guided worlds show the student what it cannot reach yet: there the teacher drives the beginning of every episode. How long
-differs from world to world, so that all parts of the task are visited from the first iterations on.
+Guided worlds show the student what it cannot reach yet: there the teacher drives the beginning of every episode. How
+long differs from world to world, so that all parts of the task are visited from the first iterations on.
 
-Looks that last for whole episodes are few, and a student learns them by heart: from the same number of images, new looks
-in every step left two thirds of the error on looks never seen. But a look that lasts leads astray in one direction, as
-a real camera does, so some worlds keep theirs.
+Looks that last for whole episodes are few, and a student learns them by heart: from the same number of images, new
+looks in every step left two thirds of the error on looks never seen. But a look that lasts leads astray in one
+direction, as a real camera does, so some worlds keep theirs.
 
 Acting and fitting overlap: while the student of iteration n is fitted, the one of iteration n - 1 already collects the
 samples of iteration n + 1. Drawing images keeps one core busy and fitting the other.

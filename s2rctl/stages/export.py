@@ -13,7 +13,7 @@ from s2rctl.core.errors import ArtifactError
 from s2rctl.core.progress import NullReporter
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Act, Episodes, play
-from s2rctl.evaluation.policies import onnx_policy
+from s2rctl.evaluation.policies import is_physical, onnx_policy
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.export import card, graph, latency, parity
@@ -64,7 +64,9 @@ def run(context: Context) -> Result:
     content = card.attach(model, contract)
     session = open_session(content)
     report = parity.check(exported.graph, session, recorded, profile.export.max_difference, np.random.default_rng(seed))
-    report = report._replace(closed_loop=_closed_loop(context, env, driven, player, onnx_policy(content, contract)))
+    unit = max(exported.action_scale) if is_physical(contract) else 1.0
+    loop = _closed_loop(context, env, driven, player, onnx_policy(content, contract), unit)
+    report = report._replace(closed_loop=loop)
     times = latency.measure(session, recorded)
     folder = context.run_folder
     files = {name: folder / name for name in ("policy.onnx", "contract.json", "parity.json")}
@@ -160,8 +162,14 @@ def _drive(env: VecEnv, recorder: Recorder, player: Player, context: Context) ->
     return first
 
 
-def _closed_loop(context: Context, env: VecEnv, driven: Episodes, player: Player, onnx_act: Act) -> parity.ClosedLoop:
-    """Let ONNX drive from the same starts, with JAX asked on the side, and pair the outcomes."""
+def _closed_loop(
+    context: Context, env: VecEnv, driven: Episodes, player: Player, onnx_act: Act, unit: float = 1.0
+) -> parity.ClosedLoop:
+    """Let ONNX drive from the same starts, with JAX asked on the side, and pair the outcomes.
+
+    ``unit`` is the graph's output for an action of 1: actions are compared as the other checks do, as the graph says
+    them.
+    """
 
     def exact_act(observation: Observation) -> np.ndarray | jax.Array:
         # Around the policy only: the environment's step must not be compiled a second time for it.
@@ -171,7 +179,7 @@ def _closed_loop(context: Context, env: VecEnv, driven: Episodes, player: Player
     found = _play(env, onnx_act, player, context, env.worlds, reference=exact_act)
     pairs = paired([e.success for e in driven.episodes], [e.success for e in found.episodes])
     # numpy keeps a NaN, which then fails the comparison; max() might drop it.
-    worst = np.max([e.largest_error for e in found.episodes])
+    worst = unit * np.max([e.largest_error for e in found.episodes])
     return parity.ClosedLoop(
         episodes=len(found.episodes),
         jax_successes=driven.successes,

@@ -90,6 +90,14 @@ def test_onnx_must_act_and_succeed_as_jax_does(jax_says, onnx_says, passed):
     assert loop.episodes == WORLDS and loop.jax_successes == WORLDS
 
 
+def test_actions_are_compared_in_the_unit_that_the_graph_says_them_in():
+    env, near = Threshold(), player(0.75)
+    driven = export._drive(env, export.Recorder(near.act, ("goal",)), near, context())
+    loops = [export._closed_loop(context(), env, driven, near, constant(0.7501), unit) for unit in (1.0, 0.03)]
+    assert [loop.passed for loop in loops] == [False, True]
+    assert loops[1].max_difference == pytest.approx(0.03 * loops[0].max_difference)
+
+
 def test_recorded_observations_come_from_whole_episodes_and_are_as_many_as_asked():
     recorder = export.Recorder(constant(0.75), ("goal", "observation"))
     export._drive(Threshold(), recorder, player(0.75), context(observations=200))
