@@ -56,7 +56,16 @@ def _optimisers(reach: Reach) -> tuple[optax.GradientTransformation, optax.Gradi
     def falling(rate: float) -> optax.Schedule:
         return optax.cosine_decay_schedule(rate, updates, alpha=reach.final_rate)
 
-    return optax.adam(falling(reach.actor_learning_rate)), optax.adam(falling(reach.critic_learning_rate))
+    actor = optax.adam(falling(reach.actor_learning_rate))
+    if variant_of(reach).initialised and reach.extractor_rate < 1:
+        eyes = optax.adam(falling(reach.extractor_rate * reach.actor_learning_rate))
+        actor = optax.multi_transform({"eyes": eyes, "hand": actor}, _parts)
+    return actor, optax.adam(falling(reach.critic_learning_rate))
+
+
+def _parts(actor: Params) -> dict[str, str]:
+    """Return which of the actor's parts are the initialised ones."""
+    return {name: "hand" if name == "policy" else "eyes" for name in actor}
 
 
 def init(key: jax.Array, settings: ReachSettings, reach: Reach, extractor: Params | None = None) -> Learner:

@@ -32,9 +32,8 @@ import numpy as np
 import optax
 
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.env import stepping
+from s2rctl.env import looks, stepping
 from s2rctl.env.keys import make_key
-from s2rctl.env.vec_env import where
 from s2rctl.learning import preprocess, student
 from s2rctl.learning.optimiser import make_optimiser
 from s2rctl.learning.replay import Field, Replay
@@ -134,7 +133,8 @@ class Distiller:
         """Act for one iteration and label what was seen."""
         number, env_state = int(snapshot.iteration), snapshot.env
         if self.distill.fresh_looks > 0:
-            env_state = _refresh(self, env_state, jax.random.fold_in(self._key(1 + number), 1))
+            key = jax.random.fold_in(self._key(1 + number), 1)
+            env_state = looks.refresh(self.env, env_state, key, self.distill.fresh_looks)
         return _collect(self, snapshot.acting, env_state, self.taught(number))
 
     def taught(self, iteration: int) -> np.ndarray:
@@ -204,17 +204,6 @@ def _named(rows: dict[str, Any]) -> dict[str, Any]:
 
 def _flat(leaf: np.ndarray) -> np.ndarray:
     return leaf.reshape(-1, *leaf.shape[2:])
-
-
-@partial(jax.jit, static_argnums=0)
-def _refresh(distiller: Distiller, state: Any, key: jax.Array) -> Any:
-    """Return the state with another look in the same share of the worlds each time."""
-    env = distiller.env
-    chosen = jax.random.uniform(distiller._key(0), (env.worlds,)) < distiller.distill.fresh_looks
-    appearance, image = env.images.draw(key, env.worlds)
-    return state._replace(
-        appearance=where(chosen, appearance, state.appearance), image=where(chosen, image, state.image)
-    )
 
 
 def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.ndarray) -> Samples:

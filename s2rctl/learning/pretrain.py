@@ -18,7 +18,7 @@ import optax
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
-from s2rctl.env import stepping
+from s2rctl.env import looks, stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
@@ -100,7 +100,7 @@ def collect(
             key = jax.random.fold_in(make_key(seed), 1 + number)
             action, (seen, told) = look(state, key, jnp.int32(number))
             stored.put(number, {name: np.asarray(value) for name, value in seen.items()} | {TARGETS: np.asarray(told)})
-            state, _ = stepping.step(env, _redrawn(env, state, key), action)
+            state, _ = stepping.step(env, looks.refresh(env, state, jax.random.fold_in(key, 1)), action)
             reporter.update((number + 1) * per_step, {})
             if interrupt.requested:
                 raise Interrupted("stopped while rendering training images", "run it again: rendering starts over")
@@ -154,13 +154,6 @@ class _Files:
     def read(self) -> dict[str, np.ndarray]:
         """Return all arrays by name."""
         return {path.stem: np.load(path, mmap_mode="r") for path in sorted(self._folder.glob("*.npy"))}
-
-
-@partial(jax.jit, static_argnums=0)
-def _redrawn(env: Any, state: Any, key: jax.Array) -> Any:
-    """Return the state with another look in every world, cameras and lights included."""
-    appearance, image = env.images.draw(jax.random.fold_in(key, 1), env.worlds)
-    return state._replace(appearance=appearance, image=image)
 
 
 def _look(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.env import stepping
+from s2rctl.env import looks, stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import asym_ddpg, preprocess
 from s2rctl.learning.asym_ddpg import Learner, explore
@@ -122,7 +122,11 @@ def collect(
     noise, share = jnp.float32(parts.reach.exploration_noise), jnp.float32(random_share)
     rows, endings = [], []
     for number in range(CHUNK):
-        env_state, row, ending = _advance(collector, actor, env_state, jax.random.fold_in(key, number), noise, share)
+        step_key = jax.random.fold_in(key, number)
+        if parts.reach.fresh_looks > 0:
+            look_key = jax.random.fold_in(step_key, 1)
+            env_state = looks.refresh(parts.env, env_state, look_key, parts.reach.fresh_looks)
+        env_state, row, ending = _advance(collector, actor, env_state, step_key, noise, share)
         rows.append(jax.tree.map(np.asarray, row))
         endings.append(jax.tree.map(np.asarray, ending))
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}

@@ -179,7 +179,18 @@ class Reach(Model):
     polyak: float = quantity(0.95, "", "share of the old target that each update keeps", ge=0, lt=1)
     actor_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
     critic_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
+    extractor_rate: float = quantity(
+        1.0, "", "share of the actor's learning rate for an initialised extractor and its position", gt=0, le=1
+    )
     final_rate: float = quantity(1.0, "", "share of both learning rates that is left at the end", gt=0, le=1)
+    fresh_looks: float = quantity(
+        0.0,
+        "",
+        "share of the worlds whose look (colours, lights, camera poses) is drawn again in every step, not only "
+        "in every episode",
+        ge=0,
+        le=1,
+    )
     bottleneck: float = quantity(1.0, "", "weight of MSE(position, predicted position)", ge=0)
     action_l2: float = quantity(0.3, "", "penalty on the squared action", ge=0)
     exploration_noise: float = quantity(0.2, "", "standard deviation of the action noise, of the action range", ge=0)

@@ -118,6 +118,21 @@ def test_targets_move_by_the_polyak_share(learner):
         np.testing.assert_allclose(target, 0.95 * old + 0.05 * new, atol=1e-6)
 
 
+def test_an_initialised_extractor_learns_at_its_own_share_of_the_rate():
+    def moved(share):
+        reach = REACH.model_copy(update={"extractor_rate": share})
+        before = asym_ddpg.init(jax.random.key(0), SETTINGS, reach).actor
+        learner = asym_ddpg.init(jax.random.key(0), SETTINGS, reach)
+        after = asym_ddpg.update(learner, SETTINGS, reach, batch())[0].actor
+        return jax.tree.map(lambda a, b: float(jnp.max(jnp.abs(a - b))), after, before)
+
+    whole, quarter = moved(1.0), moved(0.25)
+    assert quarter["position"]["regression"]["kernel"] == pytest.approx(
+        0.25 * whole["position"]["regression"]["kernel"], rel=0.01
+    )
+    assert jax.tree.leaves(quarter["policy"]) == pytest.approx(jax.tree.leaves(whole["policy"]), rel=0.01)
+
+
 def test_exploration_is_bounded_and_as_random_as_asked():
     action = jnp.full((4000, 3), 0.5)
     quiet = asym_ddpg.explore(jax.random.key(0), action, jnp.float32(0.0), jnp.float32(0.0))
