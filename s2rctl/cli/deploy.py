@@ -1,11 +1,11 @@
 """``deploy REF``: the control loop, against the emulator (rehearse), watching (shadow), or moving the robot (live)."""
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from s2rctl.cli.consent import ask
 from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer
 from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
@@ -69,8 +69,8 @@ def deploy(
     stage = stage_named(graph_of(chosen.system), "rehearse")
     if mode != "rehearse":
         stage = _real(stage, mode, artifact, inputs)
-        if mode == "live":
-            _consent(chosen, artifact, yes, f"s2rctl deploy {ref} --mode live --arm --yes")
+        if mode == "live" and not yes:
+            _consent(chosen, artifact, f"s2rctl deploy {ref} --mode live --arm --yes")
     return told_of_ctrl_c(outcome_answer(run_alone(stage, job, inputs)))
 
 
@@ -141,22 +141,16 @@ def _serve(
     return Answer(figures, f"{figures['requests']} requests of {figures['connections']} connections served")
 
 
-def _consent(profile: "Profile", artifact: "Artifact", yes: bool, command: str) -> None:
+def _consent(profile: "Profile", artifact: "Artifact", command: str) -> None:
     """Let a person confirm that the robot may move; UsageError when nobody is there to ask."""
-    from s2rctl.core.errors import UsageError
-
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("live mode asks before the robot moves, and there is no terminal to ask on", command)
     robot, ramp = profile.robot, " -> ".join(f"{part:.0%}" for part in profile.deploy.live.ramp)
     where = robot.address or ", ".join(robot.ports.values()) or "unknown address"
-    typer.echo(
+    ask(
         f"{robot.name} at {where} will move: {artifact.ref} ({artifact.id[:12]}), "
         f"{profile.deploy.live.episodes} episodes, speed {ramp}.\n"
-        f"Nobody within reach, a hand on the emergency stop. Type {robot.name} to go on: ",
-        nl=False,
-        err=True,
+        "Nobody within reach, a hand on the emergency stop.",
+        robot.name,
+        unasked="live mode asks before the robot moves, and there is no terminal to ask on",
+        refused="nothing was moved",
+        command=command,
     )
-    if sys.stdin.readline().strip() != robot.name:
-        raise UsageError("not confirmed; nothing was moved", command)

@@ -1,15 +1,12 @@
 """``robot recover``: clear a robot's errors, which nothing else does."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from s2rctl.cli.consent import ask
 from s2rctl.cli.output import Answer, facts
 from s2rctl.cli.session import ProfileOption, Session, SetOption, register
-
-if TYPE_CHECKING:
-    from s2rctl.schema.profile import Profile
 
 WARNING = {
     "aloha": "A motor with an error restarts without torque: its joint drops. Hold the arms with your hands.",
@@ -40,20 +37,13 @@ def recover(
     from s2rctl.stages.recover import run
 
     chosen = session.load(profile, sets, None).profile
-    _consent(chosen, yes, f"s2rctl robot recover -p {profile} --yes")
+    if not yes:
+        ask(
+            WARNING[chosen.robot.name],
+            chosen.robot.name,
+            unasked="recovering asks before motors restart, and there is no terminal to ask on",
+            refused="nothing was cleared",
+            command=f"s2rctl robot recover -p {profile} --yes",
+        )
     data = run(chosen, session.reporter)
     return Answer(data, facts({"robot": data["robot"], "errors": ", ".join(data["codes"]) or "none"}))
-
-
-def _consent(profile: "Profile", yes: bool, command: str) -> None:
-    """Let a person confirm; UsageError when nobody is there to ask."""
-    from s2rctl.core.errors import UsageError
-
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("recovering asks before motors restart, and there is no terminal to ask on", command)
-    name = profile.robot.name
-    typer.echo(f"{WARNING[name]}\nType {name} to go on: ", nl=False, err=True)
-    if sys.stdin.readline().strip() != name:
-        raise UsageError("not confirmed; nothing was cleared", command)

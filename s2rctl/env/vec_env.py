@@ -50,7 +50,8 @@ class VecEnv:
     """``worlds`` copies of ``task``. ``reset`` and ``step`` are pure: use them inside jit and scan.
 
     ``physics`` builds the backend from the per-world model edits that ``key`` decides (none with ``randomise=False``:
-    every world is the nominal one). ``images`` adds camera tensors to ``Observation.inputs``; the physics must then
+    every world is the nominal one; ``emphasis``: the power with which worlds that are hard are drawn more often).
+    ``images`` adds camera tensors to ``Observation.inputs``; the physics must then
     give poses. ``pilot`` acts where ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis:
     with ``bank_probability`` an episode begins at a random entry instead of ``task.reset``. ``hiding`` puts objects
     aside; ``accept`` decides, given an episode's look, whether it may begin where it was drawn.

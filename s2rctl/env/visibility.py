@@ -1,7 +1,7 @@
 """What the policy's cameras can see of a tool: out of the picture, or with the arm pointing at the lens.
 
-These are the two situations in which the published xArm7 system failed; here goals are drawn in sight, and both are
-measured in every evaluation.
+These are the two situations in which the published xArm7 system failed; here goals are drawn in sight, and
+train-reach counts both in its final episodes.
 """
 
 import math

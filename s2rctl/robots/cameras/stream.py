@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Shot:
     depth: np.ndarray | None = None  # (H, W) uint16, counts of the device
 
 
-class Device:
+class Device(ABC):
     """What a stream needs of a device. Subclasses talk to the vendor's library."""
 
     serial: str = ""
@@ -34,16 +35,16 @@ class Device:
     depth_scale_m: float | None = None
     notes: tuple[str, ...] = ()  # what a person should know, e.g. settings that the device did not take
 
+    @abstractmethod
     def grab(self) -> Shot | None:
         """Wait for the next picture, at most about a second, and return it; None when there is none.
 
         Raises OSError when the device is gone.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of the device."""
-        raise NotImplementedError
 
 
 class Camera:

@@ -1,0 +1,20 @@
+"""A person's word before anything moves or restarts."""
+
+import sys
+
+import typer
+
+from s2rctl.core.errors import UsageError
+
+
+def ask(what: str, word: str, *, unasked: str, refused: str, command: str) -> None:
+    """Say ``what`` will happen and return if the person types ``word``.
+
+    Raises UsageError, with ``command`` as the hint, when there is no terminal to ask on (``unasked`` says so) and for
+    any other answer (``refused`` says what did not happen).
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(unasked, command)
+    typer.echo(f"{what} Type {word} to go on: ", nl=False, err=True)
+    if sys.stdin.readline().strip() != word:
+        raise UsageError(f"not confirmed; {refused}", command)
