@@ -19,6 +19,7 @@ REACH: Mapping[str, tuple[str, ...]] = {
     "no_bottleneck": ("reach.bottleneck=0",),
     "no_initialisation": ("extractor.images=0",),
     "hindsight": ("reach.hindsight=0.8",),
+    "lasting_looks": ("reach.fresh_looks=0",),
     "front_view": ("vision.cameras=[{name: front, width: 84, height: 84}]",),
 }
 PICK: Mapping[str, tuple[str, ...]] = {
@@ -38,8 +39,11 @@ DISTILL: Mapping[str, tuple[str, ...]] = {
     "encoder_random": ("distill.encoder=random",),
     "encoder_frozen": ("distill.encoder=frozen",),
     "encoder_finetuned": ("distill.encoder=finetuned",),
-    "no_aggregate": ("distill.aggregate=0", "distill.epochs=4"),
+    "no_aggregate": ("distill.aggregate=0", "distill.epochs=2"),
     "cloning": ("distill.behaviour_cloning=true",),
+    "not_guided": ("distill.guided=0",),
+    "lasting_looks": ("distill.fresh_looks=0",),
+    "adam": ("distill.optimiser=adam", "distill.learning_rate=1e-3", "distill.weight_decay=0"),
 }
 _STAGES: Mapping[str, tuple[str, ...]] = {
     "reach": ("init-extractor", "train-reach"),
@@ -82,15 +86,13 @@ def _compare(
         _row(name, found)
         # After each case, so that an interrupted call leaves a picture of what there is.
         if what == "pick":
-            logs = {f"{case} {seed}": _judged(log) for case, each in runs.items() for seed, log in enumerate(each)}
+            logs = {
+                f"{case} {seed}": learning.judged(log) for case, each in runs.items() for seed, log in enumerate(each)
+            }
             learning.compare(output, logs)
         else:
             compare(output, runs, "success")
     print(f"curves: {output}")
-
-
-def _judged(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [dict(record) for record in records if record["kind"] == "evaluation"]
 
 
 def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:

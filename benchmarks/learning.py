@@ -6,6 +6,7 @@ teacher's artifact (``s2rctl artifacts path teacher/pick``). Points are judgemen
 """
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,15 @@ def main() -> None:
 
 def judgements(path: Path) -> list[dict[str, Any]]:
     """Return the records of a log that judge the policy from the start; UsageError if there are none."""
-    records = [r for r in read(path / "metrics.jsonl" if path.is_dir() else path) if r["kind"] == "evaluation"]
+    records = judged(read(path / "metrics.jsonl" if path.is_dir() else path))
     if not records:
         raise UsageError(f"{path} holds no judgement", "give the metrics.jsonl of a teacher's training")
     return records
+
+
+def judged(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of a log that judge the policy from the start."""
+    return [dict(record) for record in records if record["kind"] == "evaluation"]
 
 
 def compare(target: Path, logs: dict[str, list[dict[str, Any]]]) -> None:
