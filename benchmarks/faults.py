@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks.loop_process import PERIOD_S
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.remote import EmulatorProcess
+from s2rctl.emulation.xarm.controller import STOPPED
 from s2rctl.robots import ROBOTS
 from s2rctl.scene import SCENES
 from s2rctl.stages.mirror import SCENE
@@ -82,6 +83,7 @@ FAULTS = (
     Fault("Ctrl-C (SIGINT)", kill(signal.SIGINT)),
     Fault("SIGTERM", kill(signal.SIGTERM)),
     Fault("kill -9 (SIGKILL)", kill(signal.SIGKILL)),
+    Fault("the loop's process hangs (SIGSTOP)", kill(signal.SIGSTOP)),
 )
 
 
@@ -206,7 +208,9 @@ def _did(report: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     """Return in a few words what the loop did."""
     tripped = figures.get("stopped_by_watchdog")
     if not report:
-        return f"was killed; bus watchdog stopped {len(tripped)} motors" if tripped else "was killed; last target held"
+        if tripped:
+            return f"was gone; bus watchdog stopped {len(tripped)} motors"
+        return "was gone; the driver's process stopped the arm" if figures.get("state") == STOPPED else "was gone"
     if report["outcome"] == "interrupted":
         return "parked and held"
     return f"stopped softly: {report['reason']}"

@@ -10,14 +10,13 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass, field
-from typing import Any
 
 import mujoco
 import numpy as np
 
+from s2rctl.core.channel import Message, fault, receive, send
 from s2rctl.core.errors import S2rError, UsageError
 from s2rctl.core.tables import Table
-from s2rctl.emulation.channel import Message, receive, send
 from s2rctl.emulation.device import Device
 from s2rctl.emulation.plant import PlantStart
 
@@ -124,8 +123,7 @@ def main(arguments: list[str]) -> int:
         with device:
             Host(device, connection).serve()
     except S2rError as error:
-        fault: dict[str, Any] = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-        send(connection, Message("error", fault))
+        send(connection, fault(error))
         return int(error.exit_code)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent has gone

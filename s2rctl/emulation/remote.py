@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import mujoco
 import numpy as np
 
-from s2rctl.core import errors
-from s2rctl.core.errors import MissingEnvironmentError, RunError, S2rError
-from s2rctl.emulation.channel import Message, receive, send
+from s2rctl.core.channel import Message, as_error, receive, send
+from s2rctl.core.errors import RunError
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.scene.poses import Poses
 
@@ -132,7 +130,7 @@ class EmulatorProcess:
         if message is None:
             raise _gone(self.robot)
         if message.name == "error":
-            raise _error(message.values)
+            raise as_error(message)
         return message
 
     def _read(self) -> None:
@@ -154,10 +152,3 @@ class EmulatorProcess:
 
 def _gone(robot: str) -> RunError:
     return RunError(f"the process of the emulated {robot} has ended", "its last words are above; run the command again")
-
-
-def _error(values: Any) -> S2rError:
-    """Return the error that the process reported, as its own class."""
-    known = getattr(errors, values["kind"], MissingEnvironmentError)
-    result: S2rError = known(values["message"], values["hint"])
-    return result

@@ -16,7 +16,7 @@ DRIVERS = Table(
     "robot driver",
     {
         "aloha": "s2rctl.robots.aloha.driver:make",
-        "xarm7": "s2rctl.robots.xarm7.driver:make",
+        "xarm7": "s2rctl.robots.xarm7.apart:make",
     },
 )
 

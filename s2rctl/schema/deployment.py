@@ -38,7 +38,11 @@ class Safety(Model):
     )
     max_age_periods: float = quantity(2.5, "", "an observation older than this many periods stops the robot", gt=0)
     device_watchdog_s: float = quantity(
-        0.4, "s", "silence after which the Aloha's motors stop by themselves (bus watchdog)", ge=0.04, le=2.54
+        0.4,
+        "s",
+        "silence of the loop that stops the arm: by the Aloha's motors (bus watchdog), by the xArm's driver",
+        ge=0.04,
+        le=2.54,
     )
     max_missed_deadlines: int = quantity(5, "", "consecutive missed deadlines that stop the robot", ge=1)
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import mujoco
 import numpy as np
 
+from s2rctl.core.channel import Message
 from s2rctl.core.errors import SafetyStop
-from s2rctl.emulation.channel import Message
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
 from s2rctl.emulation.remote import EmulatorProcess, Shot

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("dynamixel_sdk", reason="the vendor's SDK is an extra")
 pytest.importorskip("xarm", reason="the vendor's SDK is an extra")
 
+from s2rctl.core.channel import Message, receive, send
 from s2rctl.core.errors import RunError, UsageError
-from s2rctl.emulation.channel import Message, receive, send
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.process import DEVICES
 from s2rctl.emulation.remote import EmulatorProcess

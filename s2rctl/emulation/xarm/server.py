@@ -102,6 +102,7 @@ class EmulatedXArm:
             "address": self.address,
             "commands": self.controller.commands,
             "error": self.controller.error,
+            "state": int(self.controller.state),
             "worst_lag_s": round(self._lag, 4),
         }
 

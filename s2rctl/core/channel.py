@@ -1,7 +1,7 @@
-"""Messages between a rehearsal and its emulator process: a name, plain values and arrays over one stream socket.
+"""Messages between two processes of ours: a name, plain values and arrays over one stream socket.
 
-The vendor's wire carries what a real device would say; here goes what only a simulation can do: begin an episode, look
-at everything. Layout: u32 length of the JSON head, head, bytes of the arrays in the head's order. No pickle.
+Used where a device's own protocol is not: between a rehearsal and its emulator, between the loop and a driver that runs
+apart. Layout: u32 length of the JSON head, head, bytes of the arrays in the head's order. No pickle.
 """
 
 import json
@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from s2rctl.core import errors
+from s2rctl.core.errors import MissingEnvironmentError, S2rError
 
 _LENGTH = struct.Struct("<I")
 _LARGEST_HEAD = 1 << 20
@@ -56,6 +59,18 @@ def receive(connection: socket.socket) -> Message | None:
             return None
         arrays[name] = np.frombuffer(data, dtype).reshape(shape)
     return Message(head["name"], head["values"], arrays)
+
+
+def fault(error: S2rError) -> Message:
+    """Return an error as a message."""
+    return Message("error", {"kind": type(error).__name__, "message": error.message, "hint": error.hint})
+
+
+def as_error(message: Message) -> S2rError:
+    """Return the error that the other side reported, as its own class."""
+    known = getattr(errors, message.values["kind"], MissingEnvironmentError)
+    result: S2rError = known(message.values["message"], message.values["hint"])
+    return result
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes | None:

@@ -1,0 +1,171 @@
+"""The loop's side of a driver that runs in a process of its own.
+
+What the vendor's SDK prints, the threads it starts and the time-outs it sets stay on the other side, and the arm stops
+when this process is killed or hangs (see ``process``).
+"""
+
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from s2rctl.core.channel import Message, as_error, receive, send
+from s2rctl.core.errors import MissingEnvironmentError, S2rError, SafetyStop
+from s2rctl.robots.process import BEAT, HARD, SOFT
+from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
+from s2rctl.schema.deployment import Robot as RobotSettings
+from s2rctl.schema.deployment import Safety
+
+BEATS = 8
+"""Heartbeats per time of silence that stops the arm."""
+CALL_S = 1.0
+"""A driver that has not answered by then hangs; its own calls to the device end sooner."""
+BRINGUP_S = 60.0
+STOP_S = 0.3
+STDERR = 2  # the descriptor: sys.stderr may be anything
+_PATIENT = ("connect", "recover", "close")
+
+
+class RemoteRobot:
+    """Implements ``Robot``. The process starts with the first ``connect`` or ``recover`` and serves later ones, too."""
+
+    def __init__(self, specification: RobotSpecification, robot: RobotSettings, safety: Safety) -> None:
+        self.specification = specification
+        self._settings = {"robot": robot.model_dump(mode="json"), "safety": safety.model_dump(mode="json")}
+        self._beat_s = safety.device_watchdog_s / BEATS
+        self._calling = threading.Lock()
+        self._link: _Link | None = None
+
+    def connect(self) -> Identity:
+        """Bring the robot up."""
+        return Identity(**self._ask(Message("connect"), starts=True).values)
+
+    def read(self) -> State:
+        """Return the newest measurement; its time is this machine's, the same in both processes."""
+        answer = self._ask(Message("read"))
+        values, arrays = answer.values, answer.arrays
+        return State(values["t"], arrays["joint_pos"], arrays["joint_vel"], arrays["tool"], tuple(values["codes"]))
+
+    def send(self, target: Target) -> None:
+        """Hand over the newest target."""
+        self._ask(Message("send", {"kind": target.kind}, {"values": np.asarray(target.values, float)}))
+
+    def hold(self) -> None:
+        """Keep the last target."""
+        self._ask(Message("hold"))
+
+    def stop(self, level: StopLevel) -> None:
+        """Stop, past any call that is still being answered."""
+        link = self._link
+        if link is not None:
+            link.stop(level)
+
+    def parking(self) -> Target:
+        """Return where to park."""
+        answer = self._ask(Message("parking"), starts=True)
+        return Target(answer.values["kind"], answer.arrays["values"])
+
+    def recover(self) -> None:
+        """Clear errors and make ready."""
+        self._ask(Message("recover"), starts=True)
+
+    def close(self) -> None:
+        """Let the driver let go of the device; its process stays until this object or this process ends."""
+        if self._link is not None:
+            self._ask(Message("close"))
+
+    def _ask(self, message: Message, starts: bool = False) -> Message:
+        """Return the driver's answer, or raise what it raised; SafetyStop when there is none."""
+        with self._calling:
+            if self._link is None:
+                if not starts:
+                    raise SafetyStop("the driver is not connected", "run the command again")
+                self._link = _Link(self.specification.name, self._settings, self._beat_s)
+            try:
+                answer = self._link.ask(message, BRINGUP_S if message.name in _PATIENT else CALL_S)
+            except OSError as error:
+                # What comes later would answer another question. At the end of its sockets the process stops the arm.
+                self._link.close()
+                self._link = None
+                raise SafetyStop(
+                    f"the {self.specification.name} driver's process is gone or hangs",
+                    "its last words are above; look at the robot before you run the command again",
+                ) from error
+        if answer.name == "error":
+            raise as_error(answer)
+        return answer
+
+
+class _Link:
+    """One driver process and the sockets to it."""
+
+    def __init__(self, name: str, settings: Any, beat_s: float) -> None:
+        self._commands, theirs = socket.socketpair()
+        self._pulse, theirs_too = socket.socketpair()
+        ends = (theirs.fileno(), theirs_too.fileno())
+        command = [sys.executable, "-m", "s2rctl.robots.process", name, *map(str, ends)]
+        # A session of its own: Ctrl-C in the terminal is the loop's, which parks the arm first.
+        self._process = subprocess.Popen(
+            command, pass_fds=ends, stdin=subprocess.DEVNULL, stdout=STDERR, start_new_session=True
+        )
+        theirs.close()
+        theirs_too.close()
+        self._ended = threading.Event()
+        self._stopping = threading.Lock()
+        self.close = weakref.finalize(self, _end, self._process, self._commands, self._pulse, self._ended)
+        try:
+            answer = self.ask(Message("make", settings), BRINGUP_S)
+        except OSError as error:
+            self.close()
+            raise MissingEnvironmentError(f"the {name} driver did not start", "its last words are above") from error
+        if answer.name == "error":
+            self.close()
+            refused: S2rError = as_error(answer)
+            raise refused
+        threading.Thread(target=_beat, args=(self._pulse, beat_s, self._ended), name="heartbeat", daemon=True).start()
+
+    def ask(self, message: Message, seconds: float) -> Message:
+        """Return the answer; OSError when there is none in time."""
+        self._commands.settimeout(seconds)
+        send(self._commands, message)
+        answer = receive(self._commands)
+        if answer is None:
+            raise ConnectionError("the driver's process has ended")
+        return answer
+
+    def stop(self, level: StopLevel) -> None:
+        """Tell the driver to stop, and wait a moment until it has."""
+        with self._stopping:
+            try:
+                self._pulse.settimeout(STOP_S)
+                self._pulse.sendall(HARD if level is StopLevel.HARD else SOFT)
+                self._pulse.recv(64)
+            except OSError:
+                return  # it is gone, and stopped the arm when it went
+
+
+def _beat(pulse: socket.socket, beat_s: float, ended: threading.Event) -> None:
+    """Say that this process lives; holds no reference to the link, so that it can be collected."""
+    while not ended.wait(beat_s):
+        try:
+            pulse.sendall(BEAT)
+        except OSError:
+            return
+
+
+def _end(
+    process: "subprocess.Popen[bytes]", commands: socket.socket, pulse: socket.socket, ended: threading.Event
+) -> None:
+    """Close the sockets, which ends the process once the arm is stopped."""
+    ended.set()
+    for end in (commands, pulse):
+        end.close()
+    try:
+        process.wait(timeout=5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

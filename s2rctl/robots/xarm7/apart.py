@@ -1,0 +1,14 @@
+"""The xArm7's driver in a process of its own.
+
+Its SDK prints to stdout, sets time-outs for all sockets of the process and parses reports in threads that would share
+the loop's interpreter lock; and its controller holds the last target for ever when the program dies.
+"""
+
+from s2rctl.robots.remote import RemoteRobot
+from s2rctl.robots.xarm7.specification import SPECIFICATION
+from s2rctl.schema.deployment import Robot, Safety
+
+
+def make(robot: Robot, safety: Safety) -> RemoteRobot:
+    """Return the driver for the controller at ``robot.address``; it says so when there is no address."""
+    return RemoteRobot(SPECIFICATION, robot, safety)
