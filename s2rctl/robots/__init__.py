@@ -1,6 +1,13 @@
 """Robots: specifications (data) and drivers behind one protocol."""
 
+from typing import TYPE_CHECKING
+
 from s2rctl.core.tables import Table
+
+if TYPE_CHECKING:
+    from s2rctl.robots.protocol import Robot
+    from s2rctl.schema.deployment import Robot as Settings
+    from s2rctl.schema.deployment import Safety
 
 # Each row is a RobotSpecification.
 ROBOTS = Table(
@@ -16,6 +23,7 @@ DRIVERS = Table(
     "robot driver",
     {
         "aloha": "s2rctl.robots.aloha.driver:make",
+        "aloha-interbotix": "s2rctl.robots.aloha.interbotix:apart",
         "xarm7": "s2rctl.robots.xarm7.apart:make",
     },
 )
@@ -28,3 +36,10 @@ CAMERAS = Table(
         "uvc": "s2rctl.robots.cameras.uvc:make",
     },
 )
+
+
+def make_driver(settings: "Settings", safety: "Safety") -> "Robot":
+    """Return the driver for the real device that a profile's ``robot`` section describes."""
+    row = settings.name if settings.driver == "direct" else f"{settings.name}-{settings.driver}"
+    driver: Robot = DRIVERS.load(row)(settings, safety)
+    return driver

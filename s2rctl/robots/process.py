@@ -25,7 +25,13 @@ from s2rctl.schema.deployment import Safety
 BEAT, SOFT, HARD, DONE = b".", b"s", b"h", b"d"
 
 # Each row is a function (profile.robot, profile.deploy.safety) -> Robot that talks to the device itself.
-FACTORIES = Table("driver that runs apart", {"xarm7": "s2rctl.robots.xarm7.driver:make"})
+FACTORIES = Table(
+    "driver that runs apart",
+    {
+        "aloha-interbotix": "s2rctl.robots.aloha.interbotix:make",
+        "xarm7": "s2rctl.robots.xarm7.driver:make",
+    },
+)
 
 
 class Host:

@@ -31,10 +31,16 @@ _PATIENT = ("connect", "recover", "close")
 
 
 class RemoteRobot:
-    """Implements ``Robot``. The process starts with the first ``connect`` or ``recover`` and serves later ones, too."""
+    """Implements ``Robot``; ``factory`` names the driver in ``process.FACTORIES``.
 
-    def __init__(self, specification: RobotSpecification, robot: RobotSettings, safety: Safety) -> None:
+    The process starts with the first ``connect`` or ``recover`` and serves later ones, too.
+    """
+
+    def __init__(
+        self, specification: RobotSpecification, robot: RobotSettings, safety: Safety, *, factory: str
+    ) -> None:
         self.specification = specification
+        self._factory = factory
         self._settings = {"robot": robot.model_dump(mode="json"), "safety": safety.model_dump(mode="json")}
         self._beat_s = safety.device_watchdog_s / BEATS
         self._calling = threading.Lock()
@@ -84,7 +90,7 @@ class RemoteRobot:
             if self._link is None:
                 if not starts:
                     raise SafetyStop("the driver is not connected", "run the command again")
-                self._link = _Link(self.specification.name, self._settings, self._beat_s)
+                self._link = _Link(self._factory, self._settings, self._beat_s)
             try:
                 answer = self._link.ask(message, BRINGUP_S if message.name in _PATIENT else CALL_S)
             except OSError as error:

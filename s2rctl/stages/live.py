@@ -12,7 +12,7 @@ from s2rctl.control.timing import Timings
 from s2rctl.core.clock import RealClock
 from s2rctl.core.errors import SafetyStop, UsageError
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.robots import DRIVERS, ROBOTS
+from s2rctl.robots import ROBOTS, make_driver
 from s2rctl.robots.cameras.opening import close_cameras, open_cameras
 from s2rctl.robots.cameras.stream import Camera
 from s2rctl.robots.protocol import Identity, Robot
@@ -40,7 +40,7 @@ def _run(context: Context, *, send: bool) -> Result:
     policy = load_policy(context)
     if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).command == "tool":
         raise UsageError("a tool-commanded robot needs a workspace box", "set deploy.safety.workspace_low and _high")
-    robot: Robot = DRIVERS.load(profile.robot.name)(profile.robot, profile.deploy.safety)
+    robot: Robot = make_driver(profile.robot, profile.deploy.safety)
     episodes = profile.deploy.live.episodes
     context.reporter.start(mode, episodes, "episodes")
     cameras = open_cameras(profile.robot.cameras, policy.contract.cameras)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from s2rctl.core.progress import Reporter
-from s2rctl.robots import DRIVERS
+from s2rctl.robots import make_driver
 from s2rctl.robots.protocol import Robot
 from s2rctl.schema.profile import Profile
 
@@ -13,7 +13,7 @@ def run(profile: Profile, reporter: Reporter) -> dict[str, Any]:
 
     Raises SafetyStop where the cause is still there, and MissingEnvironmentError where the robot is not.
     """
-    robot: Robot = DRIVERS.load(profile.robot.name)(profile.robot, profile.deploy.safety)
+    robot: Robot = make_driver(profile.robot, profile.deploy.safety)
     reporter.start(f"recover {profile.robot.name}", 1, "robot")
     try:
         robot.recover()

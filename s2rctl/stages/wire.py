@@ -18,7 +18,7 @@ from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
 from s2rctl.emulation.remote import EmulatorProcess, Shot
 from s2rctl.env.build import make_images, make_model, make_task
-from s2rctl.robots import DRIVERS
+from s2rctl.robots import make_driver
 from s2rctl.robots.protocol import Frame, Robot
 from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.profile import Profile
@@ -136,7 +136,7 @@ class WireStand:
             raise
         try:
             settings = located(profile.robot, self.device.settings)
-            self.robot: Robot = DRIVERS.load(self._name)(settings, profile.deploy.safety)
+            self.robot: Robot = make_driver(settings, profile.deploy.safety)
         except BaseException:
             self.device.close()
             self._photographer.close()
@@ -202,7 +202,7 @@ class WireStand:
 
 def located(robot: RobotSettings, settings: Sequence[str]) -> RobotSettings:
     """Return the profile's robot section with an emulated device's own address or ports."""
-    values = robot.model_dump()
+    values = robot.model_dump() | {"driver": "direct"}  # the emulated device is on the vendor's own wire
     for setting in settings:
         path, _, value = setting.partition("=")
         keys = path.split(".")[1:]

@@ -16,6 +16,7 @@ from s2rctl.robots.aloha.bus import Bus, BusError, PortLost, value
 from s2rctl.robots.aloha.gripper import Gripper
 from s2rctl.robots.aloha.motors import (
     BUS_WATCHDOG,
+    COAST_S,
     GOAL_POSITION,
     HARDWARE_ERROR,
     LEADING,
@@ -33,8 +34,6 @@ from s2rctl.robots.aloha.motors import (
 )
 
 READ_RATE_HZ = 100.0
-COAST_S = 0.05
-"""A soft stop's goal is where the joint is in half the time that it needs to brake evenly."""
 REBOOT_S = 0.5
 """A motor does not answer while it restarts."""
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from s2rctl.core.errors import SafetyStop, UsageError
-from s2rctl.robots.aloha.arm import Arm, Reading
+from s2rctl.robots.aloha.arm import Arm
 from s2rctl.robots.aloha.bring_up import Settings
-from s2rctl.robots.aloha.gripper import GRIPPERS
+from s2rctl.robots.aloha.gripper import GRIPPERS, joints
 from s2rctl.robots.aloha.specification import SPECIFICATION
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.sim.kinematic import home_target, tool_poses
@@ -73,7 +73,7 @@ class Aloha:
     def read(self) -> State:
         """Return the newest measurement of both arms; its time is that of the older one."""
         readings = [arm.newest() for arm in self._arms]
-        pairs = [_joints(arm, reading) for arm, reading in zip(self._arms, readings, strict=True)]
+        pairs = [joints(arm.gripper, r.angles, r.speeds) for arm, r in zip(self._arms, readings, strict=True)]
         joint_pos = np.concatenate([position for position, _ in pairs])
         joint_vel = np.concatenate([velocity for _, velocity in pairs])
         codes = tuple(code for arm in self._arms for code in arm.codes())
@@ -88,8 +88,8 @@ class Aloha:
         if self._stopped:
             raise SafetyStop("the Aloha is stopped", "run s2rctl deploy again")
         for arm, values in zip(self._arms, target.values.reshape(len(self._arms), -1), strict=True):
-            joints = values.tolist()
-            arm.aim(joints[:_JOINTS], joints[_JOINTS])
+            angles = values.tolist()
+            arm.aim(angles[:_JOINTS], angles[_JOINTS])
 
     def hold(self) -> None:
         """Do nothing: the motors hold their last goals by themselves."""
@@ -125,13 +125,6 @@ class Aloha:
         """Wait until both arms were measured."""
         for arm in self._arms:
             arm.wait(FIRST_READING_S)
-
-
-def _joints(arm: Arm, reading: Reading) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions and velocities (8,) of one arm's joints: six hinges, then both fingers (m), which move alike."""
-    angle, speed = reading.angles[_JOINTS], reading.speeds[_JOINTS]
-    finger, rate = float(arm.gripper.travel(angle)), arm.gripper.rate(angle, speed)
-    return np.array([*reading.angles[:_JOINTS], finger, finger]), np.array([*reading.speeds[:_JOINTS], rate, rate])
 
 
 def _serial(device: str) -> str:

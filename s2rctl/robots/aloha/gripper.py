@@ -6,6 +6,7 @@ travel in metres, as the scene's joint has it, is d brought to the travel at two
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -62,6 +63,18 @@ class Gripper:
     @cached_property
     def _scale(self) -> float:
         return (self.open_m - self.closed_m) / (float(self._carriage(self.open_rad)) - self._near)
+
+
+def joints(
+    gripper: Gripper, angles: Sequence[float] | np.ndarray, speeds: Sequence[float] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions and velocities (8,) of an arm's joints from its motors' angles and speeds (7,) rad, rad/s.
+
+    The joints are six hinges, then both fingers (m), which move alike; the last motor is the gripper's.
+    """
+    angle, speed = float(angles[-1]), float(speeds[-1])
+    finger, rate = float(gripper.travel(angle)), gripper.rate(angle, speed)
+    return np.array([*angles[:-1], finger, finger]), np.array([*speeds[:-1], rate, rate])
 
 
 def follow(leader: Gripper, follower: Gripper, angle: float) -> float:

@@ -24,6 +24,8 @@ LEAST_FIRMWARE = 38
 REVERSED, TIME_PROFILE = 0x01, 0x04
 """Bits of the drive mode."""
 BAUD_RATE = 1_000_000
+COAST_S = 0.05
+"""A soft stop's goal is where the joint is in half the time that it needs to brake evenly."""
 
 
 @dataclass(frozen=True)

@@ -11,4 +11,4 @@ from s2rctl.schema.deployment import Robot, Safety
 
 def make(robot: Robot, safety: Safety) -> RemoteRobot:
     """Return the driver for the controller at ``robot.address``; it says so when there is no address."""
-    return RemoteRobot(SPECIFICATION, robot, safety)
+    return RemoteRobot(SPECIFICATION, robot, safety, factory="xarm7")
