@@ -29,6 +29,8 @@ ERROR_FAULT = {"aloha": "overload", "xarm7": "collision"}
 SETTLED_S = 0.1
 """After a reset the measurements must be this much newer: drivers compute speeds over a short past."""
 FIRST_FRAME_S = 10.0
+CAMERA_HZ = 30.0
+"""Frame rate of cameras that ``robot.cameras`` does not describe: what a D405 and most webcams deliver by default."""
 
 
 class Photographer:
@@ -125,7 +127,8 @@ class WireStand:
     def __init__(self, profile: Profile, model: mujoco.MjModel, judge: Judge, eyes: Eyes, faults: Faults) -> None:
         self.judge, self.model, self._eyes, self._faults = judge, model, eyes, faults
         self._name = profile.robot.name
-        self._period = 1.0 / profile.simulation.rate_hz
+        slowest = min((camera.fps for camera in profile.robot.cameras.values()), default=CAMERA_HZ)
+        self._period = 1.0 / max(slowest, profile.simulation.rate_hz)
         self._mirror = mujoco.MjData(model)
         self._photographer = Photographer(eyes, faults)
         self.cameras: Sequence[WireCamera] = [WireCamera(self._photographer, name) for name in eyes.cameras]
