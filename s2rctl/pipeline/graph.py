@@ -91,7 +91,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "rehearse",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_INSERT, *_GRIPPER, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "aloha-student"), Input("evaluation", "evaluation", "aloha-student")),
         kind="deployment",
@@ -176,7 +176,7 @@ XARM7: tuple[Stage, ...] = (
     ),
     Stage(
         "rehearse",
-        version=1,
+        version=2,
         reads=(*_SCENE, *_REACH, *_GRIPPER, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "xarm7-reach"), Input("evaluation", "evaluation", "xarm7-reach")),
         kind="deployment",
