@@ -67,7 +67,8 @@ def start_of(model, joint=None, value=0.0):
 
 @pytest.mark.parametrize(("name", "joint"), [("aloha", "left/waist"), ("xarm7", "joint1")])
 def test_a_driver_finds_the_device_and_sees_the_episode_that_was_set(name, joint):
-    assert set(DEVICES.rows) == set(DRIVERS.rows)
+    direct = {row for row in DRIVERS.rows if row in ROBOTS.rows}  # the others reach the same device in another way
+    assert set(DEVICES.rows) == direct
     model = SCENES.load(SCENE[name])(0.005)
     shots = []
     with EmulatorProcess(name, model, shots.append) as device:

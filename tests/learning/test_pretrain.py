@@ -17,7 +17,7 @@ from s2rctl.schema.learning import Encoder
 SIZE = 20
 CAMERA = Camera(name="side", width=SIZE, height=SIZE)
 SETTINGS = settings_for(Size(SIZE, SIZE), 3, 16)
-BUDGET = Encoder(images=400, batch=32, passes=4, latent=16, learning_rate=3e-3)
+BUDGET = Encoder(images=400, batch=32, passes=4, latent=16)
 
 
 def brightness() -> pretrain.Images:

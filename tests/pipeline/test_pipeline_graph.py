@@ -39,6 +39,7 @@ def test_every_profile_value_reaches_some_cache_key(system):
         "description",
         "seed",
         "simulation.threads",
+        "robot.driver",
         "robot.address",
         "robot.ports",
         "robot.ports.left",
