@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from s2rctl import robots
 from s2rctl.control.recording import read_recording
 from s2rctl.core.clock import RealClock
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
@@ -69,7 +70,7 @@ def rig(monkeypatch):
         return eyes
 
     rig.freeze_after = 1e9
-    monkeypatch.setattr(live, "DRIVERS", Table("robot driver", {"xarm7": f"{__name__}:Driver"}))
+    monkeypatch.setattr(robots, "DRIVERS", Table("robot driver", {"xarm7": f"{__name__}:Driver"}))
     monkeypatch.setattr(live, "open_cameras", opened)
     return eyes
 
@@ -116,7 +117,7 @@ def test_a_stop_ends_the_run_with_exit_6_and_closes_everything(tmp_path, rig, mo
 
 
 def test_a_policy_that_sees_needs_its_cameras_in_the_profile(tmp_path, monkeypatch):
-    monkeypatch.setattr(live, "DRIVERS", Table("robot driver", {"xarm7": f"{__name__}:Driver"}))
+    monkeypatch.setattr(robots, "DRIVERS", Table("robot driver", {"xarm7": f"{__name__}:Driver"}))
     with pytest.raises(UsageError, match="sees through side") as caught:
         live.run_shadow(context(tmp_path, profile_with()))
     assert "robot.cameras.side.kind" in caught.value.hint
