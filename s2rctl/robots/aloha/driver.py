@@ -6,15 +6,14 @@ two. What the motors refuse, what they report and what they were found to be is 
 
 from pathlib import Path
 
-import numpy as np
-
-from s2rctl.core.errors import SafetyStop, UsageError
+from s2rctl.core.errors import UsageError
 from s2rctl.robots.aloha.arm import Arm
+from s2rctl.robots.aloha.both import ArmReading, state_of, targets_of
 from s2rctl.robots.aloha.bring_up import Settings
-from s2rctl.robots.aloha.gripper import GRIPPERS, joints
+from s2rctl.robots.aloha.gripper import GRIPPERS
 from s2rctl.robots.aloha.specification import SPECIFICATION
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
-from s2rctl.robots.sim.kinematic import home_target, tool_poses
+from s2rctl.robots.sim.kinematic import home_target
 from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
 
@@ -72,24 +71,13 @@ class Aloha:
 
     def read(self) -> State:
         """Return the newest measurement of both arms; its time is that of the older one."""
-        readings = [arm.newest() for arm in self._arms]
-        pairs = [joints(arm.gripper, r.angles, r.speeds) for arm, r in zip(self._arms, readings, strict=True)]
-        joint_pos = np.concatenate([position for position, _ in pairs])
-        joint_vel = np.concatenate([velocity for _, velocity in pairs])
-        codes = tuple(code for arm in self._arms for code in arm.codes())
-        t = min(reading.t for reading in readings)
-        return State(t, joint_pos, joint_vel, tool_poses(SPECIFICATION, joint_pos), codes)
+        newest = [(arm, arm.newest()) for arm in self._arms]
+        return state_of(ArmReading(r.t, r.angles, r.speeds, arm.gripper, tuple(arm.codes())) for arm, r in newest)
 
     def send(self, target: Target) -> None:
         """Hand the joint targets to both arms' threads."""
-        count = len(SPECIFICATION.targets)
-        if target.kind != "joint" or target.values.shape != (count,) or not np.isfinite(target.values).all():
-            raise SafetyStop(f"only {count} finite joint targets may be sent to the Aloha")
-        if self._stopped:
-            raise SafetyStop("the Aloha is stopped", "run s2rctl deploy again")
-        for arm, values in zip(self._arms, target.values.reshape(len(self._arms), -1), strict=True):
-            angles = values.tolist()
-            arm.aim(angles[:_JOINTS], angles[_JOINTS])
+        for arm, values in zip(self._arms, targets_of(target, self._stopped), strict=True):
+            arm.aim(values[:_JOINTS], values[_JOINTS])
 
     def hold(self) -> None:
         """Do nothing: the motors hold their last goals by themselves."""

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
-from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper, joints
+from s2rctl.robots.aloha.both import ArmReading, state_of, targets_of
+from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
 from s2rctl.robots.aloha.motors import COAST_S, LEADING, error_hint, error_text
 from s2rctl.robots.aloha.specification import SPECIFICATION
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.remote import RemoteRobot
-from s2rctl.robots.sim.kinematic import home_target, tool_poses
+from s2rctl.robots.sim.kinematic import home_target
 from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
 
@@ -96,25 +97,13 @@ class Interbotix:
 
     def read(self) -> State:
         """Return the newest measurement of both arms; its time is that of the older one."""
-        readings = [arm.newest() for arm in self._arms]
-        if not readings:
-            raise SafetyStop("the Aloha is not connected")
-        pairs = [joints(self._gripper, reading.angles, reading.speeds) for reading in readings]
-        joint_pos = np.concatenate([position for position, _ in pairs])
-        joint_vel = np.concatenate([velocity for _, velocity in pairs])
-        codes = tuple(code for arm in self._arms for code in arm.codes)
-        t = min(reading.t for reading in readings)
-        return State(t, joint_pos, joint_vel, tool_poses(SPECIFICATION, joint_pos), codes)
+        newest = [(arm, arm.newest()) for arm in self._arms]
+        return state_of(ArmReading(r.t, r.angles, r.speeds, self._gripper, arm.codes) for arm, r in newest)
 
     def send(self, target: Target) -> None:
         """Publish the joint targets of both arms."""
-        count = len(SPECIFICATION.targets)
-        if target.kind != "joint" or target.values.shape != (count,) or not np.isfinite(target.values).all():
-            raise SafetyStop(f"only {count} finite joint targets may be sent to the Aloha")
-        if self._stopped:
-            raise SafetyStop("the Aloha is stopped", "run s2rctl deploy again")
-        for arm, values in zip(self._arms, target.values.reshape(len(self._arms), -1), strict=True):
-            arm.aim([*values[:_JOINTS].tolist(), self._gripper.angle(float(values[_JOINTS]))])
+        for arm, values in zip(self._arms, targets_of(target, self._stopped), strict=True):
+            arm.aim([*values[:_JOINTS], self._gripper.angle(values[_JOINTS])])
 
     def hold(self) -> None:
         """Do nothing: the motors hold their last goals by themselves."""
@@ -144,30 +133,33 @@ class Interbotix:
         self._arms = []
 
 
+def _generation() -> tuple[str, Any, Any]:
+    """Return the name of the ROS, its class of robots, and ROS 2's node; ImportError where there is neither."""
+    try:
+        from interbotix_common_modules.common_robot.robot import create_interbotix_global_node
+        from interbotix_xs_modules.xs_robot.arm import InterbotixManipulatorXS
+    except ImportError:
+        from interbotix_xs_modules.arm import InterbotixManipulatorXS
+
+        return "ROS 1", InterbotixManipulatorXS, None
+    return "ROS 2", InterbotixManipulatorXS, create_interbotix_global_node("s2rctl")
+
+
 class Api:
     """The packages of whichever ROS is sourced."""
 
     def __init__(self) -> None:
         try:
             from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
+
+            self.generation, self._make, self._node = _generation()
         except ImportError as error:
             raise MissingEnvironmentError(
                 "Interbotix's ROS packages are not on the Python path",
                 "source the workspace (ROS 1 noetic, ROS 2 humble), or set robot.driver=direct to do without ROS",
             ) from error
         self.messages = (JointGroupCommand, JointSingleCommand)
-        self._node: Any = None
-        try:
-            from interbotix_common_modules.common_robot.robot import create_interbotix_global_node
-            from interbotix_xs_modules.xs_robot.arm import InterbotixManipulatorXS
-
-            self.generation = "ROS 2"
-            self._node = create_interbotix_global_node("s2rctl")
-        except ImportError:
-            from interbotix_xs_modules.arm import InterbotixManipulatorXS
-
-            self.generation = "ROS 1"
-        self._make, self._first = InterbotixManipulatorXS, True
+        self._first = True
 
     def robot(self, name: str) -> tuple[Any, Any, Any]:
         """Return the core of the robot of a name and the two message classes."""
@@ -201,19 +193,14 @@ class Arm:
     def open(self) -> None:
         """Check modes, torque and errors, and start listening."""
         for motor in LEADING:
-            for register, wanted, meaning in (
-                (
-                    "Operating_Mode",
-                    int(motor.mode),
-                    "in the wrong operating mode: see the mode configuration of xs_sdk",
-                ),
-                ("Torque_Enable", 1, "without torque: enable it through ROS, with a hand under the arm"),
-            ):
-                found = self._register(motor.name, register)
-                if found != wanted:
-                    raise SafetyStop(
-                        f"{self.name}: {motor.name} is {meaning.partition(':')[0]}", meaning.partition(": ")[2]
-                    )
+            if self._register(motor.name, "Operating_Mode") != int(motor.mode):
+                raise SafetyStop(
+                    f"{self.name}: {motor.name} is in the wrong operating mode", "see the mode configuration of xs_sdk"
+                )
+            if self._register(motor.name, "Torque_Enable") != 1:
+                raise SafetyStop(
+                    f"{self.name}: {motor.name} is without torque", "enable it through ROS, with a hand under the arm"
+                )
         self._look_after()
         if self.codes:
             raise SafetyStop(self.codes[0], "find the cause before you clear it")
