@@ -50,8 +50,7 @@ def distill(
       s2rctl distill -p aloha --set distill.iterations=100 --seed 1
 
     """
-    _first(session, profile, sets, seed, fresh, "pretrain-encoder", "distill")
-    return _run(session, profile, sets, seed, "distill", force, fresh)
+    return _run(session, profile, sets, seed, "distill", force, fresh, first="pretrain-encoder")
 
 
 def train_reach(
@@ -75,32 +74,22 @@ def train_reach(
     """
     changes = [*(sets or ()), *([f"reach.variant={variant}"] if variant else ())]
     # Each variant has an extractor of its own, so whatever is in the store would rarely fit.
-    _first(session, profile, changes, seed, fresh, "init-extractor", "train-reach")
-    return _run(session, profile, changes, seed, "train-reach", force, fresh)
-
-
-def _first(
-    session: Session, profile: str, sets: list[str] | None, seed: int | None, fresh: bool, encoder: str, training: str
-) -> None:
-    """Make sure of the encoder that a training starts from, once everything else that it needs is there."""
-    from dataclasses import replace
-
-    from s2rctl.pipeline.graph import graph_of, stage_named
-    from s2rctl.pipeline.run import make_inputs, run_alone
-
-    loaded = session.load(profile, sets, seed).profile
-    graph = graph_of(loaded.system)
-    if encoder not in [item.name for item in graph]:
-        return
-    job, stage, user = session.job(loaded, fresh=fresh), stage_named(graph, encoder), stage_named(graph, training)
-    others = tuple(item for item in user.inputs if item.kind != stage.kind)
-    make_inputs(graph, replace(user, inputs=others), job)
-    run_alone(stage, job, {})
+    return _run(session, profile, changes, seed, "train-reach", force, fresh, first="init-extractor")
 
 
 def _run(
-    session: Session, profile: str, sets: list[str] | None, seed: int | None, stage: str, force: bool, fresh: bool
+    session: Session,
+    profile: str,
+    sets: list[str] | None,
+    seed: int | None,
+    stage: str,
+    force: bool,
+    fresh: bool,
+    first: str | None = None,
 ) -> Answer:
+    """Run one stage; ``first`` is the encoder's, which is made where it is missing once all other inputs are there."""
+    from dataclasses import replace
+
     from s2rctl.core.errors import UsageError
     from s2rctl.pipeline.graph import graph_of, stage_named
     from s2rctl.pipeline.run import make_inputs, run_alone
@@ -114,4 +103,9 @@ def _run(
         )
     job = session.job(loaded, force, fresh)
     chosen = stage_named(graph, stage)
+    if first is not None:
+        encoder = stage_named(graph, first)
+        others = tuple(item for item in chosen.inputs if item.kind != encoder.kind)
+        make_inputs(graph, replace(chosen, inputs=others), job)
+        run_alone(encoder, session.job(loaded, fresh=fresh), {})
     return outcome_answer(run_alone(chosen, job, make_inputs(graph, chosen, job)))

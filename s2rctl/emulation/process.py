@@ -5,6 +5,7 @@ argument) carries resets, looks and camera shots. When the parent goes, the proc
 device does not go away while its arm is being parked.
 """
 
+import contextlib
 import signal
 import socket
 import sys
@@ -120,13 +121,11 @@ def main(arguments: list[str]) -> int:
     connection = socket.socket(fileno=int(descriptor))
     try:
         device: Device = DEVICES.load(name)(mujoco.MjModel.from_binary_path(model))
-        with device:
+        with device, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the parent may go at any time
             Host(device, connection).serve()
     except S2rError as error:
         send(connection, fault(error))
         return int(error.exit_code)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the parent has gone
     return 0
 
 

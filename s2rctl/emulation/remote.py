@@ -1,5 +1,6 @@
 """The parent's side of an emulator process: start it, begin episodes, look at it, receive its camera shots."""
 
+import contextlib
 import queue
 import socket
 import subprocess
@@ -101,10 +102,8 @@ class EmulatorProcess:
 
     def close(self) -> None:
         """End the process."""
-        try:
+        with contextlib.suppress(OSError):  # it has gone by itself
             self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it has gone by itself
         self._connection.close()
         try:
             self._process.wait(timeout=5.0)
