@@ -1,6 +1,6 @@
 """Two arms as one robot: what every driver of the Aloha makes of readings, and of targets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +16,8 @@ class ArmReading(NamedTuple):
     """One arm's newest measurement."""
 
     t: float  # s, monotonic
-    angles: np.ndarray | list[float]  # (7,) rad, six joints and the gripper's motor
-    speeds: np.ndarray | list[float]  # (7,) rad/s
+    angles: np.ndarray | Sequence[float]  # (7,) rad, six joints and the gripper's motor
+    speeds: np.ndarray | Sequence[float]  # (7,) rad/s
     gripper: Gripper
     codes: tuple[str, ...]
 
