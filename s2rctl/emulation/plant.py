@@ -1,7 +1,7 @@
 """The simulated body behind emulated devices: MuJoCo with delayed commands."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import mujoco
@@ -30,6 +30,7 @@ class Plant:
         self._queue: deque[tuple[float, np.ndarray]] = deque()
         self._origin = 0.0
         self._steps = 0
+        self.before_step: Callable[[], None] | None = None  # for a controller that moves targets in every time step
         mujoco.mj_forward(model, self.data)
 
     @property
@@ -56,6 +57,8 @@ class Plant:
         """Advance by one time step."""
         while self._queue and self._queue[0][0] <= self.time + 1e-9:
             self.data.ctrl[:] = self._queue.popleft()[1]
+        if self.before_step is not None:
+            self.before_step()
         mujoco.mj_step(self.model, self.data)
         self._steps += 1
 

@@ -14,6 +14,7 @@ import numpy as np
 from s2rctl.core.clock import Clock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
+from s2rctl.emulation.tool_drive import Limits, ToolDrive
 from s2rctl.robots.protocol import Frame, Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.sim.kinematic import home_target, tool_poses
 from s2rctl.scene.poses import Poses
@@ -44,8 +45,15 @@ class Twin:
         cameras: Sequence[str],
         render: Render | None,
         faults: Faults,
+        limits: Limits | None = None,
     ) -> None:
+        """``limits`` are those of a robot that takes tool positions: its controller plans the way there."""
         self.specification = specification
+        self._drive = None
+        if specification.command == "tool":
+            if limits is None:
+                raise ValueError("a robot that takes tool positions needs the limits of its controller")
+            self._drive = ToolDrive(specification, limits)
         self.plant = Plant(model)
         self._clock, self._render, self._faults = clock, render, faults
         self._period = 1.0 / specification.rate_hz
@@ -53,8 +61,7 @@ class Twin:
         self._qpos = np.array([int(joint.qposadr[0]) for joint in joints])
         self._qvel = np.array([int(joint.dofadr[0]) for joint in joints])
         self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
-        home = specification.joints_from_targets(np.array(specification.home))
-        self._rotation = specification.kinematics.pose(specification.tools[0], home)[1]
+        self.plant.before_step = self._follow if self._drive is not None else None
         self.cameras = [TwinCamera(self, index, name) for index, name in enumerate(cameras)]
         self._shots: list[_Shot | None] = [None] * len(cameras)
         self._rng = np.random.default_rng(0)
@@ -72,7 +79,8 @@ class Twin:
         self.stops.clear()
         self._shots = [None] * len(self.cameras)
         self.plant.reset(start, self._begun)
-        self._joints = self.plant.data.qpos[self._qpos].copy()
+        if self._drive is not None:
+            self._drive.reset(self.plant.data.qpos[self._qpos])
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -116,15 +124,20 @@ class Twin:
                 self._command(target)
 
     def _command(self, target: Target) -> None:
-        spec = self.specification
-        values = target.values
-        if target.kind == "tool":
-            low, high = np.array(spec.joint_low), np.array(spec.joint_high)
-            self._joints, _ = spec.kinematics.solve(spec.tools[0], values, self._rotation, self._joints, low, high)
-            values = self._joints[list(spec.target_joint)]
+        effective = self._clock.now() + float(self._rng.uniform(*self._faults.latency_s))
+        if self._drive is not None and target.kind == "tool":
+            self._drive.aim(target.values, effective)
+            return
         ctrl = self.plant.data.ctrl.copy()
-        ctrl[self._ctrl] = values
-        self.plant.command(ctrl, self._clock.now() + float(self._rng.uniform(*self._faults.latency_s)))
+        ctrl[self._ctrl] = target.values
+        self.plant.command(ctrl, effective)
+
+    def _follow(self) -> None:
+        """Move the joint targets by what the controller plans in one time step."""
+        assert self._drive is not None
+        joints = self._drive.tick(self.plant.time, float(self.plant.model.opt.timestep))
+        if joints is not None:
+            self.plant.data.ctrl[self._ctrl] = joints
 
     def hold(self) -> None:
         """Position actuators hold by themselves."""
@@ -136,6 +149,8 @@ class Twin:
             self._stopped = True
             ctrl = self.plant.data.ctrl.copy()
             ctrl[self._ctrl] = self.plant.data.qpos[self._qpos[list(self.specification.target_joint)]]
+            if self._drive is not None:
+                self._drive.reset(self.plant.data.qpos[self._qpos])
             self.plant.command(ctrl, self.plant.time)
 
     def parking(self) -> Target:

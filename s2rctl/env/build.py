@@ -17,10 +17,10 @@ from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.render import RENDERERS
 from s2rctl.render.protocol import Renderer
 from s2rctl.scene import SCENES
-from s2rctl.schema.profile import PROFILE, AlohaProfile, Profile
+from s2rctl.schema.profile import PROFILE, AlohaProfile, Profile, ReachProfile
 from s2rctl.schema.simulation import Delays, Noise, Vision
 from s2rctl.tasks import TASKS
-from s2rctl.tasks.protocol import Start, Task, TaskSettings
+from s2rctl.tasks.protocol import Planner, Start, Task, TaskSettings
 
 _SCENE_OF = {"pick": "pick", "insertion": "insertion", "reach": "reach"}
 _WITH_IMAGES = frozenset({"insertion", "reach"})
@@ -131,11 +131,25 @@ def make_task(profile: Profile, task: str, model: mujoco.MjModel) -> tuple[Task,
             raise ProfileError(f"profile '{profile.name}' is for xArm7 reach, it has no {task} task", "use -p aloha")
         reach = profile.reach
         settings = TaskSettings(
-            model, reach.episode_steps, Noise(), action_scale=reach.action_scale_m, threshold=reach.threshold_m
+            model,
+            reach.episode_steps,
+            Noise(),
+            action_scale=reach.action_scale_m,
+            planner=_planner(profile),
+            threshold=reach.threshold_m,
         )
         delays = reach.delays
     made: Task = TASKS.load(task)(settings)
     return made, delays
+
+
+def _planner(profile: ReachProfile) -> Planner | None:
+    """Return the planner that stands for the xArm's controller."""
+    if profile.reach.planner is None:
+        return None
+    low, high = (share * profile.robot.tool_acceleration for share in profile.reach.planner)
+    simulation = profile.simulation
+    return Planner(profile.deploy.safety.tool_speed, (low, high), simulation.timestep_s * simulation.substeps)
 
 
 def make_images(vision: Vision, model: mujoco.MjModel, scene: str) -> Images:

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 
 from s2rctl.env.keys import make_key
+from s2rctl.env.rows import where
 from s2rctl.env.types import EnvState
-from s2rctl.env.vec_env import where
 
 _WHO = 0  # the key of which worlds: always the same ones, so that the others keep their looks for whole episodes
 

@@ -2,14 +2,17 @@
 
 An environment's step takes seconds to compile and microseconds to dispatch. So loops over steps are in Python around
 these two functions, and everything that uses the same environment (see ``build.make_env``) shares what was compiled.
+
+A VecEnv is compiled in parts, because reset and step have the costly ones in common: drawing an episode and rendering.
 """
 
-from functools import partial
 from typing import Any, Protocol
 
 import jax
 
+from s2rctl.env.parts import IN_PARTS, compiled
 from s2rctl.env.types import EnvState, Step
+from s2rctl.env.vec_env import VecEnv
 
 
 class Steppable(Protocol):
@@ -24,16 +27,20 @@ class Steppable(Protocol):
         """Advance all worlds by one control step."""
 
 
-@partial(jax.jit, static_argnums=0)
 def reset(env: Steppable, key: jax.Array) -> EnvState:
     """Start an episode in every world."""
-    return env.reset(key)
+    if isinstance(env, VecEnv):
+        return env.reset(key, IN_PARTS)
+    started: EnvState = compiled(env.reset, key)
+    return started
 
 
-@partial(jax.jit, static_argnums=0)
 def step(env: Steppable, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
     """Advance all worlds by one control step; ``action`` is (B, n) in [-1, 1]."""
-    return env.step(state, action)
+    if isinstance(env, VecEnv):
+        return env.step(state, action, IN_PARTS)
+    moved: tuple[EnvState, Step] = compiled(env.step, state, action)
+    return moved
 
 
 def spread(env: Any, state: EnvState, key: jax.Array) -> EnvState:

@@ -7,7 +7,10 @@ import jax
 
 from s2rctl.physics.protocol import PhysicsState
 from s2rctl.render.protocol import Appearance
-from s2rctl.tasks.protocol import Observation
+from s2rctl.tasks.protocol import Observation, Start
+
+InputHistory = tuple[Mapping[str, jax.Array], ...]
+"""Measured inputs of earlier steps, newest first."""
 
 
 class EnvState(NamedTuple):
@@ -23,7 +26,7 @@ class EnvState(NamedTuple):
     image: Any  # per-episode image settings (brightness, ...); None without a renderer
     still: jax.Array | None  # (B, n) bool: action entries of arms whose object is hidden; None: nothing is ever hidden
     lag: jax.Array  # (B,) int32: how many steps old the observation is
-    input_history: tuple[Mapping[str, jax.Array], ...]  # measured inputs of earlier steps, newest first
+    input_history: InputHistory
     key: jax.Array  # typed key
 
 
@@ -39,3 +42,21 @@ class Step(NamedTuple):
     diverged: jax.Array  # (B,) bool: physics failed; the world was reset and the step must not be learned from
     acting: jax.Array  # (B,) bool: the learner's action was in force (False while the pilot drove)
     last: Observation  # observation at the end of the step, before any reset; without camera images
+
+
+class Episode(NamedTuple):
+    """What is drawn before an episode begins; leaves (B, ...)."""
+
+    start: Start
+    still: jax.Array | None
+    look: Any  # Appearance; None without a renderer
+    image: Any  # ImageSettings; None without a renderer
+
+
+class Moved(NamedTuple):
+    """A control step before worlds begin anew and before images."""
+
+    state: EnvState
+    step: Step
+    restart_key: jax.Array
+    image_key: jax.Array

@@ -1,12 +1,13 @@
 """The vectorised environment: one task in many worlds, with latency, episode clocks and automatic resets."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import mujoco
 
+from s2rctl.env.appearance import ImageSettings
 from s2rctl.env.corrupt import (
     action_history_length,
     delayed_action,
@@ -19,8 +20,10 @@ from s2rctl.env.corrupt import (
 from s2rctl.env.hide import Hiding, hide
 from s2rctl.env.images import Images
 from s2rctl.env.keys import make_key
+from s2rctl.env.parts import INLINE, Run
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params
-from s2rctl.env.types import EnvState, Step
+from s2rctl.env.rows import cut, where
+from s2rctl.env.types import EnvState, Episode, InputHistory, Moved, Step
 from s2rctl.env.visibility import Accept
 from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
 from s2rctl.render.protocol import Appearance
@@ -37,24 +40,15 @@ CANDIDATES = 6
 """Starts that are drawn at most to find an acceptable one; after that the first is taken as it is."""
 
 
-class Episode(NamedTuple):
-    """What is drawn before an episode begins; leaves (B, ...)."""
-
-    start: Start
-    still: jax.Array | None
-    look: Any  # Appearance; None without a renderer
-    image: Any  # ImageSettings; None without a renderer
-
-
 class VecEnv:
-    """``worlds`` copies of ``task``. ``reset`` and ``step`` are pure: use them inside jit and scan.
+    """``worlds`` copies of ``task``. ``reset`` and ``step`` are pure: use them inside jit and scan, or see stepping.
 
     ``physics`` builds the backend from the per-world model edits that ``key`` decides (none with ``randomise=False``:
     every world is the nominal one; ``emphasis``: the power with which worlds that are hard are drawn more often).
-    ``images`` adds camera tensors to ``Observation.inputs``; the physics must then
-    give poses. ``pilot`` acts where ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis:
-    with ``bank_probability`` an episode begins at a random entry instead of ``task.reset``. ``hiding`` puts objects
-    aside; ``accept`` decides, given an episode's look, whether it may begin where it was drawn.
+    ``images`` adds camera tensors to ``Observation.inputs``; the physics must then give poses. ``pilot`` acts where
+    ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis: with ``bank_probability`` an
+    episode begins at a random entry instead of ``task.reset``. ``hiding`` puts objects aside; ``accept`` decides, given
+    an episode's look, whether it may begin where it was drawn.
 
     What policies see, images included, is as late as ``delays.observation`` says, with one lag for everything that
     is measured in a step.
@@ -107,87 +101,29 @@ class VecEnv:
         """The policy cameras, where the environment has any."""
         return self._images
 
-    def reset(self, key: jax.Array) -> EnvState:
+    def reset(self, key: jax.Array, run: Run = INLINE) -> EnvState:
         """Start an episode in every world."""
-        start_key, begin_key = jax.random.split(key)
-        episode = self._draw(start_key)
+        episode = run.call(self.draw, key)
         start = episode.start
-        physics = self.physics.init(start.qpos, start.qvel, start.ctrl)
-        state = self._begin(begin_key, physics, episode)
-        image_key, key = jax.random.split(state.key)
-        observation = self._with_images(image_key, state)
-        # As if the robot had stood here for a while.
-        history = (measured(observation.inputs),) * (len(self.delays.observation) - 1)
-        return state._replace(key=key, observation=observation, input_history=history)
+        physics = run.call(self.physics.init, start.qpos, start.qvel, start.ctrl)
+        image_key, state = run.call(_own_key, run.call(self.begin, key, physics, episode))
+        return run.call(self.show_first, state, self._shown(run, image_key, state))
 
-    def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, Step]:
+    def step(self, state: EnvState, action: jax.Array, run: Run = INLINE) -> tuple[EnvState, Step]:
         """Apply ``action`` (B, n) for one control step; worlds whose episode ends begin the next one."""
-        key, delay_key, observe_key, lag_key, image_key, reset_key = jax.random.split(state.key, 6)
-        action, acting = self._who_acts(state, action)
-        actions = push(state.action_history, action)
-        applied = delayed_action(delay_key, actions, self.delays, self.task.gripper_actions)
-        ctrl, task_state = jax.vmap(self.task.target)(self._worlds(state.physics, state.task), applied)
-        physics = self.physics.step(state.physics, ctrl)
-        outcome = jax.vmap(self.task.advance)(self._worlds(physics, task_state), action)
+        moved: Moved = run.call(self.advance, state, action)
 
-        remembered, observation, seen, lag = self._observe(
-            observe_key, lag_key, physics, outcome.state, state.actor_history
-        )
-        clock = state.step + 1
-        # A start that physics could not take is reported with the first step from it.
-        diverged = physics.diverged | state.physics.diverged
-        ended = outcome.done | diverged
-        done = ended | (clock >= self.task.episode_steps)
-        moved = state._replace(
-            physics=physics,
-            task=remembered,
-            step=clock,
-            action_history=actions,
-            actor_history=seen,
-            lag=lag,
-            input_history=(),
-            key=key,
-        )
-        healthy = ~diverged
-        step = Step(
-            reward=_cut(jnp.where(healthy, outcome.reward, 0.0), LARGEST_REWARD),
-            terms={name: _cut(jnp.where(healthy, v, 0.0), LARGEST_REWARD) for name, v in outcome.terms.items()},
-            done=done,
-            truncated=done & ~ended,
-            success=outcome.success & healthy,
-            failure=jnp.where(healthy, outcome.failure, 0),
-            diverged=diverged,
-            acting=acting,
-            last=observation,
-        )
-        moved = moved._replace(observation=observation)
         # Resets cost a host call: only when some world needs one. Images come last, so that each step renders once.
-        moved = jax.lax.cond(jnp.any(done), self._restart, lambda _k, s, _d: s, reset_key, moved, done)
-        now = self._with_images(image_key, moved)
-        # Nobody sees what was before the episode.
-        late = delayed_inputs(now.inputs, state.input_history, jnp.minimum(moved.lag, moved.step))
-        history = (measured(now.inputs), *state.input_history)[: len(self.delays.observation) - 1]
-        return moved._replace(observation=now._replace(inputs=late), input_history=history), step
+        def restart(after: EnvState) -> EnvState:
+            return self._restart(run, moved.restart_key, after, moved.step.done)
 
-    def world(self, state: EnvState) -> World:
-        """Return what the task sees of every world (leaves (B, ...)), for scripted experts."""
-        return self._worlds(state.physics, state.task)
+        after = run.when(jnp.any(moved.step.done), restart, moved.state)
+        images = self._shown(run, moved.image_key, after)
+        return run.call(self.show, after, images, state.input_history), moved.step
 
-    def _who_acts(self, state: EnvState, action: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the action in [-1, 1] that is in force in each world, and where it is the learner's."""
-        acting = jax.vmap(self.task.acting)(state.task)
-        acting = jnp.broadcast_to(acting, (self.worlds,))
-        if self._pilot is not None:
-            action = jnp.where(acting[:, None], action, self._pilot(state.observation))
-        return jnp.clip(action.astype(jnp.float32), -1.0, 1.0), acting
-
-    def _worlds(self, physics: PhysicsState, task_state: Any) -> World:
-        """Return the batched view that the task's functions are mapped over."""
-        return World(jax.vmap(self._signals.read)(physics.sensors), physics.ctrl, task_state, self.params)
-
-    def _draw(self, key: jax.Array) -> Episode:
+    def draw(self, key: jax.Array) -> Episode:
         """Draw the next episode of each world."""
-        start_key, look_key, hide_key = jax.random.split(key, 3)
+        start_key, look_key, hide_key = jax.random.split(jax.random.split(key)[0], 3)
         look, image = (None, None) if self._images is None else self._images.draw(look_key, self.worlds)
         if self._accept is None:
             start = self._starts(start_key)
@@ -201,21 +137,9 @@ class VecEnv:
             start, still = hide(hide_key, start, self._hiding, self.action_size)
         return Episode(start, still, look, image)
 
-    def _starts(self, key: jax.Array) -> Start:
-        """Draw where the next episode of each world would begin."""
-        task_key, which_key, use_key = jax.random.split(key, 3)
-        start: Start = jax.vmap(self.task.reset)(jax.random.split(task_key, self.worlds), self.params)
-        if self._bank is None:
-            return start
-        entries = len(jax.tree.leaves(self._bank)[0])
-        which = jax.random.randint(which_key, (self.worlds,), 0, entries)
-        use = jax.random.bernoulli(use_key, self._bank_probability, (self.worlds,))
-        banked = jax.tree.map(lambda leaf: jnp.asarray(leaf)[which], self._bank)
-        return where(use, banked, start)
-
-    def _begin(self, key: jax.Array, physics: PhysicsState, episode: Episode) -> EnvState:
+    def begin(self, key: jax.Array, physics: PhysicsState, episode: Episode) -> EnvState:
         """Return a state in which every world is at its first step; images and earlier inputs are still missing."""
-        key, observe_key, lag_key = jax.random.split(key, 3)
+        key, observe_key, lag_key = jax.random.split(jax.random.split(key)[1], 3)
         blank = jnp.zeros((self.worlds, 0, 0))
         task_state, observation, seen, lag = self._observe(observe_key, lag_key, physics, episode.start.state, blank)
         return EnvState(
@@ -233,6 +157,103 @@ class VecEnv:
             key=key,
         )
 
+    def advance(self, state: EnvState, action: jax.Array) -> Moved:
+        """Apply ``action`` (B, n) and judge; nothing begins anew, and images and earlier inputs are still missing."""
+        key, delay_key, observe_key, lag_key, image_key, restart_key = jax.random.split(state.key, 6)
+        action, acting = self._who_acts(state, action)
+        actions = push(state.action_history, action)
+        applied = delayed_action(delay_key, actions, self.delays, self.task.gripper_actions)
+        ctrl, task_state = jax.vmap(self.task.target)(self._worlds(state.physics, state.task), applied)
+        physics = self.physics.step(state.physics, ctrl)
+        outcome = jax.vmap(self.task.advance)(self._worlds(physics, task_state), action)
+
+        remembered, observation, seen, lag = self._observe(
+            observe_key, lag_key, physics, outcome.state, state.actor_history
+        )
+        clock = state.step + 1
+        # A start that physics could not take is reported with the first step from it.
+        diverged = physics.diverged | state.physics.diverged
+        ended = outcome.done | diverged
+        done = ended | (clock >= self.task.episode_steps)
+        after = state._replace(
+            physics=physics,
+            task=remembered,
+            step=clock,
+            observation=observation,
+            action_history=actions,
+            actor_history=seen,
+            lag=lag,
+            input_history=(),
+            key=key,
+        )
+        healthy = ~diverged
+        step = Step(
+            reward=cut(jnp.where(healthy, outcome.reward, 0.0), LARGEST_REWARD),
+            terms={name: cut(jnp.where(healthy, v, 0.0), LARGEST_REWARD) for name, v in outcome.terms.items()},
+            done=done,
+            truncated=done & ~ended,
+            success=outcome.success & healthy,
+            failure=jnp.where(healthy, outcome.failure, 0),
+            diverged=diverged,
+            acting=acting,
+            last=observation,
+        )
+        return Moved(after, step, restart_key, image_key)
+
+    def merge(self, done: jax.Array, fresh: EnvState, state: EnvState) -> EnvState:
+        """Return ``fresh`` in the worlds of ``done`` (B,) and ``state`` in the others; physics is already merged."""
+        chosen = where(done, _apart(fresh), _apart(state))
+        return chosen._replace(physics=fresh.physics, key=state.key)
+
+    def take(
+        self, key: jax.Array, poses: Any, appearance: Appearance | None, image: ImageSettings | None
+    ) -> dict[str, jax.Array]:
+        """Return the camera tensors (B, ...) by input name."""
+        assert self._images is not None and appearance is not None and image is not None
+        return self._images.take(key, poses, appearance, image)
+
+    def show_first(self, state: EnvState, images: dict[str, jax.Array]) -> EnvState:
+        """Return the state with the first images of its episodes, as if the robot had stood here for a while."""
+        inputs = {**state.observation.inputs, **images}
+        history = (measured(inputs),) * (len(self.delays.observation) - 1)
+        return state._replace(observation=state.observation._replace(inputs=inputs), input_history=history)
+
+    def show(self, state: EnvState, images: dict[str, jax.Array], earlier: InputHistory) -> EnvState:
+        """Return the state with inputs that are as late as ``state.lag`` says; ``earlier`` is newest first."""
+        now = {**state.observation.inputs, **images}
+        # Nobody sees what was before the episode.
+        late = delayed_inputs(now, earlier, jnp.minimum(state.lag, state.step))
+        history = (measured(now), *earlier)[: len(self.delays.observation) - 1]
+        return state._replace(observation=state.observation._replace(inputs=late), input_history=history)
+
+    def world(self, state: EnvState) -> World:
+        """Return what the task sees of every world (leaves (B, ...)), for scripted experts."""
+        return self._worlds(state.physics, state.task)
+
+    def _who_acts(self, state: EnvState, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the action in [-1, 1] that is in force in each world, and where it is the learner's."""
+        acting = jax.vmap(self.task.acting)(state.task)
+        acting = jnp.broadcast_to(acting, (self.worlds,))
+        if self._pilot is not None:
+            action = jnp.where(acting[:, None], action, self._pilot(state.observation))
+        return jnp.clip(action.astype(jnp.float32), -1.0, 1.0), acting
+
+    def _worlds(self, physics: PhysicsState, task_state: Any) -> World:
+        """Return the batched view that the task's functions are mapped over."""
+        return World(jax.vmap(self._signals.read)(physics.sensors), physics.ctrl, task_state, self.params)
+
+    def _starts(self, key: jax.Array) -> Start:
+        """Draw where the next episode of each world would begin."""
+        task_key, which_key, use_key = jax.random.split(key, 3)
+        start: Start = jax.vmap(self.task.reset)(jax.random.split(task_key, self.worlds), self.params)
+        if self._bank is None:
+            return start
+        entries = len(jax.tree.leaves(self._bank)[0])
+        which = jax.random.randint(which_key, (self.worlds,), 0, entries)
+        use = jax.random.bernoulli(use_key, self._bank_probability, (self.worlds,))
+        banked = jax.tree.map(lambda leaf: jnp.asarray(leaf)[which], self._bank)
+        return where(use, banked, start)
+
     def _observe(
         self, key: jax.Array, lag_key: jax.Array, physics: PhysicsState, task_state: Any, history: jax.Array
     ) -> tuple[Any, Observation, jax.Array, jax.Array]:
@@ -244,7 +265,7 @@ class VecEnv:
         if self.task.remember is not None:
             task_state = jax.vmap(self.task.remember)(self._worlds(physics, task_state), keys)
         now: Observation = jax.vmap(self.task.observe)(self._worlds(physics, task_state), keys)
-        now = jax.tree.map(lambda a: _cut(a, LARGEST_OBSERVATION), now)
+        now = jax.tree.map(lambda a: cut(a, LARGEST_OBSERVATION), now)
         length = len(self.delays.observation)
         if history.shape[1] == 0:
             history = jnp.repeat(now.actor[:, None], length, axis=1)
@@ -253,32 +274,28 @@ class VecEnv:
         lag = draw_delay(lag_key, self.delays.observation, self.worlds)
         return task_state, now._replace(actor=recall(history, lag) if length > 1 else now.actor), history, lag
 
-    def _with_images(self, key: jax.Array, state: EnvState) -> Observation:
-        """Return the observation of ``state`` with the camera tensors among its inputs."""
-        observation = state.observation
+    def _shown(self, run: Run, key: jax.Array, state: EnvState) -> dict[str, jax.Array]:
+        """Return the camera tensors of ``state`` by input name; none without cameras."""
         if self._images is None:
-            return observation
-        images = self._images.take(key, state.physics.poses, state.appearance, state.image)  # type: ignore[arg-type]
-        return observation._replace(inputs={**observation.inputs, **images})
+            return {}
+        images: dict[str, jax.Array] = run.call(self.take, key, state.physics.poses, state.appearance, state.image)
+        return images
 
-    def _restart(self, key: jax.Array, state: EnvState, done: jax.Array) -> EnvState:
+    def _restart(self, run: Run, key: jax.Array, state: EnvState, done: jax.Array) -> EnvState:
         """Begin a new episode in the worlds of ``done`` (B,): physics, task state, clocks, histories and look."""
-        start_key, begin_key = jax.random.split(key)
-        episode = self._draw(start_key)
+        episode = run.call(self.draw, key)
         start = episode.start
-        physics = self.physics.reset(state.physics, done, start.qpos, start.qvel, start.ctrl)
-        fresh = self._begin(begin_key, physics, episode)._replace(physics=None, key=None)  # type: ignore[arg-type]
-        kept = state._replace(physics=None, key=None)  # type: ignore[arg-type]
-        return where(done, fresh, kept)._replace(physics=physics, key=state.key)
+        physics = run.call(self.physics.reset, state.physics, done, start.qpos, start.qvel, start.ctrl)
+        merged: EnvState = run.call(self.merge, done, run.call(self.begin, key, physics, episode), state)
+        return merged
 
 
-def where(mask: jax.Array, new: Any, old: Any) -> Any:
-    """Choose by world between two pytrees with leaves (B, ...)."""
-    return jax.tree.map(lambda n, o: jnp.where(mask.reshape((-1,) + (1,) * (n.ndim - 1)), n, o), new, old)
+def _own_key(state: EnvState) -> tuple[jax.Array, EnvState]:
+    """Split a key off the state's."""
+    other, key = jax.random.split(state.key)
+    return other, state._replace(key=key)
 
 
-def _cut(values: jax.Array, limit: float) -> jax.Array:
-    """Replace what is not finite by 0 and cut to ± limit, so that one broken world cannot poison any statistic."""
-    if not jnp.issubdtype(values.dtype, jnp.floating):
-        return values
-    return jnp.clip(jnp.where(jnp.isfinite(values), values, 0.0), -limit, limit)
+def _apart(state: EnvState) -> EnvState:
+    """Return the part of the state that has a row per world."""
+    return state._replace(physics=None, key=None)  # type: ignore[arg-type]

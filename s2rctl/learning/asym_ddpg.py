@@ -22,6 +22,7 @@ import optax
 from s2rctl.learning.reach_networks import (
     Params,
     ReachSettings,
+    Truth,
     decide,
     init_actor,
     init_critic,
@@ -35,8 +36,8 @@ from s2rctl.learning.reach_variants import variant_of
 from s2rctl.schema.learning import Reach
 
 Batch = Mapping[str, jax.Array]
-"""Transitions (N, ...): the raw images by input name, position, goal, action, reward, terminated, valid; and of what
-followed ``next_position`` and the images as ``next_<name>``."""
+"""Transitions (N, ...): the raw images by input name, position, motion, goal, action, reward, terminated, valid; and of
+what followed ``next_position``, ``next_motion`` and the images as ``next_<name>``."""
 
 
 class Learner(NamedTuple):
@@ -92,9 +93,11 @@ def _weighted(values: jax.Array, weight: jax.Array) -> jax.Array:
 def critic_loss(critic: Params, learner: Learner, settings: ReachSettings, reach: Reach, batch: Batch) -> jax.Array:
     """Return L_c over valid transitions, summed over critics; a terminated one is not bootstrapped."""
     following = decide(learner.target_actor, settings, inputs_of(settings, batch, "next_")).action
-    future = values(learner.target_critic, settings, batch["next_position"], batch["goal"], following).min(axis=0)
+    after = Truth(batch["next_position"], batch["next_motion"])
+    future = values(learner.target_critic, settings, after, batch["goal"], following).min(axis=0)
     target = batch["reward"] + reach.discount * (1.0 - batch["terminated"]) * future
-    predicted = values(critic, settings, batch["position"], batch["goal"], batch["action"])
+    now = Truth(batch["position"], batch["motion"])
+    predicted = values(critic, settings, now, batch["goal"], batch["action"])
     return _weighted(jnp.sum((predicted - jax.lax.stop_gradient(target)) ** 2, axis=0), batch["valid"])
 
 
@@ -104,7 +107,8 @@ def actor_loss(
     """Return L_f (which contains L_a), and its parts."""
     seen = locate(actor, settings, inputs_of(settings, batch))
     action = steer(actor["policy"], settings, seen, normalise(batch["goal"], settings))
-    worth = _weighted(values(critic, settings, batch["position"], batch["goal"], action)[0], batch["valid"])
+    truth = Truth(batch["position"], batch["motion"])
+    worth = _weighted(values(critic, settings, truth, batch["goal"], action)[0], batch["valid"])
     effort = jnp.mean(action**2)
     miss = jnp.mean((seen - normalise(batch["position"], settings)) ** 2)
     bottleneck = reach.bottleneck if variant_of(reach).bottleneck else 0.0

@@ -94,11 +94,15 @@ class Distiller:
         return Snapshot(params, params, optimiser, env_state, np.array(0, np.int64), position)
 
     def optimiser(self) -> optax.GradientTransformation:
-        """Return the optimiser; its rate falls to a tenth, so that late iterations average over more states."""
+        """Return the optimiser; its rate falls, so that late iterations average over more states."""
         total = self.distill.iterations * self.distill.epochs * self._minibatches(self._learned())
         distill = self.distill
         return make_optimiser(
-            distill.optimiser, distill.learning_rate, total, final=0.1, weight_decay=distill.weight_decay
+            distill.optimiser,
+            distill.learning_rate,
+            total,
+            final=distill.final_rate,
+            weight_decay=distill.weight_decay,
         )
 
     def run(
@@ -131,11 +135,9 @@ class Distiller:
 
     def collect(self, snapshot: Snapshot) -> Samples:
         """Act for one iteration and label what was seen."""
-        number, env_state = int(snapshot.iteration), snapshot.env
-        if self.distill.fresh_looks > 0:
-            key = jax.random.fold_in(self._key(1 + number), 1)
-            env_state = looks.refresh(self.env, env_state, key, self.distill.fresh_looks)
-        return _collect(self, snapshot.acting, env_state, self.taught(number))
+        number = int(snapshot.iteration)
+        key = jax.random.fold_in(self._key(1 + number), 1)
+        return _collect(self, snapshot.acting, snapshot.env, self.taught(number), key)
 
     def taught(self, iteration: int) -> np.ndarray:
         """Return for how many steps of each world's episodes the teacher drives (B,) int32."""
@@ -206,10 +208,14 @@ def _flat(leaf: np.ndarray) -> np.ndarray:
     return leaf.reshape(-1, *leaf.shape[2:])
 
 
-def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.ndarray) -> Samples:
+def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.ndarray, key: jax.Array) -> Samples:
     """Take ``steps`` steps and count the student's own episodes that end, those with a hidden object apart."""
     rows, counts = [], {"episodes": 0.0, "successes": 0.0, "switched": 0.0}
-    for _ in range(distiller.distill.steps):
+    for index in range(distiller.distill.steps):
+        if distiller.distill.fresh_looks > 0:
+            env_state = looks.refresh(
+                distiller.env, env_state, jax.random.fold_in(key, index), distiller.distill.fresh_looks
+            )
         action, sample, switched, own = _consider(distiller, params, env_state, taught)
         env_state, result = stepping.step(distiller.env, env_state, action)
         ended = np.asarray(result.done & ~result.diverged & own)

@@ -42,6 +42,7 @@ class Parts:
     settings: ReachSettings
     reach: Reach
     position: Callable[[Observation], jax.Array]  # true tool position (B, 3) m in the robot base frame
+    motion: Callable[[Observation], jax.Array]  # (B, 6) m, as in reach_networks.Truth
     replay: Replay
     seed: int
     reward: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # of position and goal (N, 3); for hindsight
@@ -53,6 +54,7 @@ def make_replay(env: Any, settings: ReachSettings, reach: Reach, folder: Any = N
     fields = {name: Field(*shape) for name, shape in preprocess.raw_shapes(settings.cameras).items()} | {
         "step": Field((), np.int32),
         "position": Field((3,), np.float32),
+        "motion": Field((6,), np.float32),
         "goal": Field((3,), np.float32),
         "action": Field((3,), np.float32),
         "reward": Field((), np.float32),
@@ -93,6 +95,7 @@ def _judge(
         **{name: seen.inputs[name] for name in preprocess.raw_shapes(collector.settings.cameras)},
         "step": env_state.step,
         "position": place,
+        "motion": collector.motion(seen),
         "goal": seen.inputs["goal"],
         "action": action,
         "reward": result.reward,
@@ -146,6 +149,7 @@ class Collector:
     env: Any
     settings: ReachSettings
     position: Callable[[Observation], jax.Array]
+    motion: Callable[[Observation], jax.Array]
 
 
 _update = jax.jit(asym_ddpg.update, static_argnums=(1, 2), donate_argnums=0)
@@ -156,7 +160,7 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._collector = Collector(parts.env, parts.settings, parts.position)
+        self._collector = Collector(parts.env, parts.settings, parts.position, parts.motion)
 
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
@@ -220,7 +224,7 @@ class Loop:
 def sample(parts: Parts, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Return a batch of transitions, a share of them with a goal seen in hindsight (Andrychowicz et al. 2017)."""
     reach = parts.reach
-    following = (*preprocess.raw_shapes(parts.settings.cameras), "position")
+    following = (*preprocess.raw_shapes(parts.settings.cameras), "position", "motion")
     if reach.hindsight == 0 or parts.reward is None:
         return parts.replay.sample(generator, reach.batch, following)
     ahead = Ahead("step", "position", parts.env.task.episode_steps - 1)
@@ -248,7 +252,7 @@ def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
 
     These are the training worlds with new starts: a first look. The evaluate stage decides.
     """
-    collector = Collector(parts.env, parts.settings, parts.position)
+    collector = Collector(parts.env, parts.settings, parts.position, parts.motion)
     first = jax.random.fold_in(make_key(parts.seed), 2)
     rounds = [
         _play(parts, collector, actor, jax.random.fold_in(first, number))

@@ -31,6 +31,10 @@ class ReachSettings(Model):
     spread_m: float = quantity(..., "m", "standard deviation of positions in the workspace", gt=0)
 
 
+MOTION_M = 0.03
+"""What the command is ahead of the tool, by order of magnitude."""
+
+
 class Decision(NamedTuple):
     """What the actor says."""
 
@@ -93,7 +97,7 @@ def init_actor(key: jax.Array, settings: ReachSettings) -> Params:
 def init_critic(key: jax.Array, settings: ReachSettings, critics: int = 1) -> Params:
     """Return random parameters of one or more critics."""
     keys = jax.random.split(key, critics)
-    return {f"q{number}": nets.init(Layers(settings.hidden, 1, 1e-2), keys[number], 9) for number in range(critics)}
+    return {f"q{number}": nets.init(Layers(settings.hidden, 1, 1e-2), keys[number], 15) for number in range(critics)}
 
 
 def normalise(position: jax.Array, settings: ReachSettings) -> jax.Array:
@@ -120,11 +124,17 @@ def decide(actor: Params, settings: ReachSettings, inputs: Inputs) -> Decision:
     return Decision(action, seen * settings.spread_m + jnp.asarray(settings.centre_m, jnp.float32))
 
 
-def values(
-    critic: Params, settings: ReachSettings, position: jax.Array, goal: jax.Array, action: jax.Array
-) -> jax.Array:
-    """Return each critic's Q (K, N) of the action (N, 3) at the true position (N, 3) for the goal (N, 3), both in m."""
-    features = jnp.concatenate([normalise(position, settings), normalise(goal, settings), action], axis=-1)
+class Truth(NamedTuple):
+    """What the critic knows and no camera shows."""
+
+    position: jax.Array  # (N, 3) m, the tool
+    motion: jax.Array  # (N, 6) m: how far the command is ahead of the tool, and how far it goes in a control step
+
+
+def values(critic: Params, settings: ReachSettings, truth: Truth, goal: jax.Array, action: jax.Array) -> jax.Array:
+    """Return each critic's Q (K, N) of the action (N, 3) in the true state for the goal (N, 3) m."""
+    motion = truth.motion * (1.0 / MOTION_M)
+    features = jnp.concatenate([normalise(truth.position, settings), normalise(goal, settings), motion, action], -1)
     layers = Layers(settings.hidden, 1, 1e-2)
     return jnp.stack([nets.apply(layers, critic[name], features)[:, 0] for name in sorted(critic)])
 

@@ -16,9 +16,15 @@ def _phase(name: str) -> tuple[str, ...]:
     return tuple(f"teacher.{name}.{field}" for field in fields)
 
 
-_GRIPPER = ("robot.gripper", "robot.gripper_range_rad", "robot.gripper_current_ma")  # a rehearsal's driver has them
+_DRIVER = (  # what a rehearsal's driver is set up with
+    "robot.gripper",
+    "robot.gripper_range_rad",
+    "robot.gripper_current_ma",
+    "robot.tool_acceleration",
+)
 _PICK, _INSERT = _phase("pick"), _phase("insert")
-_REACH = ("reach.episode_steps", "reach.delays", "reach.action_scale_m", "reach.threshold_m")
+_ARM = ("robot.tool_acceleration", "deploy.safety.tool_speed")  # what the xArm's planner keeps to
+_REACH = (*(f"reach.{name}" for name in ("episode_steps", "delays", "action_scale_m", "planner", "threshold_m")), *_ARM)
 
 # The versions are raised by hand when the same inputs would give another result.
 ALOHA: tuple[Stage, ...] = (
@@ -51,7 +57,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "distill",
-        version=3,
+        version=4,
         reads=(*_SCENE, *_INSERT, "vision", "distill", "encoder.latent"),
         inputs=(
             Input("pick", "teacher", "pick"),
@@ -92,7 +98,7 @@ ALOHA: tuple[Stage, ...] = (
     Stage(
         "rehearse",
         version=2,
-        reads=(*_SCENE, *_INSERT, *_GRIPPER, "vision", "deploy"),
+        reads=(*_SCENE, *_INSERT, *_DRIVER, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "aloha-student"), Input("evaluation", "evaluation", "aloha-student")),
         kind="deployment",
         output="aloha",
@@ -177,7 +183,7 @@ XARM7: tuple[Stage, ...] = (
     Stage(
         "rehearse",
         version=2,
-        reads=(*_SCENE, *_REACH, *_GRIPPER, "vision", "deploy"),
+        reads=(*_SCENE, *_REACH, *_DRIVER, "vision", "deploy"),
         inputs=(Input("onnx", "onnx", "xarm7-reach"), Input("evaluation", "evaluation", "xarm7-reach")),
         kind="deployment",
         output="xarm7",

@@ -16,6 +16,9 @@ class Robot(Model):
         "direct", "", "direct: the vendor's SDK; interbotix: an Aloha through the ROS packages that it already runs"
     )
     address: str | None = quantity(None, "", "IP address of the xArm controller")
+    tool_acceleration: float = quantity(
+        5.0, "m/s²", "acceleration with which the xArm controller plans the way to the tool's target", gt=0, le=50
+    )
     ports: dict[str, str] = quantity(
         {}, "", "per Aloha arm its serial device, e.g. left: /dev/ttyDXL_follower_left, or its name in ROS"
     )

@@ -117,6 +117,7 @@ class Distill(Model):
     optimiser: Optimiser = quantity("adam", "", OPTIMISER)
     learning_rate: float = quantity(4e-4, "", "learning rate; for muon that of the matrices", gt=0)
     weight_decay: float = quantity(0.0, "", "share of the learning rate by which weights shrink; muon needs some", ge=0)
+    final_rate: float = quantity(0.1, "", "share of the learning rate that is left at the end", gt=0, le=1)
     network: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the student")
     encoder: Literal["random", "frozen", "finetuned"] = quantity(
         "finetuned", "", "random weights, or the pretrained ones kept fixed or trained further"
@@ -136,7 +137,7 @@ class Distill(Model):
     fresh_looks: float = quantity(
         0.0,
         "",
-        "share of the worlds whose look (colours, lights, camera poses) is drawn again in every iteration, not only in "
+        "share of the worlds whose look (colours, lights, camera poses) is drawn again in every step, not only in "
         "every episode",
         ge=0,
         le=1,
@@ -197,6 +198,12 @@ class Reach(Model):
     random_action: float = quantity(0.3, "", "share of uniformly random actions while exploring", ge=0, le=1)
     hidden: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of actor and critic")
     action_scale_m: float = quantity(0.03, "m", "displacement of the target per step at |action| = 1", gt=0)
+    planner: tuple[float, float] | None = quantity(
+        None,
+        "",
+        "the arm follows its target as the controller's planner does; each episode's acceleration lies between these "
+        "multiples of robot.tool_acceleration; null: it is there at once",
+    )
     threshold_m: float = quantity(0.05, "m", "an episode that ends this close is a success", gt=0)
     delays: Delays = Delays()
     checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)

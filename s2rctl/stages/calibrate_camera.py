@@ -21,7 +21,6 @@ from s2rctl.schema.calibration import Calibration, CameraPose, Intrinsics, PoseR
 from s2rctl.schema.deployment import Calibration as Settings
 from s2rctl.stages.protocol import Context, Result
 
-VERSION = 1
 _SCENES = {"aloha": "insertion", "xarm7-reach": "reach"}
 _OVERLAYS = 3
 

@@ -36,7 +36,6 @@ from s2rctl.stages.protocol import Context, Result
 if TYPE_CHECKING:
     from s2rctl.stages.stand import Stand
 
-VERSION = 2
 POLICY_FILE = "policy.onnx"
 FILM_SIZE = (640, 480)
 

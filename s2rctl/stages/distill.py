@@ -17,7 +17,6 @@ from s2rctl.learning.teachers import pick_pilot
 from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
 
-VERSION = 3
 _PANELS = (("action_error",), ("success",), ("switched",))
 _RECENT = 50
 """Iterations over which the running success rate is counted."""

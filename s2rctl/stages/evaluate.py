@@ -18,7 +18,6 @@ from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.stages.policies import Player, load_player
 from s2rctl.stages.protocol import Context, Result
 
-VERSION = 2
 SEED_OFFSET = 1_000_003
 """Added to the seed: episodes of an evaluation are never those that training with the same seed saw."""
 FILM_SIZE = (640, 480)

@@ -31,7 +31,6 @@ from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.arm import ACTION_SCALE
 from s2rctl.tasks.protocol import Observation
 
-VERSION = 2
 SEED_OFFSET = 2_000_003
 """Added to the seed: the gate's observations are neither those of training nor those of an evaluation."""
 WORLDS = 16

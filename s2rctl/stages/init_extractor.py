@@ -19,7 +19,6 @@ from s2rctl.schema.profile import ReachProfile
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.protocol import World
 
-VERSION = 3
 STROKE = 12
 """Vector steps that a random direction is kept: at full speed an arm crosses the workspace."""
 

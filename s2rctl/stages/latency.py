@@ -14,6 +14,7 @@ from s2rctl.core.errors import RunError, UsageError
 from s2rctl.core.progress import Reporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
+from s2rctl.emulation.tool_drive import Limits, controller_limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.robots.protocol import Target
 from s2rctl.schema.profile import Profile
@@ -30,12 +31,12 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
     """
     recordings = [_checked(path, profile) for path in paths]
     period = 1.0 / profile.simulation.rate_hz
-    mirror = Mirror(profile.robot.name)
+    mirror, limits = Mirror(profile.robot.name), controller_limits(profile)
     joints = [j for j in mirror.specification.target_joint if not mirror.specification.joints[j].endswith("finger")]
     reporter.start("latency fit", len(recordings), "recordings")
     sent, responses = [], []
     for number, recording in enumerate(recordings):
-        responses.append(response_delays(recording, lambda r, d: respond(mirror, r, d), CANDIDATES_S, joints))
+        responses.append(response_delays(recording, lambda r, d: respond(mirror, limits, r, d), CANDIDATES_S, joints))
         sent.append(sending_delays(recording))
         reporter.update(number + 1, {"windows": responses[-1].windows})
     seen = np.concatenate([observation_delays(recording) for recording in recordings])
@@ -64,8 +65,11 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
     }
 
 
-def respond(mirror: Mirror, recording: Recording, delay_s: float) -> np.ndarray:
-    """Return the joints (steps, n) of a simulated arm that gets the recorded commands ``delay_s`` s late."""
+def respond(mirror: Mirror, limits: Limits, recording: Recording, delay_s: float) -> np.ndarray:
+    """Return the joints (steps, n) of a simulated arm that gets the recorded commands ``delay_s`` s late.
+
+    What its controller needs by itself to bring the tool to a target is no delay: training has it as a planner.
+    """
     t, targets, measured = recording.column("t"), recording.column("target"), recording.column("joint_pos")
     ages = recording.ages().get("robot", np.zeros(len(t)))
     sent = sending_delays(recording)
@@ -73,7 +77,7 @@ def respond(mirror: Mirror, recording: Recording, delay_s: float) -> np.ndarray:
     begin = float(t[0] - max(ages[0], 0.0))
     clock = VirtualClock(begin)
     spec = mirror.specification
-    twin = Twin(mirror.model, spec, clock, (), None, Faults(latency_s=(delay_s, delay_s)))
+    twin = Twin(mirror.model, spec, clock, (), None, Faults(latency_s=(delay_s, delay_s)), limits)
     qpos = mirror.qpos(first)
     twin.reset(PlantStart(qpos, np.zeros(mirror.model.nv), mirror.ctrl(first)), 0)
     joints = np.empty_like(measured)

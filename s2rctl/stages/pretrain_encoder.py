@@ -22,7 +22,6 @@ from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.protocol import World
 
-VERSION = 3
 SHAKE = 0.3
 """Standard deviation of the noise on the expert's actions: the student will stray, and its images shall be known."""
 

@@ -8,8 +8,6 @@ from s2rctl.evaluation.report_material import Material
 from s2rctl.evaluation.report_training import TRAINED
 from s2rctl.stages.protocol import Context, Result
 
-VERSION = 2
-
 
 def run(context: Context) -> Result:
     """Write ``report.html`` from all input artifacts, and from what the store knows besides.

@@ -10,6 +10,7 @@ import numpy as np
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import Interrupted
+from s2rctl.core.lines import Going
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState
@@ -29,7 +30,6 @@ from s2rctl.tasks.protocol import Observation, Task, World, combine
 from s2rctl.tasks.reach import Signals as ReachSignals
 from s2rctl.tasks.reach import State as ReachState
 
-VERSION = 2
 _PANELS = (("reward",), ("success",), ("position_error_mm",), ("critic_loss", "actor_loss"))
 
 
@@ -44,7 +44,9 @@ def run(context: Context) -> Result:
     settings = reach_settings(profile.vision.cameras, profile.extractor, reach, *place)
     replay = reach_loop.make_replay(env, settings, reach, context.run_folder / "replay")
     sight = Sight(env.model, profile.vision)
-    parts = Parts(env, settings, reach, tool_position, replay, context.seed, reward_of(env.task), seen_by(sight))
+    parts = Parts(
+        env, settings, reach, tool_position, motion, replay, context.seed, reward_of(env.task), seen_by(sight)
+    )
     loop = Loop(parts)
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     snapshot = loop.start(_learner(context, settings))
@@ -91,12 +93,20 @@ def tool_position(observation: Observation) -> jax.Array:
     return observation.critic[:, :3]
 
 
+def motion(observation: Observation) -> jax.Array:
+    """Return how far the command is ahead of the tool and how fast the arm's planner goes (B, 6) m: after the goal."""
+    return observation.critic[:, 6:12]
+
+
 def reward_of(task: Task) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Return the task's reward of tool positions and goals (N, 3) m: for goals that are put in later."""
 
     def one(position: jax.Array, goal: jax.Array) -> jax.Array:
+        still = Going(position, jnp.zeros(3))
         signals = ReachSignals(jnp.zeros(7), position, jnp.array([1.0, 0.0, 0.0, 0.0]))
-        return combine(task.rewards, World(signals, jnp.zeros(7), ReachState(goal, position), {}))[0]
+        return combine(
+            task.rewards, World(signals, jnp.zeros(7), ReachState(goal, position, still, jnp.zeros(())), {})
+        )[0]
 
     each = jax.jit(jax.vmap(one))
     return lambda position, goal: np.asarray(each(position, goal))

@@ -12,8 +12,6 @@ from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.stages.teacher_run import TeacherRun
 
-VERSION = 1
-
 _FINAL = 1000
 """Number of the first random batch that judges what is published: none that chose it."""
 

@@ -16,6 +16,7 @@ import numpy as np
 from s2rctl.core.clock import Clock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
+from s2rctl.emulation.tool_drive import controller_limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.env.images import Images
@@ -179,7 +180,7 @@ def make_stand(profile: Profile, clock: Clock, faults: Faults) -> TwinStand:
     model = make_model(profile, name)
     task, _ = make_task(profile, name, model)
     eyes = Eyes(make_images(profile.vision, model, name))
-    twin = Twin(model, ROBOTS.load(profile.robot.name), clock, eyes.cameras, eyes, faults)
+    twin = Twin(model, ROBOTS.load(profile.robot.name), clock, eyes.cameras, eyes, faults, controller_limits(profile))
     stand = TwinStand(twin, Judge(task, model), eyes)
     stand.begin(0)
     eyes(twin.plant.poses())

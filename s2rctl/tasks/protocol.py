@@ -112,6 +112,15 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Planner:
+    """A controller that brings the tool to its target within limits, instead of at once."""
+
+    speed: float  # m/s
+    acceleration: tuple[float, float]  # m/s², each episode has its own between these
+    period_s: float  # of control
+
+
+@dataclass(frozen=True)
 class TaskSettings:
     """What a task is built from."""
 
@@ -121,4 +130,5 @@ class TaskSettings:
     rewards: Mapping[str, float] = field(default_factory=dict)  # weights that replace the task's own
     tracking: bool = False  # teachers see tracked objects instead of each single measurement
     action_scale: float | None = None  # None: the robot's own
+    planner: Planner | None = None  # of arms that plan the way to a target by themselves; None: they are there at once
     threshold: float | None = None  # m, how close is a success where the profile decides it; None: the task's own

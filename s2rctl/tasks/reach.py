@@ -1,6 +1,7 @@
 """Reach: the xArm7 brings its tool to a goal by displacements of the commanded tool position, orientation held.
 
-The policy moves the last *commanded* position, as the robot's servo mode does, so that its own lag cannot build up.
+The policy moves the last *commanded* position, as the robot's servo mode does, so that its own lag cannot build up. The
+arm's controller plans the way there within an acceleration: the arm comes after.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from s2rctl.core.lines import Going, follow
 from s2rctl.scene.signals import real
 from s2rctl.tasks import kinematics, rotation
 from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
@@ -25,6 +27,7 @@ THRESHOLD = 0.05  # m, success
 BOUNDS = 2.0  # m, |tool coordinate|
 DAMPING = 1e-4
 SOLVER_STEPS = 3
+PLANNER_STEPS = 5  # of the controller's planner per control step; the emulated one makes 12
 FAILURES = ("none", "timeout", "out_of_bounds")
 
 
@@ -43,6 +46,8 @@ class State(NamedTuple):
 
     goal: jax.Array  # (3,) m
     command: jax.Array  # (3,) m, commanded tool position
+    going: Going  # where the controller's planner is on its way there
+    acceleration: jax.Array  # () m/s², the planner's
 
 
 def make(settings: TaskSettings) -> Task:
@@ -77,6 +82,7 @@ class _Reach:
         self.chain = kinematics.read_chain(settings.model, "link_base", "tcp")
         self.scale = ACTION_SCALE if settings.action_scale is None else settings.action_scale
         self.threshold = THRESHOLD if settings.threshold is None else settings.threshold
+        self.planner = settings.planner
         pose = kinematics.forward(self.chain, jnp.array(HOME))
         self.home = pose.position
         self.held = pose.rotation
@@ -91,20 +97,35 @@ class _Reach:
 
     def reset(self, key: jax.Array, params: Params) -> Start:
         """Draw the tool's start and the goal in boxes about home."""
-        start_key, goal_key = jax.random.split(key)
+        start_key, goal_key, planner_key = jax.random.split(key, 3)
         start = self.home + jax.random.uniform(start_key, (3,), minval=-START_RANGE, maxval=START_RANGE)
         goal = self.home + jax.random.uniform(goal_key, (3,), minval=-GOAL_RANGE, maxval=GOAL_RANGE)
         joints = jnp.array(HOME)
         for _ in range(2):  # one solve is meant for the few centimetres of a control step
             joints = self.solve(joints, start)
-        return Start(joints, jnp.zeros(7), joints, State(goal, start))
+        low, high = (0.0, 0.0) if self.planner is None else self.planner.acceleration
+        acceleration = jax.random.uniform(planner_key, (), minval=low, maxval=high)
+        return Start(joints, jnp.zeros(7), joints, State(goal, start, Going(start, jnp.zeros(3)), acceleration))
 
     def target(self, world: World, action: jax.Array) -> tuple[jax.Array, State]:
-        """Displace the commanded tool position, kept in the workspace, and solve for the joints."""
+        """Displace the commanded tool position, kept in the workspace, and solve for the joints on the way there."""
         limit = GOAL_RANGE + WORKSPACE_MARGIN
         moved = world.state.command + self.scale * jnp.clip(action, -1.0, 1.0)
         command = jnp.clip(moved, self.home - limit, self.home + limit)
-        return self.solve(world.ctrl, command), world.state._replace(command=command)
+        state = world.state._replace(command=command)
+        state = state._replace(going=self.plan(state))
+        return self.solve(world.ctrl, state.going.position), state
+
+    def plan(self, state: State) -> Going:
+        """Return where the controller's planner is one control step later."""
+        if self.planner is None:
+            return Going(state.command, jnp.zeros(3))
+        speed, dt = self.planner.speed, self.planner.period_s / PLANNER_STEPS
+
+        def tick(_: int, going: Going) -> Going:
+            return follow(jnp, going, state.command, speed, state.acceleration, dt)
+
+        return jax.lax.fori_loop(0, PLANNER_STEPS, tick, state.going)
 
     def solve(self, joints: jax.Array, position: jax.Array) -> jax.Array:
         """Return joint angles (7,) near ``joints`` with the tool at ``position`` (3,) m in its home orientation."""
@@ -129,7 +150,11 @@ class _Reach:
         return Outcome(world.state, reward, terms, outside, success, failure)
 
     def observe(self, world: World, key: jax.Array) -> Observation:
-        """Return tool position and goal (the critic sees the lag behind the command too); the input is the goal."""
+        """Return tool position and goal; the input is the goal.
+
+        The critic sees too how far the command is ahead (m) and how fast the planner goes (m per control step).
+        """
         tool, goal = finite(world.signals.tcp_pos), world.state.goal
         actor = jnp.concatenate([tool, goal])
-        return Observation(actor, jnp.concatenate([actor, world.state.command - tool]), {"goal": goal})
+        pace = world.state.going.velocity * (0.0 if self.planner is None else self.planner.period_s)
+        return Observation(actor, jnp.concatenate([actor, world.state.command - tool, pace]), {"goal": goal})

@@ -7,6 +7,7 @@ import pytest
 from s2rctl.core.clock import RealClock, VirtualClock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
+from s2rctl.emulation.tool_drive import Limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import StopLevel, Target
@@ -34,7 +35,8 @@ NONE = Faults()
 
 def twin_of(model, robot, faults=NONE, clock=None, cameras=(), render=None):
     specification = ROBOTS.load(robot)
-    twin = Twin(model, specification, clock or VirtualClock(), cameras, render, faults)
+    limits = Limits(speed=0.65, acceleration=5.0)
+    twin = Twin(model, specification, clock or VirtualClock(), cameras, render, faults, limits)
     twin.reset(home_start(model, specification), 0)
     return twin
 

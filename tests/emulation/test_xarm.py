@@ -36,7 +36,7 @@ SAFETY = Safety(tool_speed=0.65, workspace_low=(0.15, -0.4, 0.02), workspace_hig
 @pytest.fixture
 def arm():
     with EmulatedXArm(SCENES.load("reach")(0.005), HOST, 5502) as emulator:
-        driver = XArm7(emulator.address, SAFETY)
+        driver = XArm7(emulator.address, SAFETY, 5.0)
         identity = driver.connect()
         assert (identity.model, identity.firmware) == ("xArm7", "1.12.10")
         yield emulator, driver
@@ -132,7 +132,7 @@ def test_errors_carry_the_vendors_words_and_are_never_cleared_by_themselves(arm)
     with pytest.raises(SafetyStop):
         driver.send(Target("tool", driver.parking().values))
     assert emulator.controller.error == 31
-    again = XArm7(emulator.address, SAFETY)
+    again = XArm7(emulator.address, SAFETY, 5.0)
     with pytest.raises(SafetyStop, match="C31 Collision"):
         again.connect()
     assert emulator.controller.error == 31
@@ -215,7 +215,7 @@ def test_a_silent_controller_stops_the_loop(arm):
 
 def test_no_controller_and_no_address_are_explained():
     with pytest.raises(MissingEnvironmentError, match="no xArm controller answers") as caught:
-        XArm7(f"{HOST}:5999", SAFETY).connect()
+        XArm7(f"{HOST}:5999", SAFETY, 5.0).connect()
     assert caught.value.exit_code == ExitCode.ENVIRONMENT
     with pytest.raises(UsageError, match=r"robot\.address"):
         make(Robot(name="xarm7"), SAFETY)

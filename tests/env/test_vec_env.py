@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import toy
 
+from s2rctl.env import stepping
 from s2rctl.env.stepping import spread
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.physics.native import NativePhysics
@@ -93,6 +94,17 @@ def test_worlds_differ_by_their_edits():
     np.testing.assert_array_equal(np.argsort(travelled), np.argsort(-np.asarray(env.params["mass"])))
     _, states = roll(make(randomise=False), push)
     assert len(np.unique(states.physics.qpos[-1, :, 0])) == 1
+
+
+def test_in_parts_it_does_what_it_does_as_one_program():
+    env = make(toy.make(STEPS, noise=0.1), delays=Delays(joint_action=(1, 1), observation=(1, 1, 1)))
+    actions = jax.random.uniform(jax.random.key(1), (2 * STEPS, WORLDS, 2), minval=-1.0)
+    steps, _ = roll(env, actions)
+    state = stepping.reset(env, jax.random.key(0))
+    for number, action in enumerate(actions):
+        state, step = stepping.step(env, state, action)
+        for part, whole in zip(jax.tree.leaves(step), jax.tree.leaves(steps), strict=True):
+            np.testing.assert_allclose(part, whole[number], atol=1e-5)
 
 
 def test_time_out_is_truncation_and_restarts_everything():

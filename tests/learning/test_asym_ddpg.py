@@ -47,7 +47,13 @@ def batch(count=32, **changes):
     }
     for name in ("position", "next_position", "goal", "action"):
         found[name] = generator.uniform(-1, 1, (count, 3)).astype(np.float32)
+    for name in ("motion", "next_motion"):
+        found[name] = generator.uniform(-0.03, 0.03, (count, 6)).astype(np.float32)
     return {name: jnp.asarray(value) for name, value in (found | changes).items()}
+
+
+def truth(data, prefix=""):
+    return reach_networks.Truth(data[f"{prefix}position"], data[f"{prefix}motion"])
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +66,8 @@ def test_critic_loss_is_the_bellman_error_with_target_networks(learner):
     seen = reach_networks.decide(
         learner.target_actor, SETTINGS, {"rgb_side": data["next_rgb_side"], "goal": data["goal"]}
     )
-    (future,) = reach_networks.values(learner.target_critic, SETTINGS, data["next_position"], data["goal"], seen.action)
-    (now,) = reach_networks.values(learner.critic, SETTINGS, data["position"], data["goal"], data["action"])
+    (future,) = reach_networks.values(learner.target_critic, SETTINGS, truth(data, "next_"), data["goal"], seen.action)
+    (now,) = reach_networks.values(learner.critic, SETTINGS, truth(data), data["goal"], data["action"])
     expected = np.mean((np.asarray(now) - (np.asarray(data["reward"]) + 0.9 * np.asarray(future))) ** 2)
     np.testing.assert_allclose(
         asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, data), expected, rtol=1e-5
@@ -76,7 +82,7 @@ def test_of_two_critics_the_smaller_target_counts(learner):
     low["output"]["bias"] = jnp.array([-50.0])  # always says -50
     data = batch()
     twin = twin._replace(target_critic={**twin.target_critic, "q1": low})
-    now = reach_networks.values(twin.critic, SETTINGS, data["position"], data["goal"], data["action"])
+    now = reach_networks.values(twin.critic, SETTINGS, truth(data), data["goal"], data["action"])
     expected = np.mean(np.sum((np.asarray(now) - (np.asarray(data["reward"]) - 0.9 * 50.0)) ** 2, axis=0))
     np.testing.assert_allclose(asym_ddpg.critic_loss(twin.critic, twin, SETTINGS, reach, data), expected, rtol=1e-4)
 
@@ -150,9 +156,13 @@ def tool_position(observation):
     return observation.critic
 
 
+def motion(observation):
+    return jnp.zeros((*observation.critic.shape[:-1], 6))
+
+
 def make_loop(reach, folder=None):
     replay = reach_loop.make_replay(ENV, SETTINGS, reach, folder)
-    return Loop(Parts(ENV, SETTINGS, reach, tool_position, replay, seed=3))
+    return Loop(Parts(ENV, SETTINGS, reach, tool_position, motion, replay, seed=3))
 
 
 def test_it_learns_to_reach_from_images():
@@ -203,7 +213,7 @@ def test_hindsight_puts_in_places_that_the_tool_reached_later_in_the_episode():
     def reward(position, goal):
         return -np.linalg.norm(position - goal, axis=-1)
 
-    parts = Parts(ENV, SETTINGS, reach, tool_position, replay, 3, reward)
+    parts = Parts(ENV, SETTINGS, reach, tool_position, motion, replay, 3, reward)
     loop = Loop(parts)
     snapshot = loop.start(asym_ddpg.init(jax.random.key(1), SETTINGS, reach))
     for _ in range(3):
@@ -216,5 +226,5 @@ def test_hindsight_puts_in_places_that_the_tool_reached_later_in_the_episode():
     np.testing.assert_allclose(
         found["reward"][relabelled], reward(found["next_position"], found["goal"])[relabelled], atol=1e-5
     )
-    plain = Parts(ENV, SETTINGS, REACH, tool_position, replay, 3, reward)
+    plain = Parts(ENV, SETTINGS, REACH, tool_position, motion, replay, 3, reward)
     assert not any(tuple(goal) in positions for goal in reach_loop.sample(plain, np.random.default_rng(0))["goal"])

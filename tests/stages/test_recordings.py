@@ -20,6 +20,7 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
+from s2rctl.emulation.tool_drive import Limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.schema.contract import Contract, Tensor
 from s2rctl.schema.load import load_profile
@@ -67,7 +68,7 @@ def mirror():
 def episode(mirror, path, latency_s=(0.0, 0.0), still=False, steps=STEPS):
     """Record one episode of the reach robot whose commands take effect late."""
     spec, clock = mirror.specification, VirtualClock()
-    twin = Twin(mirror.model, spec, clock, ["side"], pictures, Faults(latency_s=latency_s))
+    twin = Twin(mirror.model, spec, clock, ["side"], pictures, Faults(latency_s=latency_s), Limits(0.65, 5.0))
     home = spec.joints_from_targets(np.array(spec.home))
     twin.reset(PlantStart(mirror.qpos(home), np.zeros(mirror.model.nv), mirror.ctrl(home)), 1)
     profile = load_profile("xarm7-smoke").profile

@@ -5,7 +5,7 @@ import pytest
 from task_worlds import build, random_world, silent_terms
 
 from s2rctl.tasks import kinematics, reach
-from s2rctl.tasks.protocol import World
+from s2rctl.tasks.protocol import Planner, World
 
 MODEL, TASK = build("reach", episode_steps=50)
 START = jax.jit(TASK.reset)(jax.random.key(0), {})
@@ -46,6 +46,28 @@ def test_the_command_stays_in_the_workspace() -> None:
     limit = reach.GOAL_RANGE + reach.WORKSPACE_MARGIN
     np.testing.assert_allclose(state.command, home + limit * jnp.array([1.0, 1.0, -1.0]), atol=1e-6)
     np.testing.assert_allclose(forward(ctrl).position, state.command, atol=2e-3)
+
+
+def test_a_planned_arm_comes_after_its_command_within_its_acceleration() -> None:
+    planner = Planner(speed=0.6, acceleration=(3.0, 7.0), period_s=0.05)
+    task = build("reach", planner=planner)[1]
+    start = jax.jit(task.reset)(jax.random.key(3), {})
+    assert 3.0 <= float(start.state.acceleration) <= 7.0
+    world = World(at(START.state.command).signals, start.ctrl, start.state, {})
+    move, ways, paces = jax.jit(task.target), [], []
+    for n in range(20):
+        ctrl, state = move(world, jnp.array([0.5, 0.0, 0.0]) * (n < 8))
+        world = world._replace(ctrl=ctrl, state=state)
+        ways.append(np.asarray(forward(ctrl).position))
+        paces.append(np.asarray(state.going.velocity))
+    went = np.array(ways)[:, 0] - ways[0][0]
+    ahead = np.asarray(state.command)[0] - np.array(ways)[:, 0]
+    assert 0.01 < ahead[4] < 0.08, "it is on its way while the command moves"
+    assert abs(ahead[-1]) < 2e-3 and went[-1] > 0.08, "and arrives"
+    change = np.linalg.norm(np.diff(paces, axis=0), axis=1)
+    assert change.max() <= float(start.state.acceleration) * planner.period_s * 1.001
+    seen = task.observe(world, jax.random.key(0))
+    np.testing.assert_allclose(seen.critic[9:12], state.going.velocity * planner.period_s, atol=1e-6)
 
 
 def test_success_is_a_distance_that_the_profile_may_set() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from s2rctl.core.lines import Going, follow
 from s2rctl.core.spatial import from_rotation_vector, rotation_vector
 from s2rctl.robots.protocol import RobotSpecification
 
@@ -105,15 +106,10 @@ class Motion:
         distance = float(np.linalg.norm(way))
         turn = rotation_vector(goal.rotation @ self._rotation.T)
         angle = float(np.linalg.norm(turn))
-        if distance > 1e-9:
-            # the speed from which the acceleration still stops within the distance, in steps of dt
-            braking = np.sqrt(2 * goal.acceleration * distance)
-            self._accelerate(way / distance * min(goal.speed, braking, distance / dt), goal.acceleration, dt)
-        else:
-            self._velocity = np.zeros(3)
-        step = self._velocity * dt
+        going = Going(self._position, self._velocity)
+        following, self._velocity = follow(np, going, goal.position, goal.speed, goal.acceleration, dt)
         arrived = distance < 1e-4 and np.linalg.norm(self._velocity) < goal.acceleration * dt * 2
-        position = goal.position if arrived else self._position + step
+        position = goal.position if arrived else following
         fraction = 1.0 if angle <= TURN_SPEED * dt else TURN_SPEED * dt / angle
         self._go(position, from_rotation_vector(turn * fraction) @ self._rotation)
         if arrived and fraction == 1.0:

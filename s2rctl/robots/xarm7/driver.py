@@ -25,7 +25,6 @@ MODE_LINE_ONLINE = 7
 STOPPED_STATES = (4, 5)
 COMMAND_TIMEOUT_S = 0.1
 """A controller that does not answer within this is not fit for a loop at 20 Hz (the SDK waits 2 s, for moves 10 s)."""
-ACCELERATION_MM_S2 = 5000.0
 FENCE_SLACK_MM = 20
 """The controller's fence stands this far outside the filter's box: the filter limits, the fence only catches."""
 TOOL_OFFSET_MM = 172.0
@@ -38,7 +37,7 @@ def make(robot: RobotSettings, safety: Safety) -> "XArm7":
     """Return the driver for the controller at ``robot.address``; UsageError without an address."""
     if not robot.address:
         raise UsageError("robot.address is not set", "--set robot.address=192.168.1.203 (the controller's IP address)")
-    return XArm7(robot.address, safety)
+    return XArm7(robot.address, safety, robot.tool_acceleration)
 
 
 class XArm7:
@@ -46,10 +45,11 @@ class XArm7:
 
     specification: RobotSpecification = SPECIFICATION
 
-    def __init__(self, address: str, safety: Safety) -> None:
+    def __init__(self, address: str, safety: Safety, acceleration: float) -> None:
         self._host, _, port = address.partition(":")
         self._port = int(port) if port else None
         self._safety = safety
+        self._acceleration = acceleration * 1000  # mm/s²
         self._arm: Any = None
         self._lock = threading.Lock()
         self._history: list[tuple[float, np.ndarray]] = []
@@ -104,7 +104,7 @@ class XArm7:
         roll, pitch, yaw = self._rpy
         speed = self._safety.tool_speed * 1000
         code = arm.set_position(
-            x, y, z, roll, pitch, yaw, speed=speed, mvacc=ACCELERATION_MM_S2, is_radian=True, wait=False
+            x, y, z, roll, pitch, yaw, speed=speed, mvacc=self._acceleration, is_radian=True, wait=False
         )
         if code != 0:
             raise SafetyStop(f"the xArm did not take a command: {self._reason(code)}")

@@ -1,0 +1,61 @@
+"""What an arm's controller does with tool targets: plan the way there within limits, and solve for the joints."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2rctl.core.lines import Going, follow
+from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.schema.profile import Profile
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the controller plans with."""
+
+    speed: float  # m/s
+    acceleration: float  # m/s²
+
+
+def controller_limits(profile: Profile) -> Limits:
+    """Return what the robot's controller is told to keep to, for robots that take tool positions."""
+    return Limits(profile.deploy.safety.tool_speed, profile.robot.tool_acceleration)
+
+
+class ToolDrive:
+    """Joint targets over time of an arm that is given tool positions; ``tick`` is called once per time step."""
+
+    def __init__(self, specification: RobotSpecification, limits: Limits) -> None:
+        self._specification, self._limits = specification, limits
+        home = specification.joints_from_targets(np.array(specification.home))
+        self._rotation = specification.kinematics.pose(specification.tools[0], home)[1]
+        self._low, self._high = np.array(specification.joint_low), np.array(specification.joint_high)
+        self._queue: deque[tuple[float, np.ndarray]] = deque()
+        self.reset(home)
+
+    def reset(self, joints: np.ndarray) -> None:
+        """Stand still at the joints (n,) rad and forget all targets."""
+        tool = self._specification.kinematics.point(self._specification.tools[0], joints)
+        self._joints, self._going = np.array(joints, float), Going(np.array(tool, float), np.zeros(3))
+        self._goal: np.ndarray | None = None
+        self._queue.clear()
+
+    def aim(self, position: np.ndarray, effective: float) -> None:
+        """Let a tool position (3,) m be the target from time ``effective`` s on; a later one never overtakes."""
+        if self._queue:
+            effective = max(effective, self._queue[-1][0])
+        self._queue.append((effective, np.array(position, float)))
+
+    def tick(self, now: float, dt: float) -> np.ndarray | None:
+        """Return the joint targets (targets,) after the next ``dt`` s; None before the first target."""
+        while self._queue and self._queue[0][0] <= now + 1e-9:
+            self._goal = self._queue.popleft()[1]
+        if self._goal is None:
+            return None
+        spec, limits = self._specification, self._limits
+        self._going = follow(np, self._going, self._goal, limits.speed, limits.acceleration, dt)
+        self._joints, _ = spec.kinematics.solve(
+            spec.tools[0], self._going.position, self._rotation, self._joints, self._low, self._high
+        )
+        return self._joints[list(spec.target_joint)]
