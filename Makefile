@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= .s2rctl
+DEFAULT := not slow and not gpu and not hardware
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test lint types law check bench wheel lock clean
@@ -25,7 +26,8 @@ demo: setup  ## both systems, end to end, small budgets: two reports, two ONNX f
 	$(BIN)/s2rctl artifacts list --store $(STORE)
 
 test: setup  ## the tests (no network, no display, no GPU)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "$(DEFAULT) and not paced"
+	$(BIN)/python -m pytest -m "$(DEFAULT) and paced"
 
 lint: setup  ## style
 	$(BIN)/ruff check s2rctl tests benchmarks

@@ -1,5 +1,8 @@
 """Ablations at reduced budgets, several seeds each, as one table with intervals and one picture of training curves.
 
+Every policy is then judged as ``s2rctl evaluate`` does it, in the worlds of the whole profile, not in those that the
+case trained in: a student that never saw a depth camera's faults meets them here.
+
 ``python -m benchmarks.ablations reach [--variants best,plain,...] [--seeds 3] [--set reach.steps=40000 ...]``
 ``python -m benchmarks.ablations pick [--cases as_profile,no_tracking,...] [--seeds 3]``
 ``python -m benchmarks.ablations distill [--cases ...] [--seeds 3] [--set distill.iterations=100 ...]``, which needs
@@ -45,6 +48,19 @@ DISTILL: Mapping[str, tuple[str, ...]] = {
     "lasting_looks": ("distill.fresh_looks=0",),
     "adam": ("distill.optimiser=adam", "distill.learning_rate=1e-3", "distill.weight_decay=0"),
 }
+_DEPTH_NOISE = "vision.depth_noise={edge_gradient: 0.05, edge_gain: 10, disparity_shift_px: 0.5, loss: 0.006}"
+JUDGED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "no_depth": {"": (f"vision.cameras={_NO_DEPTH}",)},
+    "front_view": {"": REACH["front_view"]},
+    "depth": {"": ("reach.variant=depth",), "depth noise": ("reach.variant=depth", _DEPTH_NOISE)},
+    "alexnet": {"": ("reach.variant=alexnet",)},
+    "two_camera": {"": ("reach.variant=two_camera",)},
+}
+"""Name of the worlds that a case is judged in, and what makes them; the profile's own where nothing is said."""
+
+_SEED = 77
+"""Of the judged episodes: not one that trains."""
+
 _STAGES: Mapping[str, tuple[str, ...]] = {
     "reach": ("init-extractor", "train-reach"),
     "pick": ("train-teacher-pick",),
@@ -60,6 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", dest="sets", action="append", default=[])
     parser.add_argument("--profile", default="")
+    parser.add_argument("--episodes", type=int, default=256, help="to judge each policy by; 0: training's own count")
     parser.add_argument("--output", type=Path, default=Path("ablations.png"))
     asked = parser.parse_args()
     known = {"reach": REACH, "pick": PICK, "distill": DISTILL}[asked.what]
@@ -69,30 +86,31 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
     profile = asked.profile or ("xarm7-reach" if asked.what == "reach" else "aloha")
     chosen = {name: known[name] for name in names}
-    _compare(asked.what, profile, chosen, asked.seeds, asked.sets, asked.output)
+    _compare(asked.what, profile, chosen, asked)
 
 
-def _compare(
-    what: str, profile: str, cases: Mapping[str, Sequence[str]], seeds: int, sets: Sequence[str], output: Path
-) -> None:
+def _compare(what: str, profile: str, cases: Mapping[str, Sequence[str]], asked: argparse.Namespace) -> None:
     from benchmarks import learning
     from s2rctl.learning.metrics_log import read
     from s2rctl.learning.reach_figures import compare
 
     runs: dict[str, list[list[dict[str, Any]]]] = {}
     for name, changes in cases.items():
-        found = [_train(what, profile, (*sets, *changes), seed) for seed in range(seeds)]
+        found = [_train(what, profile, (*asked.sets, *changes), seed) for seed in range(asked.seeds)]
         runs[name] = [read(artifact.path("metrics.jsonl")) for artifact in found]
         _row(name, found)
+        if asked.episodes:
+            for worlds, sets in JUDGED.get(name, {"": ()}).items():
+                _judge(f"{name} {worlds}".strip(), profile, sets, found, asked.episodes)
         # After each case, so that an interrupted call leaves a picture of what there is.
         if what == "pick":
             logs = {
                 f"{case} {seed}": learning.judged(log) for case, each in runs.items() for seed, log in enumerate(each)
             }
-            learning.compare(output, logs)
+            learning.compare(asked.output, logs)
         else:
-            compare(output, runs, "success")
-    print(f"curves: {output}")
+            compare(asked.output, runs, "success")
+    print(f"curves: {asked.output}")
 
 
 def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
@@ -113,6 +131,36 @@ def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
         for stage in (stage_named(graph, name) for name in _STAGES[what])
     ]
     return outcomes[-1].artifact
+
+
+def _judge(name: str, profile: str, sets: Sequence[str], artifacts: Sequence[Any], count: int) -> None:
+    """Print each policy's success in ``count`` first episodes of worlds that the profile with ``sets`` describes."""
+    from s2rctl.core.interrupt import Interrupt
+    from s2rctl.core.progress import NullReporter
+    from s2rctl.evaluation.episodes import play
+    from s2rctl.evaluation.statistics import format_rate
+    from s2rctl.evaluation.worlds import Worlds, make_worlds
+    from s2rctl.schema.load import load_profile
+    from s2rctl.stages.policies import load_player
+
+    loaded = load_profile(profile, sets).profile
+    rates = []
+    for artifact in artifacts:
+        player = load_player(artifact)
+        env = make_worlds(Worlds(loaded, player.task, min(count, loaded.evaluate.worlds), _SEED, player.images, {}))
+        found = play(
+            env,
+            player.act,
+            pilot=player.pilot,
+            episodes=count,
+            episode_steps=env.task.episode_steps,
+            taxonomy=env.task.failures,
+            seed=_SEED,
+            reporter=NullReporter(),
+            interrupt=Interrupt(),
+        )
+        rates.append(format_rate(found.successes, len(found.episodes)))
+    print(f"{name:<20} judged: " + "  ".join(rates), flush=True)
 
 
 def _row(name: str, artifacts: Sequence[Any]) -> None:

@@ -77,7 +77,7 @@ def violations(spec: RobotSpecification, limits: Envelope, before: Memory, targe
     found = []
     if not np.isfinite(target).all():
         return ["not a number"]
-    if age > limits.max_age:
+    if age > limits.max_state_age:
         found.append("from an old observation")
     if np.any(np.abs(target - before.last) > limits.rate + 1e-9):
         found.append("rate")

@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.loop_process import LENS, PERIOD_S, Noise, Waves, contract_of
 from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope
-from s2rctl.control.loop import EpisodeLog, Rig, Settings, run_episode
+from s2rctl.control.episode_log import EpisodeLog
+from s2rctl.control.loop import Rig, Settings, run_episode
 from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.recording import read_recording

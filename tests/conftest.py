@@ -1,4 +1,4 @@
-"""Shared set-up: no display is needed, and JAX keeps what it compiled between test runs."""
+"""Shared set-up: no display is needed."""
 
 import os
 

@@ -58,19 +58,29 @@ def export(
 
 def import_file(
     session: Session,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tar file that 'artifacts export' wrote.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|NAME", help="A .tar file that 'artifacts export' wrote, or a pretrained one by its name."
+        ),
+    ],
     alias: Annotated[str | None, typer.Option("--alias", help="Alias to set instead of the file's own.")] = None,
 ) -> Answer:
     """Read artifacts from a .tar file. Everything is checked; nothing in it is executed.
 
     Examples:
-      s2rctl artifacts import assets/pretrained/aloha-student.tar
+      s2rctl artifacts import aloha-teachers
       s2rctl artifacts import teachers.tar --alias colleague
 
     """
+    from s2rctl.core.errors import ArtifactError
+    from s2rctl.core.resources import pretrained
     from s2rctl.store.archive import import_archive
 
-    done = import_archive(session.store(), file, alias)
+    ready = pretrained()
+    if not file.exists() and str(file) not in ready:
+        raise ArtifactError(f"there is no file {file}", f"pretrained ones: {', '.join(ready) or 'none'}")
+    done = import_archive(session.store(), file if file.exists() else ready[str(file)], alias)
     rows = [(ref, identity[:12]) for ref, identity in sorted(done.refs.items())]
     return Answer({"ids": list(done.ids), "refs": done.refs}, table(("ref", "id"), rows))
 

@@ -24,7 +24,8 @@ class Envelope:
     tool_step: float  # m per step
     tracking: float  # rad (m): largest distance of a command from the measurement
     tracking_patience: int  # consecutive limited steps after which the robot is stopped
-    max_age: float  # s
+    max_age: float  # s, of a picture
+    max_state_age: float  # s, of joint readings
     workspace: tuple[np.ndarray, np.ndarray] | None  # corners of the tool's box
     joint_low: np.ndarray  # (n,) mechanical range of the measured joints
     joint_high: np.ndarray
@@ -65,6 +66,7 @@ def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float, 
         tracking=safety.tracking_error,
         tracking_patience=10,
         max_age=safety.max_age_periods * dt,
+        max_state_age=safety.max_state_age_periods * dt,
         workspace=workspace,
         joint_low=joint_low,
         joint_high=joint_high,

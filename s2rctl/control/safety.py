@@ -21,6 +21,9 @@ INTERVENTIONS = (
     "action_range", "tracking", "rate", "joint_limit", "joint_speed", "tool_speed", "workspace"
 )  # fmt: skip
 
+STATE = "robot"
+"""The source of joint readings."""
+
 SPEED_REFINEMENTS = 4
 """Scalings of one arm's motion before it is held instead; one is enough except near singular poses."""
 
@@ -70,7 +73,7 @@ class SafetyFilter:
     ) -> tuple[Memory, Verdict]:
         """Return the new memory and the command for ``action`` (m,); raise SafetyStop when the robot must stop.
 
-        ``ages`` are the seconds since each source was measured.
+        ``ages`` are the seconds since each source was measured: ``STATE`` and the cameras' names.
         """
         limits = self.envelope
         self._trust(state, ages)
@@ -107,9 +110,10 @@ class SafetyFilter:
         if state.codes:
             raise SafetyStop("the robot reports: " + "; ".join(state.codes), "clear it and run s2rctl deploy again")
         for source, age in ages.items():
-            if not -self.envelope.dt <= age <= self.envelope.max_age:
+            limit = self.envelope.max_state_age if source == STATE else self.envelope.max_age
+            if not -self.envelope.dt <= age <= limit:
                 raise SafetyStop(
-                    f"'{source}' is {age * 1e3:.0f} ms old (limit {self.envelope.max_age * 1e3:.0f} ms)",
+                    f"'{source}' is {age * 1e3:.0f} ms old (limit {limit * 1e3:.0f} ms)",
                     "check the camera's or robot's connection",
                 )
         if state.joint_pos.shape != self.envelope.joint_low.shape:

@@ -34,7 +34,6 @@ def draw_params(
 
     With ``emphasis`` e, quantities that are hard when high have a density that grows from low to high with power e.
     """
-    keys = jax.random.split(key, max(len(randomised), 1))
 
     def draw(quantity: Randomised, draw_key: jax.Array) -> jax.Array:
         share = jax.random.uniform(draw_key, (worlds,))
@@ -42,7 +41,13 @@ def draw_params(
             share = share ** (1.0 / (1.0 + emphasis))
         return quantity.low + (quantity.high - quantity.low) * share
 
-    return {quantity.name: draw(quantity, k) for quantity, k in zip(randomised, keys, strict=False)}
+    @jax.jit  # one program: compiled one by one, the draws take seconds
+    def draw_all(key: jax.Array) -> dict[str, jax.Array]:
+        keys = jax.random.split(key, max(len(randomised), 1))
+        return {quantity.name: draw(quantity, k) for quantity, k in zip(randomised, keys, strict=False)}
+
+    drawn: dict[str, jax.Array] = draw_all(key)
+    return drawn
 
 
 def nominal_params(randomised: Sequence[Randomised], worlds: int) -> dict[str, jax.Array]:
@@ -57,17 +62,18 @@ def model_edits(model: mujoco.MjModel, randomised: Sequence[Randomised], params:
     """
     worlds = next((len(values) for values in params.values()), 0)
     edits: dict[str, np.ndarray] = {}
-    for quantity in randomised:
-        for path, function in quantity.fields.items():
-            field, row, column = _locate(model, path)
-            if field not in edits:
-                original = np.asarray(getattr(model, field))
-                edits[field] = np.repeat(original[None], worlds, axis=0)
-            values = np.asarray(jax.vmap(function)(params))
-            target = edits[field][:, row] if column is None else edits[field][:, row, column]
-            if values.shape != target.shape and values.shape != (worlds,):
-                raise RunError(f"'{path}' is given values of shape {values.shape[1:]}, {target.shape[1:]} is needed")
-            target[...] = values.reshape(worlds, *(1,) * (target.ndim - 1)) if values.ndim == 1 else values
+    fields = [(path, function) for quantity in randomised for path, function in quantity.fields.items()]
+    places = [_locate(model, path) for path, _ in fields]
+    found = jax.jit(lambda given: [jax.vmap(function)(given) for _, function in fields])(dict(params))
+    for (path, _), (field, row, column), value in zip(fields, places, found, strict=True):
+        if field not in edits:
+            original = np.asarray(getattr(model, field))
+            edits[field] = np.repeat(original[None], worlds, axis=0)
+        values = np.asarray(value)
+        target = edits[field][:, row] if column is None else edits[field][:, row, column]
+        if values.shape != target.shape and values.shape != (worlds,):
+            raise RunError(f"'{path}' is given values of shape {values.shape[1:]}, {target.shape[1:]} is needed")
+        target[...] = values.reshape(worlds, *(1,) * (target.ndim - 1)) if values.ndim == 1 else values
     return edits
 
 

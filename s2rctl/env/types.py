@@ -53,6 +53,16 @@ class Episode(NamedTuple):
     image: Any  # ImageSettings; None without a renderer
 
 
+class Aim(NamedTuple):
+    """What a control step asks of the body; leaves (B, ...)."""
+
+    ctrl: jax.Array  # (B, nu) actuator targets
+    task: Any  # task state
+    action: jax.Array  # (B, n) in force, in [-1, 1]
+    acting: jax.Array  # (B,) bool: it is the learner's
+    history: jax.Array  # (B, H, n) newest first
+
+
 class Moved(NamedTuple):
     """A control step before worlds begin anew and before images."""
 

@@ -23,7 +23,7 @@ from s2rctl.env.keys import make_key
 from s2rctl.env.parts import INLINE, Run
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params
 from s2rctl.env.rows import cut, where
-from s2rctl.env.types import EnvState, Episode, InputHistory, Moved, Step
+from s2rctl.env.types import Aim, EnvState, Episode, InputHistory, Moved, Step
 from s2rctl.env.visibility import Accept
 from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
 from s2rctl.render.protocol import Appearance
@@ -36,6 +36,8 @@ Pilot = Callable[[Observation], jax.Array]
 
 LARGEST_OBSERVATION = 1e4
 LARGEST_REWARD = 1e3
+KEYS = 6
+"""How many keys a step splits off its state's."""
 CANDIDATES = 6
 """Starts that are drawn at most to find an acceptable one; after that the first is taken as it is."""
 
@@ -111,7 +113,9 @@ class VecEnv:
 
     def step(self, state: EnvState, action: jax.Array, run: Run = INLINE) -> tuple[EnvState, Step]:
         """Apply ``action`` (B, n) for one control step; worlds whose episode ends begin the next one."""
-        moved: Moved = run.call(self.advance, state, action)
+        aim: Aim = run.call(self.aim, state, action)
+        physics = run.call(self.physics.step, state.physics, aim.ctrl)
+        moved: Moved = run.call(self.advance, state, aim, physics)
 
         # Resets cost a host call: only when some world needs one. Images come last, so that each step renders once.
         def restart(after: EnvState) -> EnvState:
@@ -157,15 +161,19 @@ class VecEnv:
             key=key,
         )
 
-    def advance(self, state: EnvState, action: jax.Array) -> Moved:
-        """Apply ``action`` (B, n) and judge; nothing begins anew, and images and earlier inputs are still missing."""
-        key, delay_key, observe_key, lag_key, image_key, restart_key = jax.random.split(state.key, 6)
+    def aim(self, state: EnvState, action: jax.Array) -> Aim:
+        """Return what ``action`` (B, n) makes of the actuators' targets."""
+        delay_key = jax.random.split(state.key, KEYS)[1]
         action, acting = self._who_acts(state, action)
         actions = push(state.action_history, action)
         applied = delayed_action(delay_key, actions, self.delays, self.task.gripper_actions)
         ctrl, task_state = jax.vmap(self.task.target)(self._worlds(state.physics, state.task), applied)
-        physics = self.physics.step(state.physics, ctrl)
-        outcome = jax.vmap(self.task.advance)(self._worlds(physics, task_state), action)
+        return Aim(ctrl, task_state, action, acting, actions)
+
+    def advance(self, state: EnvState, aim: Aim, physics: PhysicsState) -> Moved:
+        """Judge what physics made of a step; nothing begins anew, and images and earlier inputs are still missing."""
+        key, _, observe_key, lag_key, image_key, restart_key = jax.random.split(state.key, KEYS)
+        outcome = jax.vmap(self.task.advance)(self._worlds(physics, aim.task), aim.action)
 
         remembered, observation, seen, lag = self._observe(
             observe_key, lag_key, physics, outcome.state, state.actor_history
@@ -180,7 +188,7 @@ class VecEnv:
             task=remembered,
             step=clock,
             observation=observation,
-            action_history=actions,
+            action_history=aim.history,
             actor_history=seen,
             lag=lag,
             input_history=(),
@@ -195,7 +203,7 @@ class VecEnv:
             success=outcome.success & healthy,
             failure=jnp.where(healthy, outcome.failure, 0),
             diverged=diverged,
-            acting=acting,
+            acting=aim.acting,
             last=observation,
         )
         return Moved(after, step, restart_key, image_key)

@@ -13,6 +13,7 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, GateError, Interrupted, UsageError
 from s2rctl.core.interrupt import Interrupt, interruptible
 from s2rctl.core.progress import Reporter, duration
+from s2rctl.core.resources import pretrained
 from s2rctl.pipeline.graph import downstream, producer_of
 from s2rctl.pipeline.key import cache_key
 from s2rctl.schema.manifest import InputRef, Kind, StageRef
@@ -131,6 +132,17 @@ def _spent(state: Path) -> float:
         return 0.0
 
 
+_PRETRAINED = {
+    ("teacher", "pick"): "aloha-teachers",
+    ("teacher", "insert"): "aloha-teachers",
+    ("encoder", "aloha"): "aloha-student",
+    ("student", "aloha"): "aloha-student",
+    ("encoder", "xarm7"): "xarm7-reach",
+    ("reach", "xarm7"): "xarm7-reach",
+}
+"""Which archive under assets/pretrained/ would hold an artifact."""
+
+
 def make_inputs(graph: Sequence[Stage], stage: Stage, job: Job) -> dict[str, Artifact]:
     """Return the inputs of a stage that runs alone, from the store.
 
@@ -155,9 +167,11 @@ def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifac
             return job.store.resolve(f"{wanted.kind}/{wanted.name}:{alias}")
         except ArtifactError:
             continue
+    archive = _PRETRAINED.get((wanted.kind, wanted.name), "")
+    ready = f", or s2rctl artifacts import {archive}   (pretrained)" if archive in pretrained() else ""
     raise ArtifactError(
         f"{user} needs {wanted.kind}/{wanted.name}, which is not in the store {job.store.root}",
-        f"s2rctl pipeline run -p {job.profile.name}   (makes everything that is missing)",
+        f"s2rctl pipeline run -p {job.profile.name}   (makes everything that is missing){ready}",
     )
 
 

@@ -50,7 +50,10 @@ class Safety(Model):
     position_gap_m: tuple[float, float] | None = quantity(
         (0.06, 0.15), "m", "where the policy sees its tool against its joints: slower from, still at; null: ignored"
     )
-    max_age_periods: float = quantity(2.5, "", "an observation older than this many periods stops the robot", gt=0)
+    max_age_periods: float = quantity(2.5, "", "a picture older than this many periods stops the robot", gt=0)
+    max_state_age_periods: float = quantity(
+        2.0, "", "joint readings older than this many periods stop the robot; they come faster than pictures", gt=0
+    )
     device_watchdog_s: float = quantity(
         0.4,
         "s",

@@ -15,7 +15,8 @@ import numpy as np
 
 from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope
-from s2rctl.control.loop import EpisodeLog, Rig, Settings, describe, run_episode
+from s2rctl.control.episode_log import EpisodeLog, describe
+from s2rctl.control.loop import Rig, Settings, run_episode
 from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.policy import Policy
 from s2rctl.control.recorder import McapRecorder

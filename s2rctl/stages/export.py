@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.progress import NullReporter
+from s2rctl.env.stepping import prepare
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Act, Episodes, play
 from s2rctl.evaluation.policies import is_physical, onnx_policy
@@ -52,10 +54,13 @@ def run(context: Context) -> Result:
     context.reporter.start("export", profile.export.observations, "observations")
     player = load_player(artifact)
     exported = _exported(load_policy(artifact.folder()), profile, artifact.manifest.content.name)
-    model = graph.to_onnx(exported.graph, profile.export.opset)
-    context.reporter.note("graph built; playing episodes")
     seed = context.seed + SEED_OFFSET
     env = make_worlds(Worlds(profile, player.task, WORLDS, seed, player.images, {}))
+    with ThreadPoolExecutor(1, "prepare") as pool:
+        prepared = pool.submit(prepare, env)
+        model = graph.to_onnx(exported.graph, profile.export.opset)
+        context.reporter.note("graph built; playing episodes")
+        prepared.result()
     recorder = Recorder(player.act, tuple(exported.graph.inputs))
     driven = _drive(env, recorder, player, context)
     recorded = recorder.observations(profile.export.observations)

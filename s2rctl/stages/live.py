@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from s2rctl.control.loop import EpisodeLog, Rig, describe, run_episode
+from s2rctl.control.episode_log import EpisodeLog, describe
+from s2rctl.control.loop import Rig, run_episode
 from s2rctl.control.policy import Policy
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.timing import Timings

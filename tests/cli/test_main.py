@@ -18,6 +18,8 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "pipeline"))
 import fake_stages  # noqa: E402
 
+pytestmark = pytest.mark.paced
+
 COMMANDS = (
     "train-teacher", "distill", "train-reach", "export", "evaluate", "deploy", "calibrate-camera", "doctor", "emulate",
     "render", "robot recover", *(f"pipeline {verb}" for verb in ("run", "plan", "status")),
@@ -266,6 +268,13 @@ def test_artifact_commands(call, here):
     assert call("artifacts", "rm", "teacher/one", "--yes")[0] == 2  # student/two was made from it
     assert call("artifacts", "rm", "evaluation/three", "--yes")[0] == 0
     assert call("artifacts", "gc")[0] == 0
+
+
+def test_pretrained_artifacts_come_by_name_and_where_they_are_missing_the_hint_says_so(call):
+    code, _, err = call("artifacts", "import", "aloha-teacherz")
+    assert code == 4 and "aloha-teachers" in err
+    code, out, _ = call("artifacts", "import", "aloha-teachers")
+    assert code == 0 and "teacher/pick:pretrained" in out and "teacher/insert:pretrained" in out
 
 
 def test_corrupt_artifact_is_named_by_verify_and_refused_by_path(call, here):

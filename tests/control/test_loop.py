@@ -23,6 +23,8 @@ from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.schema.contract import Tensor
 from s2rctl.schema.deployment import Safety
 
+pytestmark = pytest.mark.paced
+
 
 class Script:
     """A policy that plays given actions, the last one for ever."""
@@ -256,6 +258,17 @@ class Waking(KinematicRobot):
         state = super().read()
         self.old_reads -= 1
         return replace(state, t=state.t - 1.0) if self.old_reads >= 0 else state
+
+
+def test_a_warm_filter_changes_no_command():
+    """At the wall's pace the filter is also called before each deadline; what is sent is what a virtual clock sends."""
+    sent = []
+    for clock in (VirtualClock(), RealClock()):
+        parts = rig(Script([0.1, -0.2, 0.3]), clock)
+        log = run_episode(parts, Settings(20.0, 5, 5), Interrupt())
+        assert (log.outcome, log.steps) == ("time", 5)
+        sent.append([target.values for target in parts.robot.sent])
+    np.testing.assert_array_equal(*sent)
 
 
 @pytest.mark.parametrize(("old_reads", "outcome", "steps"), [(20, "time", 5), (10**6, "safety_stop", 0)])

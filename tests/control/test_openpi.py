@@ -31,6 +31,8 @@ from s2rctl.schema.contract import CameraContract, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.stages.serve import make_server
 
+pytestmark = pytest.mark.paced
+
 ALOHA = ROBOTS.load("aloha")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from s2rctl.control.quiet import quiet
 
+pytestmark = pytest.mark.paced
+
 
 def test_nothing_is_collected_and_everything_is_as_before():
     runs = []

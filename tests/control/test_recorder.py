@@ -13,6 +13,8 @@ from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.recording import read_recording
 from s2rctl.robots.protocol import Frame
 
+pytestmark = pytest.mark.paced
+
 PROGRAM = """
 import sys, time
 import numpy as np

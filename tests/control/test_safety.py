@@ -61,7 +61,7 @@ def test_joint_commands_keep_the_envelope_or_stop(steps, first):
             memory, verdict = guard.step(memory, np.array(action), measured(q), {"robot": age})
         except SafetyStop:
             continue  # the memory is unchanged: the filter is a pure function
-        assert 0 <= age <= limits.max_age or -limits.dt <= age
+        assert -limits.dt <= age <= limits.max_state_age
         target = verdict.target
         assert np.isfinite(target).all()
         assert np.all(np.abs(target - before.last) <= limits.rate + 1e-12)
@@ -131,6 +131,15 @@ def test_what_cannot_be_trusted_stops_and_says_why():
         guard.step(memory, np.zeros(2), HOME, {})
     with pytest.raises(SafetyStop, match="3 joints, not 4"):
         guard.step(memory, np.zeros(3), replace(HOME, joint_pos=np.zeros(3)), {})
+
+
+def test_joint_readings_must_be_younger_than_pictures():
+    guard = make(safety=Safety(max_age_periods=3.0, max_state_age_periods=1.5))
+    memory, period = guard.start(HOME), guard.envelope.dt
+    guard.step(memory, np.zeros(3), HOME, {"robot": 1.4 * period, "wrist": 2.9 * period})
+    for ages in ({"robot": 1.6 * period}, {"robot": 0.0, "wrist": 3.1 * period}):
+        with pytest.raises(SafetyStop, match="ms old"):
+            guard.step(memory, np.zeros(3), HOME, ages)
 
 
 def test_every_intervention_is_named():

@@ -18,6 +18,8 @@ from s2rctl.emulation.dynamixel.wire import BROADCAST, HEADER, Fault, Instructio
 from s2rctl.robots.aloha.motors import GOAL_POSITION, PRESENT_POSITION, PROFILE_VELOCITY, TORQUE_ENABLE, to_angle
 from s2rctl.scene import SCENES
 
+pytestmark = pytest.mark.paced
+
 PACKETS = sdk.PacketHandler(2.0)
 
 

@@ -24,12 +24,15 @@ from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
 from s2rctl.stages.wire import located
 
+pytestmark = pytest.mark.paced
+
 SCENE = {"aloha": "insertion", "xarm7": "reach"}
 SAFETY = Safety(
     tool_speed=0.5,
     workspace_low=(0.15, -0.4, 0.02),
     workspace_high=(0.7, 0.4, 0.7),
     max_age_periods=8.0,  # a test machine may be busy
+    max_state_age_periods=8.0,
     device_watchdog_s=2.5,
 )
 

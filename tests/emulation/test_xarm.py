@@ -29,6 +29,8 @@ from s2rctl.robots.xarm7.driver import XArm7, make
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
 
+pytestmark = pytest.mark.paced
+
 HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.9"  # its own address: report ports are fixed
 SAFETY = Safety(tool_speed=0.65, workspace_low=(0.15, -0.4, 0.02), workspace_high=(0.7, 0.4, 0.7), tracking_error=0.15)
 
@@ -176,7 +178,7 @@ class NoInputs:
 
 
 PATIENT = SAFETY.model_copy(
-    update={"max_age_periods": 8.0}
+    update={"max_age_periods": 8.0, "max_state_age_periods": 8.0}
 )  # a test machine may be busy; test_loop has the tight limit
 
 

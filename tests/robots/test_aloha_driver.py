@@ -39,9 +39,11 @@ from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
 
+pytestmark = pytest.mark.paced
+
 HOME = np.array(SPECIFICATION.home)
 FIRMWARE = Register("firmware version", 6, 1)
-PATIENT = Safety(device_watchdog_s=2.0, max_age_periods=8.0)  # a test machine may be busy
+PATIENT = Safety(device_watchdog_s=2.0, max_state_age_periods=8.0)  # a test machine may be busy
 DRIVEN = list(SPECIFICATION.target_joint)
 SAG = 0.06  # rad: what the scene's wrist gives way under its own weight
 

@@ -8,6 +8,8 @@ from s2rctl.robots.cameras.stream import Camera, ClockMatch, Device, Shot
 from s2rctl.robots.cameras.view import Fit, View
 from s2rctl.schema.cameras import Intrinsics
 
+pytestmark = pytest.mark.paced
+
 LENS = Intrinsics(width=64, height=48, fx=60, fy=60, cx=31.5, cy=23.5)
 VIEW = View(8, 8, 30.0, 1e-3, (0.0, 2.0))
 

@@ -20,6 +20,8 @@ from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
 
+pytestmark = pytest.mark.paced
+
 HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.17"
 SAFETY = Safety(
     tool_speed=0.1,

@@ -15,6 +15,8 @@ from s2rctl.robots.aloha.motors import LEADING
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.schema.deployment import Robot, Safety
 
+pytestmark = pytest.mark.paced
+
 SETTINGS = Robot(name="aloha", driver="interbotix", ports={"left": "follower_left", "right": "follower_right"})
 NAMES = [motor.name for motor in LEADING]
 

@@ -16,6 +16,8 @@ from s2rctl.robots.cameras.opening import close_cameras, open_cameras
 from s2rctl.schema.cameras import CameraDevice
 from s2rctl.schema.contract import CameraContract
 
+pytestmark = pytest.mark.paced
+
 OPTIONS = ("enable_auto_exposure", "exposure", "gain", "enable_auto_white_balance", "white_balance", "depth_units")
 
 

@@ -15,6 +15,8 @@ from s2rctl.robots.cameras.opening import close_cameras, open_cameras
 from s2rctl.schema.cameras import CameraDevice, Intrinsics
 from s2rctl.schema.contract import CameraContract
 
+pytestmark = pytest.mark.paced
+
 WIDTH, HEIGHT, FRAMES = 160, 120, 12
 
 

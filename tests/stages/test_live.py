@@ -21,6 +21,8 @@ from s2rctl.stages import live
 sys.path.insert(0, str(Path(__file__).parent))
 from test_deploy import context, reach_card, ready
 
+pytestmark = pytest.mark.paced
+
 STEPS = 4
 MADE = []
 

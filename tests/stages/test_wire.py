@@ -29,11 +29,14 @@ from s2rctl.store.store import Store
 sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
 from rigs import write_policy
 
+pytestmark = pytest.mark.paced
+
 LOOP_SETTINGS = deploy.loop_settings
 STEPS = 12
 PROFILES = {"aloha": "aloha-smoke", "xarm7": "xarm7-smoke"}
 LENIENT = [  # a test machine may be busy
     "deploy.safety.max_age_periods=8",
+    "deploy.safety.max_state_age_periods=8",
     "deploy.safety.max_missed_deadlines=30",
     "deploy.safety.device_watchdog_s=2.5",
 ]

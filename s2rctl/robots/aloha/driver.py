@@ -49,7 +49,7 @@ class Aloha:
             speed=safety.joint_speed * SPEED_SLACK,
             gripper_current_ma=robot.gripper_current_ma,
             watchdog_s=safety.device_watchdog_s,
-            silence_s=SILENCE_SHARE * safety.max_age_periods / SPECIFICATION.rate_hz,
+            silence_s=SILENCE_SHARE * safety.max_state_age_periods / SPECIFICATION.rate_hz,
             low=SPECIFICATION.target_low[:_JOINTS],
             high=SPECIFICATION.target_high[:_JOINTS],
         )
