@@ -1,5 +1,6 @@
 """Entry point of ``s2rctl``: nothing heavy is imported before a command asks for it."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -25,6 +26,7 @@ from s2rctl.cli import (
 )
 from s2rctl.cli.output import Output
 from s2rctl.cli.session import EXITS, as_fault
+from s2rctl.core import compile_cache
 from s2rctl.core.errors import UsageError
 from s2rctl.core.exits import ExitCode
 
@@ -102,6 +104,7 @@ def _help_command(words: Sequence[str]) -> str:
 
 def run() -> NoReturn:
     """Run the command line of this process."""
+    compile_cache.enable(os.environ)
     sys.exit(main(sys.argv[1:]))
 
 

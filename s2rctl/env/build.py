@@ -35,7 +35,7 @@ def make_env(
     images: bool | None = None,
     pilot: Pilot | None = None,
     bank: Start | None = None,
-    bank_probability: float = 0.0,
+    bank_probability: float | np.ndarray = 0.0,
     randomise: bool = True,
     hide: float = 0.0,
     emphasis: float = 0.0,
@@ -77,7 +77,7 @@ def _make(
     randomise: bool,
     pilot: Pilot | None,
     bank: Start | None,
-    bank_probability: float,
+    bank_probability: float | np.ndarray,
     hide: float,
     emphasis: float,
 ) -> VecEnv:

@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from s2rctl.env.types import EnvState
+
 
 def where(mask: jax.Array, new: Any, old: Any) -> Any:
     """Choose by world between two pytrees with leaves (B, ...)."""
@@ -16,3 +18,14 @@ def cut(values: jax.Array, limit: float) -> jax.Array:
     if not jnp.issubdtype(values.dtype, jnp.floating):
         return values
     return jnp.clip(jnp.where(jnp.isfinite(values), values, 0.0), -limit, limit)
+
+
+def own_key(state: EnvState) -> tuple[jax.Array, EnvState]:
+    """Split a key off the state's."""
+    other, key = jax.random.split(state.key)
+    return other, state._replace(key=key)
+
+
+def apart(state: EnvState) -> EnvState:
+    """Return the part of the state that has a row per world."""
+    return state._replace(physics=None, key=None)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from s2rctl.env.appearance import ImageSettings
 from s2rctl.env.corrupt import (
@@ -22,7 +23,7 @@ from s2rctl.env.images import Images
 from s2rctl.env.keys import make_key
 from s2rctl.env.parts import INLINE, Run
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params
-from s2rctl.env.rows import cut, where
+from s2rctl.env.rows import apart, cut, own_key, where
 from s2rctl.env.types import Aim, EnvState, Episode, InputHistory, Moved, Step
 from s2rctl.env.visibility import Accept
 from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
@@ -48,9 +49,9 @@ class VecEnv:
     ``physics`` builds the backend from the per-world model edits that ``key`` decides (none with ``randomise=False``:
     every world is the nominal one; ``emphasis``: the power with which worlds that are hard are drawn more often).
     ``images`` adds camera tensors to ``Observation.inputs``; the physics must then give poses. ``pilot`` acts where
-    ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis: with ``bank_probability`` an
-    episode begins at a random entry instead of ``task.reset``. ``hiding`` puts objects aside; ``accept`` decides, given
-    an episode's look, whether it may begin where it was drawn.
+    ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis: with ``bank_probability``, one
+    for all worlds or (B,), an episode begins at a random entry instead of ``task.reset``. ``hiding`` puts objects
+    aside; ``accept`` decides, given an episode's look, whether it may begin where it was drawn.
 
     What policies see, images included, is as late as ``delays.observation`` says, with one lag for everything that
     is measured in a step.
@@ -68,7 +69,7 @@ class VecEnv:
         images: Images | None = None,
         pilot: Pilot | None = None,
         bank: Start | None = None,
-        bank_probability: float = 0.0,
+        bank_probability: float | np.ndarray = 0.0,
         randomise: bool = True,
         emphasis: float = 0.0,
         hiding: Hiding | None = None,
@@ -90,7 +91,7 @@ class VecEnv:
         sized = images is not None and "geom_size" in edits
         self._images = images.with_geom_size(edits["geom_size"]) if images and sized else images
         self._pilot = pilot
-        self._bank = bank if bank_probability > 0 else None
+        self._bank = bank if np.any(np.asarray(bank_probability) > 0) else None
         self._bank_probability = bank_probability
         self._hiding = hiding
         self._accept = accept if images is not None else None
@@ -108,7 +109,7 @@ class VecEnv:
         episode = run.call(self.draw, key)
         start = episode.start
         physics = run.call(self.physics.init, start.qpos, start.qvel, start.ctrl)
-        image_key, state = run.call(_own_key, run.call(self.begin, key, physics, episode))
+        image_key, state = run.call(own_key, run.call(self.begin, key, physics, episode))
         return run.call(self.show_first, state, self._shown(run, image_key, state))
 
     def step(self, state: EnvState, action: jax.Array, run: Run = INLINE) -> tuple[EnvState, Step]:
@@ -210,7 +211,7 @@ class VecEnv:
 
     def merge(self, done: jax.Array, fresh: EnvState, state: EnvState) -> EnvState:
         """Return ``fresh`` in the worlds of ``done`` (B,) and ``state`` in the others; physics is already merged."""
-        chosen = where(done, _apart(fresh), _apart(state))
+        chosen = where(done, apart(fresh), apart(state))
         return chosen._replace(physics=fresh.physics, key=state.key)
 
     def take(
@@ -296,14 +297,3 @@ class VecEnv:
         physics = run.call(self.physics.reset, state.physics, done, start.qpos, start.qvel, start.ctrl)
         merged: EnvState = run.call(self.merge, done, run.call(self.begin, key, physics, episode), state)
         return merged
-
-
-def _own_key(state: EnvState) -> tuple[jax.Array, EnvState]:
-    """Split a key off the state's."""
-    other, key = jax.random.split(state.key)
-    return other, state._replace(key=key)
-
-
-def _apart(state: EnvState) -> EnvState:
-    """Return the part of the state that has a row per world."""
-    return state._replace(physics=None, key=None)  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ input the labels of one image would scatter, and the student could learn no more
 Guided worlds show the student what it cannot reach yet: there the teacher drives the beginning of every episode. How
 long differs from world to world, so that all parts of the task are visited from the first iterations on.
 
+Picking is learned early, and inserting is what fails: some worlds begin each episode where the pick teacher hands over.
+
 Looks that last for whole episodes are few, and a student learns them by heart: from the same number of images, new
 looks in every step left two thirds of the error on looks never seen. But a look that lasts leads astray in one
 direction, as a real camera does, so some worlds keep theirs.
@@ -84,6 +86,7 @@ class Distiller:
     teacher: Teacher  # where the task says that the learner acts
     pilot: Teacher | None  # elsewhere
     seed: int
+    from_home: np.ndarray | None = None  # (B,) bool: worlds whose episodes count as whole ones; None: all
     replay: Replay | None = None  # the aggregate buffer, from make_replay
 
     def start(self, params: Params) -> Snapshot:
@@ -219,6 +222,8 @@ def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.nd
         action, sample, switched, own = _consider(distiller, params, env_state, taught)
         env_state, result = stepping.step(distiller.env, env_state, action)
         ended = np.asarray(result.done & ~result.diverged & own)
+        if distiller.from_home is not None:
+            ended &= distiller.from_home
         rows.append(jax.tree.map(np.asarray, sample))
         counts["episodes"] += float(ended.sum())
         counts["successes"] += float((ended & np.asarray(result.success)).sum())

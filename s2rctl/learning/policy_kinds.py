@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 
-from s2rctl.learning.networks import TeacherSettings, teacher_action
 from s2rctl.tasks.protocol import Observation
 
 Apply = Callable[[Any, Observation], jax.Array]
@@ -14,6 +13,8 @@ Apply = Callable[[Any, Observation], jax.Array]
 
 def teacher(config: Mapping[str, Any]) -> Apply:
     """Return a perceptron over the actor's state observation."""
+    from s2rctl.learning.networks import TeacherSettings, teacher_action
+
     settings = TeacherSettings.model_validate(config)
     return lambda params, observation: teacher_action(params, settings, observation.actor)
 

@@ -77,6 +77,19 @@ def build_bank(
     )
 
 
+def kept_bank(
+    path: Path, env: Environment, pilot: Pilot, expert: Callable[[Any], jax.Array], key: jax.Array, reporter: Reporter
+) -> Start:
+    """Return the bank in the file ``path``, which is made by ``build_bank`` if it is not there yet."""
+    if not path.is_file():
+        reporter.start(f"{env.task.name} starts", 0, "starts")
+        made = build_bank(env, jax.jit(pilot), expert, key, reporter)
+        save_bank(path, made)
+        reporter.finish(f"{size_of(made)} starts at the switch")
+    state = jax.eval_shape(env.reset, key)
+    return load_bank(path, Start(state.physics.qpos, state.physics.qvel, state.physics.ctrl, state.task))
+
+
 def size_of(bank: Start) -> int:
     """Return the number of starts."""
     return len(bank.qpos)

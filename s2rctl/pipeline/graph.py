@@ -57,7 +57,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "distill",
-        version=4,
+        version=5,
         reads=(*_SCENE, *_INSERT, "vision", "distill", "encoder.latent"),
         inputs=(
             Input("pick", "teacher", "pick"),

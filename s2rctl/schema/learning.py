@@ -142,6 +142,9 @@ class Distill(Model):
         ge=0,
         le=1,
     )
+    from_switch: float = quantity(
+        0.0, "", "share of the worlds whose episodes begin where the pick teacher hands over", ge=0, lt=1
+    )
     hide_object: float = quantity(
         0.07, "", "share of episodes that hide the peg, and likewise the socket", ge=0, le=0.5
     )

@@ -3,9 +3,12 @@
 import shutil
 from collections import deque
 
+import numpy as np
+
 from s2rctl.core.errors import Interrupted
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
+from s2rctl.experts import EXPERTS
 from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.distill import Distiller, Snapshot, make_replay
@@ -13,11 +16,14 @@ from s2rctl.learning.encoder_files import load_encoder
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import load_policy, save_policy
 from s2rctl.learning.student import StudentSettings
-from s2rctl.learning.teachers import pick_pilot
+from s2rctl.learning.teachers import Pilot, kept_bank, pick_pilot
 from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.tasks.protocol import Start
 
 _PANELS = (("action_error",), ("success",), ("switched",))
+BANK_WORLDS = 256
+"""Episodes of the pick teacher from which the starts at the switch are taken."""
 _RECENT = 50
 """Iterations over which the running success rate is counted."""
 
@@ -28,17 +34,28 @@ def run(context: Context) -> Result:
     assert isinstance(profile, AlohaProfile)
     distill = profile.distill
     settings = student.student_settings(profile.vision.cameras, profile.encoder, distill)
-    context.reporter.start("distill", distill.iterations, "iterations")
     replay = make_replay(distill, settings, context.run_folder / "aggregate")
+    pilot = pick_pilot(load_policy(context.inputs["pick"].folder()))
+    from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
     distiller = Distiller(
-        env=make_env(profile, "insertion", distill.worlds, seed=context.seed, hide=distill.hide_object),
+        env=make_env(
+            profile,
+            "insertion",
+            distill.worlds,
+            seed=context.seed,
+            hide=distill.hide_object,
+            bank=_bank(context, pilot) if from_switch.any() else None,
+            bank_probability=from_switch.astype(float),
+        ),
         settings=settings,
         distill=distill,
         teacher=load_policy(context.inputs["insert"].folder()).act,
-        pilot=pick_pilot(load_policy(context.inputs["pick"].folder())),
+        pilot=pilot,
         seed=context.seed,
+        from_home=~from_switch,
         replay=replay,
     )
+    context.reporter.start("distill", distill.iterations, "iterations")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     snapshot = distiller.start(_params(context, settings))
     if checkpoints.latest() is not None:
@@ -76,6 +93,15 @@ def run(context: Context) -> Result:
     shutil.rmtree(context.run_folder / "aggregate", ignore_errors=True)
     samples = distill.iterations * distill.steps * distill.worlds
     return Result(files, {"iterations": distill.iterations, "samples": samples, **summary})
+
+
+def _bank(context: Context, pilot: Pilot) -> Start:
+    """Return states at which the pick teacher hands over, made once and kept in the run folder."""
+    profile = context.profile
+    env = make_env(profile, "insertion", BANK_WORLDS, seed=context.seed, images=False)
+    expert = EXPERTS.load("insertion")(env.model)
+    path = context.run_folder / "bank.safetensors"
+    return kept_bank(path, env, pilot, expert, make_key(context.seed), context.reporter)
 
 
 def _params(context: Context, settings: StudentSettings) -> student.Params:

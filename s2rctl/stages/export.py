@@ -20,7 +20,6 @@ from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.export import card, graph, latency, parity
 from s2rctl.export.session import open_session
-from s2rctl.learning.networks import TeacherSettings
 from s2rctl.learning.policy_files import Policy, load_policy
 from s2rctl.learning.reach_networks import ReachSettings
 from s2rctl.learning.student import StudentSettings
@@ -101,6 +100,8 @@ def _exported(policy: Policy, profile: Profile, name: str) -> Exported:
             scale = (ACTION_SCALE,) * settings.action_size
             return Exported(graph.student_graph(settings, policy.params), insert.delays, scale)
         if policy.kind == "teacher":
+            from s2rctl.learning.networks import TeacherSettings
+
             shape = TeacherSettings.model_validate(policy.config)
             whole = graph.observation_graph(policy.act, shape.observation_size, shape.action_size)
             delays = profile.teacher.pick.delays if name == "pick" else insert.delays

@@ -90,14 +90,8 @@ class TeacherRun:
         """Starts at the moment of the switch, made once and kept in the run folder."""
         if self._pilot is None or not self.phase.bank_probability:
             return None
-        path, reporter = self.context.run_folder / "bank.safetensors", self.context.reporter
-        if not path.is_file():
-            reporter.start(f"{self.task} starts", 0, "starts")
-            made = teachers.build_bank(self.home, jax.jit(self._pilot), self._expert(), self._key(3), reporter)
-            teachers.save_bank(path, made)
-            reporter.finish(f"{teachers.size_of(made)} starts at the switch")
-        state = jax.eval_shape(self.home.reset, self._key(0))
-        return teachers.load_bank(path, Start(state.physics.qpos, state.physics.qvel, state.physics.ctrl, state.task))
+        path = self.context.run_folder / "bank.safetensors"
+        return teachers.kept_bank(path, self.home, self._pilot, self._expert(), self._key(3), self.context.reporter)
 
     @cached_property
     def _act(self) -> Callable[[Params, EnvState], jax.Array]:
