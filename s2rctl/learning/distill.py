@@ -223,7 +223,7 @@ def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.nd
         env_state, result = stepping.step(distiller.env, env_state, action)
         ended = np.asarray(result.done & ~result.diverged & own)
         if distiller.from_home is not None:
-            ended &= distiller.from_home
+            ended = ended & distiller.from_home
         rows.append(jax.tree.map(np.asarray, sample))
         counts["episodes"] += float(ended.sum())
         counts["successes"] += float((ended & np.asarray(result.success)).sum())

@@ -216,6 +216,9 @@ def test_starts_come_from_the_bank():
     np.testing.assert_allclose(state.physics.qpos[ages == 7, 0], 0.05)
     np.testing.assert_allclose(state.physics.ctrl[ages == 8, 0], -0.05)
     np.testing.assert_allclose(state.observation.critic[ages == 8, 4], 0.12)
+    env = make(worlds=40, bank=bank, bank_probability=np.arange(40) < 10)
+    ages = np.asarray(jax.jit(env.reset)(jax.random.key(0)).task.age)
+    np.testing.assert_array_equal(np.isin(ages, [7, 8]), np.arange(40) < 10)
 
 
 def test_a_broken_world_is_reset_and_poisons_nothing():

@@ -83,6 +83,16 @@ def test_the_teacher_begins_the_episodes_of_guided_worlds_and_of_fewer_as_time_g
     assert long.any() and not np.array_equal(one[1:, begun == 0], two[1:, begun == 0])
 
 
+def test_only_worlds_that_begin_at_home_say_how_well_the_student_does(distiller):
+    settings = distiller.settings
+    none = np.zeros(BUDGET.worlds, bool)
+    parts = [Distiller(ENV, settings, BUDGET, teacher, pilot, 5, from_home=mask) for mask in (none, ~none)]
+    start = fresh(distiller)._replace(iteration=np.array(9))
+    late = start._replace(env=start.env._replace(step=jnp.full_like(start.env.step, ENV.task.episode_steps - 1)))
+    counts = [part.collect(late).counts["episodes"] for part in parts]
+    assert counts == [0.0, float(BUDGET.worlds)]
+
+
 def test_the_aggregate_buffer_brings_earlier_samples_back_and_survives_a_kill(tmp_path):
     budget = BUDGET.model_copy(update={"aggregate": 64 * 32, "iterations": 4})
 
