@@ -92,7 +92,7 @@ class VecEnv:
         self._images = images.with_geom_size(edits["geom_size"]) if images and sized else images
         self._pilot = pilot
         self._bank = bank if np.any(np.asarray(bank_probability) > 0) else None
-        self._bank_probability = bank_probability
+        self._bank_probability = jnp.asarray(bank_probability, jnp.float32)
         self._hiding = hiding
         self._accept = accept if images is not None else None
         shapes = jax.eval_shape(self.reset, make_key(0)).observation
