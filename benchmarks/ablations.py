@@ -46,7 +46,7 @@ DISTILL: Mapping[str, tuple[str, ...]] = {
     "cloning": ("distill.behaviour_cloning=true",),
     "not_guided": ("distill.guided=0",),
     "lasting_looks": ("distill.fresh_looks=0",),
-    "from_home": ("distill.from_switch=0",),
+    "from_switch": ("distill.from_switch=0.4",),
     "adam": ("distill.optimiser=adam", "distill.learning_rate=1e-3", "distill.weight_decay=0"),
 }
 _DEPTH_NOISE = "vision.depth_noise={edge_gradient: 0.05, edge_gain: 10, disparity_shift_px: 0.5, loss: 0.006}"

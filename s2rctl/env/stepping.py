@@ -54,8 +54,7 @@ def prepare(env: VecEnv) -> None:
     key, images = make_key(0), {}
     with ThreadPoolExecutor(1, "compile") as pool:
         if env.images is not None:
-            first = jax.eval_shape(env.reset, key)
-            scene = _zeros((first.physics.poses, first.appearance, first.image))
+            scene = _zeros((env.shapes.physics.poses, env.shapes.appearance, env.shapes.image))
             images = _zeros(jax.eval_shape(env.take, key, *scene))
             pool.submit(compiled, env.take, key, *scene)
         episode = compiled(env.draw, key)

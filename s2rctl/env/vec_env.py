@@ -95,9 +95,9 @@ class VecEnv:
         self._bank_probability = jnp.asarray(bank_probability, jnp.float32)
         self._hiding = hiding
         self._accept = accept if images is not None else None
-        shapes = jax.eval_shape(self.reset, make_key(0)).observation
-        self.actor_size = shapes.actor.shape[1]
-        self.critic_size = shapes.critic.shape[1]
+        self.shapes: EnvState = jax.eval_shape(self.reset, make_key(0))
+        self.actor_size = self.shapes.observation.actor.shape[1]
+        self.critic_size = self.shapes.observation.critic.shape[1]
 
     @property
     def images(self) -> Images | None:

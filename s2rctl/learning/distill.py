@@ -10,7 +10,8 @@ input the labels of one image would scatter, and the student could learn no more
 Guided worlds show the student what it cannot reach yet: there the teacher drives the beginning of every episode. How
 long differs from world to world, so that all parts of the task are visited from the first iterations on.
 
-Picking is learned early, and inserting is what fails: some worlds begin each episode where the pick teacher hands over.
+Worlds can begin each episode where the pick teacher hands over, to see more of the insertion (docs/benchmarks.md says
+what that was worth).
 
 Looks that last for whole episodes are few, and a student learns them by heart: from the same number of images, new
 looks in every step left two thirds of the error on looks never seen. But a look that lasts leads astray in one
