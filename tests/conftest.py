@@ -7,7 +7,9 @@ from s2rctl.core import compile_cache
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 
+# Only what takes long: two processes that keep every small program spend more time on files than they save.
 _settings = {"XDG_CACHE_HOME": str(Path(__file__).resolve().parents[1] / ".pytest_cache")}
-compile_cache.enable(_settings)
-for _name in _settings.keys() - {"XDG_CACHE_HOME"}:
-    os.environ.setdefault(_name, _settings[_name])
+_folder = compile_cache.enable(_settings)
+if _folder is not None:
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_folder))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")

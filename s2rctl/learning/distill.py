@@ -87,8 +87,8 @@ class Distiller:
     teacher: Teacher  # where the task says that the learner acts
     pilot: Teacher | None  # elsewhere
     seed: int
-    from_home: np.ndarray | None = None  # (B,) bool: worlds whose episodes count as whole ones; None: all
     replay: Replay | None = None  # the aggregate buffer, from make_replay
+    from_home: np.ndarray | None = None  # (B,) bool: worlds whose episodes count as whole ones; None: all
 
     def start(self, params: Params) -> Snapshot:
         """Return the snapshot before the first iteration; worlds begin at random ages, to spread the resets."""
