@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +54,10 @@ def run(context: Context) -> Result:
     exported = _exported(load_policy(artifact.folder()), profile, artifact.manifest.content.name)
     seed = context.seed + SEED_OFFSET
     env = make_worlds(Worlds(profile, player.task, WORLDS, seed, player.images, {}))
-    with ThreadPoolExecutor(1, "prepare") as pool:
-        prepared = pool.submit(prepare, env)
-        model = graph.to_onnx(exported.graph, profile.export.opset)
-        context.reporter.note("graph built; playing episodes")
-        prepared.result()
+    model = graph.to_onnx(exported.graph, profile.export.opset)
+    # Not side by side: while it builds a graph, jax2onnx puts its own functions into JAX, for all threads.
+    prepare(env)
+    context.reporter.note("graph built; playing episodes")
     recorder = Recorder(player.act, tuple(exported.graph.inputs))
     driven = _drive(env, recorder, player, context)
     recorded = recorder.observations(profile.export.observations)
