@@ -6,7 +6,7 @@ second Ctrl-C. Nothing is cleared or retried by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
@@ -29,8 +29,6 @@ from s2rctl.robots.protocol import CameraSource, Frame, Robot, State, StopLevel,
 SILENT = "the watchdog stopped the robot: the loop fell silent"
 SETTLE_S = 1.0
 """How long sources may take to become young before the first step."""
-WARM_UP_S = 0.001
-"""How long before a deadline the filter is called for nothing."""
 WATCHDOG_PERIODS = 4
 """The loop may be silent this many periods before the watchdog stops the robot."""
 
@@ -116,7 +114,6 @@ class _Loop:
         self._watchdog: Watchdog | None = None
         self._trust = Trust()
         self.memory: Memory
-        self._last: tuple[np.ndarray, State, Mapping[str, float]]
         if rig.clock.realtime and settings.send:
             timeout = settings.watchdog_periods * self._period
             self._watchdog = Watchdog(lambda: rig.robot.stop(StopLevel.SOFT), timeout)
@@ -158,24 +155,10 @@ class _Loop:
                         "close other programs, or lower the load of this computer",
                     )
                 deadline += period * (late // period)  # the lost steps are lost: no burst of commands
-            self._warm_up(deadline)
             rig.clock.sleep_until(deadline)
             if finished(action, verdict):
                 log.outcome = "finished"
                 return
-
-    def _warm_up(self, deadline: float) -> None:
-        """Run the filter once for nothing just before the deadline.
-
-        After a period of sleep its code and data have left the processor's caches, and the next call takes three times
-        as long. The filter is a pure function: nothing comes of it.
-        """
-        clock = self._rig.clock
-        if not clock.realtime or clock.now() > deadline - 2 * WARM_UP_S:
-            return
-        clock.sleep_until(deadline - WARM_UP_S)
-        with suppress(SafetyStop):
-            self._rig.filter.step(self.memory, *self._last)
 
     def _settle(self) -> None:
         """Wait until every source is young: getting ready took a while, and nothing has been sent yet.
@@ -209,8 +192,7 @@ class _Loop:
         outputs = rig.policy.infer(inputs)
         t1 = perf_counter()
         action = np.asarray(outputs["action"], float)[0]
-        self._last = self._believed(action, outputs, state), state, ages
-        memory, verdict = rig.filter.step(self.memory, *self._last)
+        memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state), state, ages)
         t2 = perf_counter()
         if self._settings.send:
             rig.robot.send(Target(rig.filter.envelope.kind, verdict.target))

@@ -260,17 +260,6 @@ class Waking(KinematicRobot):
         return replace(state, t=state.t - 1.0) if self.old_reads >= 0 else state
 
 
-def test_a_warm_filter_changes_no_command():
-    """At the wall's pace the filter is also called before each deadline; what is sent is what a virtual clock sends."""
-    sent = []
-    for clock in (VirtualClock(), RealClock()):
-        parts = rig(Script([0.1, -0.2, 0.3]), clock)
-        log = run_episode(parts, Settings(20.0, 5, 5), Interrupt())
-        assert (log.outcome, log.steps) == ("time", 5)
-        sent.append([target.values for target in parts.robot.sent])
-    np.testing.assert_array_equal(*sent)
-
-
 @pytest.mark.parametrize(("old_reads", "outcome", "steps"), [(20, "time", 5), (10**6, "safety_stop", 0)])
 def test_the_loop_begins_when_its_sources_are_young_but_does_not_wait_for_ever(monkeypatch, old_reads, outcome, steps):
     monkeypatch.setattr(loop, "SETTLE_S", 0.2)

@@ -23,8 +23,10 @@ from s2rctl.schema.deployment import Safety
 
 MODE_LINE_ONLINE = 7
 STOPPED_STATES = (4, 5)
-COMMAND_TIMEOUT_S = 0.1
-"""A controller that does not answer within this is not fit for a loop at 20 Hz (the SDK waits 2 s, for moves 10 s)."""
+COMMAND_TIMEOUT_S = 0.09
+"""A controller that does not answer within this is not fit for a loop at 20 Hz (the SDK waits 2 s, for moves 10 s).
+
+With the period before it, silence stops the loop within three periods."""
 FENCE_SLACK_MM = 20
 """The controller's fence stands this far outside the filter's box: the filter limits, the fence only catches."""
 TOOL_OFFSET_MM = 172.0
