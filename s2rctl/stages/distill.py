@@ -15,6 +15,7 @@ from s2rctl.learning.distill import Distiller, Snapshot, make_replay
 from s2rctl.learning.encoder_files import load_encoder
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import load_policy, save_policy
+from s2rctl.learning.replay import Replay
 from s2rctl.learning.student import StudentSettings
 from s2rctl.learning.teachers import Pilot, kept_bank, pick_pilot
 from s2rctl.schema.profile import AlohaProfile
@@ -35,26 +36,7 @@ def run(context: Context) -> Result:
     distill = profile.distill
     settings = student.student_settings(profile.vision.cameras, profile.encoder, distill)
     replay = make_replay(distill, settings, context.run_folder / "aggregate")
-    pilot = pick_pilot(load_policy(context.inputs["pick"].folder()))
-    from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
-    distiller = Distiller(
-        env=make_env(
-            profile,
-            "insertion",
-            distill.worlds,
-            seed=context.seed,
-            hide=distill.hide_object,
-            bank=_bank(context, pilot) if from_switch.any() else None,
-            bank_probability=from_switch.astype(float),
-        ),
-        settings=settings,
-        distill=distill,
-        teacher=load_policy(context.inputs["insert"].folder()).act,
-        pilot=pilot,
-        seed=context.seed,
-        from_home=~from_switch,
-        replay=replay,
-    )
+    distiller = _distiller(context, profile, settings, replay)
     context.reporter.start("distill", distill.iterations, "iterations")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     snapshot = distiller.start(_params(context, settings))
@@ -93,6 +75,31 @@ def run(context: Context) -> Result:
     shutil.rmtree(context.run_folder / "aggregate", ignore_errors=True)
     samples = distill.iterations * distill.steps * distill.worlds
     return Result(files, {"iterations": distill.iterations, "samples": samples, **summary})
+
+
+def _distiller(context: Context, profile: AlohaProfile, settings: StudentSettings, replay: Replay | None) -> Distiller:
+    """Return the distillation that the profile describes, of the teachers among the inputs."""
+    distill = profile.distill
+    pilot = pick_pilot(load_policy(context.inputs["pick"].folder()))
+    from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
+    return Distiller(
+        env=make_env(
+            profile,
+            "insertion",
+            distill.worlds,
+            seed=context.seed,
+            hide=distill.hide_object,
+            bank=_bank(context, pilot) if from_switch.any() else None,
+            bank_probability=from_switch.astype(float),
+        ),
+        settings=settings,
+        distill=distill,
+        teacher=load_policy(context.inputs["insert"].folder()).act,
+        pilot=pilot,
+        seed=context.seed,
+        from_home=~from_switch,
+        replay=replay,
+    )
 
 
 def _bank(context: Context, pilot: Pilot) -> Start:

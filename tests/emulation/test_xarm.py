@@ -28,6 +28,7 @@ from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.robots.xarm7.driver import XArm7, make
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
 
@@ -43,13 +44,6 @@ def arm():
         assert (identity.model, identity.firmware) == ("xArm7", "1.12.10")
         yield emulator, driver
         driver.close()
-
-
-def wait_for(check, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while not check() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return check()
 
 
 def test_the_genuine_sdk_connects_moves_and_stops(arm, capsys):

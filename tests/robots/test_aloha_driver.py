@@ -38,6 +38,7 @@ from s2rctl.robots.aloha.specification import SPECIFICATION
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
 
@@ -70,13 +71,6 @@ def aloha(emulator):
     assert identity.firmware == "46"
     yield driver
     driver.close()
-
-
-def wait_for(check, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while not check() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return check()
 
 
 def test_the_bring_up_holds_both_arms_where_they_are(emulator, aloha):

@@ -19,6 +19,7 @@ from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
 
@@ -60,13 +61,6 @@ def arm(emulator):
 
 def make(address):
     return DRIVERS.load("xarm7")(Robot(name="xarm7", address=address), SAFETY)
-
-
-def wait_for(check, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not check() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return check()
 
 
 def send(arm, values):

@@ -1,7 +1,6 @@
 """The Aloha through Interbotix's ROS packages: against a stand-in with the packages' names, calls and behaviour."""
 
 import sys
-import time
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -14,6 +13,7 @@ from s2rctl.robots.aloha.gripper import GRIPPERS
 from s2rctl.robots.aloha.motors import LEADING
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.schema.deployment import Robot, Safety
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
 
@@ -93,13 +93,6 @@ def arms(cores):
     assert (identity.serial, identity.firmware) == ("follower_left, follower_right", generation)
     yield driver, cores["follower_left"], cores["follower_right"]
     driver.close()
-
-
-def wait_for(check, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while not check() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return check()
 
 
 def test_joints_are_read_by_name_and_age_as_they_stop_coming(arms):
