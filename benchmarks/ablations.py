@@ -137,8 +137,6 @@ def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
 def _judge(name: str, profile: str, sets: Sequence[str], artifacts: Sequence[Any], count: int) -> None:
     """Print each policy's success in ``count`` first episodes of worlds that the profile with ``sets`` describes."""
     from s2rctl.core.interrupt import Interrupt
-    from s2rctl.core.progress import NullReporter
-    from s2rctl.evaluation.episodes import play
     from s2rctl.evaluation.statistics import format_rate
     from s2rctl.evaluation.worlds import Worlds, make_worlds
     from s2rctl.schema.load import load_profile
@@ -149,17 +147,7 @@ def _judge(name: str, profile: str, sets: Sequence[str], artifacts: Sequence[Any
     for artifact in artifacts:
         player = load_player(artifact)
         env = make_worlds(Worlds(loaded, player.task, min(count, loaded.evaluate.worlds), _SEED, player.images, {}))
-        found = play(
-            env,
-            player.act,
-            pilot=player.pilot,
-            episodes=count,
-            episode_steps=env.task.episode_steps,
-            taxonomy=env.task.failures,
-            seed=_SEED,
-            reporter=NullReporter(),
-            interrupt=Interrupt(),
-        )
+        found = player.play(env, count, _SEED, Interrupt())
         rates.append(format_rate(found.successes, len(found.episodes)))
     print(f"{name:<20} judged: " + "  ".join(rates), flush=True)
 

@@ -11,7 +11,7 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, RunError
 from s2rctl.env.randomise import model_edits
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.evaluation.episodes import Clip, Episode, Episodes, play, rate, summary
+from s2rctl.evaluation.episodes import Clip, Episode, Episodes, rate, summary
 from s2rctl.evaluation.film import compose, write_mp4
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
@@ -64,19 +64,7 @@ def _play(context: Context, worlds: Worlds, player: Player, title: str, clips: i
     episodes = context.profile.evaluate.gate.episodes
     context.reporter.start(title, episodes, "episodes")
     env = make_worlds(worlds)
-    result = play(
-        env,
-        player.act,
-        pilot=player.pilot,
-        episodes=episodes,
-        episode_steps=env.task.episode_steps,
-        taxonomy=env.task.failures,
-        seed=worlds.seed,
-        reporter=context.reporter,
-        interrupt=context.interrupt,
-        clips=clips,
-    )
-    return env, result
+    return env, player.play(env, episodes, worlds.seed, context.interrupt, reporter=context.reporter, clips=clips)
 
 
 def _about(context: Context, player: Player) -> dict[str, object]:

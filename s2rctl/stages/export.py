@@ -10,10 +10,9 @@ import numpy as np
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
-from s2rctl.core.progress import NullReporter
 from s2rctl.env.stepping import prepare
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.evaluation.episodes import Act, Episodes, play
+from s2rctl.evaluation.episodes import Act, Episodes
 from s2rctl.evaluation.policies import is_physical, onnx_policy
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
@@ -138,29 +137,16 @@ class Recorder:
         return {name: np.concatenate([part[name] for part in self._parts])[rows] for name in self._names}
 
 
-def _play(
-    env: VecEnv, act: Act, player: Player, context: Context, episodes: int, reference: Act | None = None
-) -> Episodes:
-    return play(
-        env,
-        act,
-        pilot=player.pilot,
-        episodes=episodes,
-        episode_steps=env.task.episode_steps,
-        taxonomy=env.task.failures,
-        seed=context.seed + SEED_OFFSET,
-        reporter=NullReporter(),
-        interrupt=context.interrupt,
-        reference=reference,
-    )
+def _play(env: VecEnv, player: Player, context: Context, episodes: int, **options: Any) -> Episodes:
+    return player.play(env, episodes, context.seed + SEED_OFFSET, context.interrupt, **options)
 
 
 def _drive(env: VecEnv, recorder: Recorder, player: Player, context: Context) -> Episodes:
     """Let JAX drive until there are enough observations; return the first episode of every world."""
-    first, batches = _play(env, recorder, player, context, env.worlds), 1
+    first, batches = _play(env, player, context, env.worlds, act=recorder), 1
     while recorder.count < context.profile.export.observations:
         batches *= 2  # the first batches are played again: they are short, or they would have been enough
-        _play(env, recorder, player, context, batches * env.worlds)
+        _play(env, player, context, batches * env.worlds, act=recorder)
     context.reporter.update(min(recorder.count, context.profile.export.observations), {})
     return first
 
@@ -179,7 +165,7 @@ def _closed_loop(
         with jax.default_matmul_precision("highest"):
             return player.act(observation)
 
-    found = _play(env, onnx_act, player, context, env.worlds, reference=exact_act)
+    found = _play(env, player, context, env.worlds, act=onnx_act, reference=exact_act)
     pairs = paired([e.success for e in driven.episodes], [e.success for e in found.episodes])
     # numpy keeps a NaN, which then fails the comparison; max() might drop it.
     worst = unit * np.max([e.largest_error for e in found.episodes])

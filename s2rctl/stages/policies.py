@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from s2rctl.core.errors import ArtifactError
-from s2rctl.evaluation.episodes import Act
+from s2rctl.core.interrupt import Interrupt
+from s2rctl.core.progress import NullReporter
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.evaluation.episodes import Act, Episodes, play
 from s2rctl.evaluation.policies import onnx_policy
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import StageRef
@@ -33,6 +36,22 @@ class Player:
     act: Act
     images: bool  # whether it sees camera images (otherwise: the task's state)
     pilot: Act | None  # what drives an insertion teacher's arms until it takes over
+
+    def play(self, env: VecEnv, episodes: int, seed: int, interrupt: Interrupt, **options: Any) -> Episodes:
+        """Play first episodes in ``env``; ``options`` are those of ``episodes.play``, and ``act`` acts in its place."""
+        act = options.pop("act", self.act)
+        options.setdefault("reporter", NullReporter())
+        return play(
+            env,
+            act,
+            pilot=self.pilot,
+            episodes=episodes,
+            episode_steps=env.task.episode_steps,
+            taxonomy=env.task.failures,
+            seed=seed,
+            interrupt=interrupt,
+            **options,
+        )
 
 
 def load_player(artifact: Artifact, pick: Artifact | None = None) -> Player:

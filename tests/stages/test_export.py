@@ -11,6 +11,7 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.env.types import Step
 from s2rctl.stages import export
+from s2rctl.stages.policies import Player
 from s2rctl.tasks.protocol import Observation
 
 WORLDS, STEPS = 16, 5
@@ -70,7 +71,7 @@ def constant(value):
 
 
 def player(value):
-    return SimpleNamespace(act=constant(value), pilot=None)
+    return Player(None, "scripted", constant(value), images=False, pilot=None)
 
 
 @pytest.mark.parametrize(
