@@ -20,7 +20,7 @@ _REPEATS = 7
 
 def main() -> None:
     """Measure all cases and print one row for each."""
-    print(f"CPU: {_cpu()}, {os.cpu_count()} cores; {_SUBSTEPS} substeps; medians of {_REPEATS} interleaved repeats")
+    print(f"CPU: {cpu()}, {os.cpu_count()} cores; {_SUBSTEPS} substeps; medians of {_REPEATS} interleaved repeats")
     print("k control steps/s by the clock; shares by the clock and (in brackets) by CPU time, which other work on")
     print("the machine disturbs less. 'raw' does the same work as the environment: sensors current at the new state;")
     print("'lagging' leaves them one physics step behind, as plain stepping does")
@@ -48,14 +48,14 @@ def _case(task: str, worlds: int) -> str:
     play = jax.jit(lambda state: jax.lax.scan(act, state, jax.random.split(jax.random.key(1), steps))[1])
     ctrls, done = jax.block_until_ready(play(start))
     inner = jax.jit(lambda s: jax.lax.scan(lambda s, u: (env.physics.step(s, u), None), s, ctrls)[0].qpos)
-    raw = _raw(env, start.physics, np.asarray(ctrls, np.float64))
+    bare = raw(env, start.physics, np.asarray(ctrls, np.float64))
     rows: tuple[Callable[[], Any], ...] = (
-        lambda: raw(False),
-        lambda: raw(True),
+        lambda: bare(False),
+        lambda: bare(True),
         lambda: jax.block_until_ready(inner(start.physics)),
         lambda: jax.block_until_ready(play(start)),
     )
-    wall, cpu = _times(rows)
+    wall, cpu = interleaved(rows)
     rate = [f"{worlds * steps / t / 1e3:.1f}" for t in wall]
     pairs = ((2, 1), (3, 1), (3, 0))
     share = [f"{100 * wall[j] / wall[i]:.0f} % ({100 * cpu[j] / cpu[i]:.0f} %)" for i, j in pairs]
@@ -65,7 +65,7 @@ def _case(task: str, worlds: int) -> str:
     return text + (f"   ({resets} resets)" if resets else "")
 
 
-def _raw(env: Any, start: Any, ctrls: np.ndarray) -> Callable[[bool], None]:
+def raw(env: Any, start: Any, ctrls: np.ndarray) -> Callable[[bool], None]:
     """Return a function that steps ``Batch`` itself through ``ctrls`` (T, B, nu), with or without current sensors."""
     import copy
 
@@ -93,7 +93,7 @@ def _raw(env: Any, start: Any, ctrls: np.ndarray) -> Callable[[bool], None]:
     return run
 
 
-def _times(rows: tuple[Callable[[], Any], ...]) -> tuple[list[float], list[float]]:
+def interleaved(rows: tuple[Callable[[], Any], ...]) -> tuple[list[float], list[float]]:
     """Return the median seconds of each row by the clock and by CPU time; the rows take turns."""
     for row in rows:
         row()
@@ -107,7 +107,7 @@ def _times(rows: tuple[Callable[[], Any], ...]) -> tuple[list[float], list[float
     return median[:, 0].tolist(), median[:, 1].tolist()
 
 
-def _cpu() -> str:
+def cpu() -> str:
     """Return the processor's name."""
     info = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]

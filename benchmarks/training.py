@@ -1,75 +1,60 @@
-"""Environment steps per second of teacher training: environment alone, and with the learner, on this machine."""
+"""Control steps per second of teacher training with its learner, of its environment and of raw ``mujoco.batch``.
+
+All three in one run, with the profile's own worlds, unroll, networks and passes, from the same spread-out episodes and
+under actions of the same spread.
+"""
 
 import os
-import time
+from typing import Any
 
-_WORLDS = 512
-_UNROLL = 20
-_REPEATS = 5
+from benchmarks.physics import cpu, interleaved, raw
+
+_PHASES = {"pick": "pick", "insertion": "insert"}
 
 
 def main() -> None:
     """Measure pick and insertion and print one row for each."""
-    print(f"{os.cpu_count()} CPU cores; {_WORLDS} worlds, unroll {_UNROLL}, best of {_REPEATS}")
-    print(f"{'task':<10} {'environment':<14} {'imitation, acting':<18} {'PPO':<14} {'per CPU second: env':<20} PPO")
-    for task in ("pick", "insertion"):
-        _case(task)
+    print(f"CPU: {cpu()}, {os.cpu_count()} cores; k control steps/s, medians of interleaved repeats;")
+    print("shares of raw physics stepping by the clock and (in brackets) by CPU time")
+    print(f"{'task':<10} {'worlds':>6} {'raw':>6} {'env':>6} {'PPO':>6}   {'env / raw':<16} PPO / raw")
+    for task in _PHASES:
+        print(_case(task), flush=True)
 
 
-def _case(task: str) -> None:
+def _case(task: str) -> str:
     import jax
-    import jax.numpy as jnp
+    import numpy as np
 
     from s2rctl.env import stepping
-    from s2rctl.env.build import make_env, make_model
-    from s2rctl.experts import EXPERTS
+    from s2rctl.env.build import make_env
     from s2rctl.learning import networks
     from s2rctl.learning.ppo import PpoTrainer
     from s2rctl.schema.load import load_profile
 
     profile = load_profile("aloha").profile
-    phase = profile.teacher.pick if task == "pick" else profile.teacher.insert  # type: ignore[union-attr]
-    env = make_env(profile, task, _WORLDS, seed=0, images=False)
+    phase = getattr(profile.teacher, _PHASES[task])  # type: ignore[union-attr]
+    ppo = phase.ppo
+    env = make_env(profile, task, ppo.worlds, seed=0, images=False)
     settings = networks.teacher_settings(env.actor_size, env.action_size, phase.network)
-    ppo = phase.ppo.model_copy(update={"worlds": _WORLDS, "unroll": _UNROLL})
-    trainer = PpoTrainer(env, settings, phase.network.value, ppo, warm_started=False)
-    expert = EXPERTS.load(task)(make_model(profile, task))
-    label = jax.jit(lambda state: jax.vmap(expert)(env.world(state)))
+    trainer = PpoTrainer(env, settings, phase.network.value, ppo, warm_started=phase.warm_start.rounds > 0)
     state = trainer.start(jax.random.key(0))
-    still = jnp.zeros((_WORLDS, env.action_size))
+    keys = jax.random.split(jax.random.key(1), ppo.unroll)
+    actions = [jax.random.uniform(key, (ppo.worlds, env.action_size), minval=-1.0) for key in keys]
 
-    def alone() -> None:
-        worlds = state.env
-        for _ in range(_UNROLL):
-            worlds, _result = stepping.step(env, worlds, still)
-        jax.block_until_ready(worlds)
+    def unroll() -> list[Any]:
+        worlds, ctrls = state.env, []
+        for action in actions:
+            worlds, _ = stepping.step(env, worlds, action)
+            ctrls.append(worlds.physics.ctrl)
+        return [jax.block_until_ready(ctrl) for ctrl in ctrls]
 
-    def labelled() -> None:
-        worlds = state.env
-        for _ in range(_UNROLL):
-            worlds, _result = stepping.step(env, worlds, label(worlds))
-        jax.block_until_ready(worlds)
-
-    def learning() -> None:
-        jax.block_until_ready(trainer.iterate(state))
-
-    (env_rate, env_cpu), (label_rate, _), (ppo_rate, ppo_cpu) = (_rate(f) for f in (alone, labelled, learning))
-    print(
-        f"{task:<10} {env_rate:<14.0f} {label_rate:<18.0f} {ppo_rate:<14.0f} {env_cpu:<20.0f} {ppo_cpu:.0f}", flush=True
+    bare = raw(env, state.env.physics, np.stack(unroll()).astype(np.float64))
+    wall, cpu_time = interleaved(
+        (lambda: bare(True), unroll, lambda: jax.block_until_ready(trainer.iterate(state))),
     )
-
-
-def _rate(work) -> tuple[float, float]:  # type: ignore[no-untyped-def]
-    """Return environment steps per second of wall clock and of CPU time, each at its best."""
-    work()
-    wall, cpu = [], []
-    for _ in range(_REPEATS):
-        begun, spent = time.perf_counter(), time.process_time()
-        work()
-        wall.append(time.perf_counter() - begun)
-        cpu.append(time.process_time() - spent)
-    steps = _WORLDS * _UNROLL
-    return steps / min(wall), steps / min(cpu)
+    rate = [f"{ppo.worlds * ppo.unroll / t / 1e3:.1f}" for t in wall]
+    share = [f"{100 * wall[0] / wall[i]:.0f} % ({100 * cpu_time[0] / cpu_time[i]:.0f} %)" for i in (1, 2)]
+    return f"{task:<10} {ppo.worlds:>6} {rate[0]:>6} {rate[1]:>6} {rate[2]:>6}   {share[0]:<16} {share[1]}"
 
 
 if __name__ == "__main__":

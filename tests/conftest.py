@@ -1,4 +1,4 @@
-"""Shared set-up: no display is needed, and what one test process compiled another one loads."""
+"""Shared set-up: no display, programs that compile quickly, and what one test process compiled another one loads."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 from s2rctl.core import compile_cache
 
 os.environ.setdefault("MUJOCO_GL", "egl")
+
+# Most tests compile a program to run it once. XLA without its optimisations halves their time; demo, benchmarks and
+# everything that users run keep them.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # Only what takes long: two processes that keep every small program spend more time on files than they save.
 _settings = {"XDG_CACHE_HOME": str(Path(__file__).resolve().parents[1] / ".pytest_cache")}

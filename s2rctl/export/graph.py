@@ -11,6 +11,8 @@ import numpy as np
 
 from s2rctl.core.errors import ArtifactError
 from s2rctl.learning import reach_networks, student
+from s2rctl.learning.networks import TeacherSettings
+from s2rctl.learning.policy_files import Policy
 from s2rctl.learning.reach_networks import ReachSettings
 from s2rctl.learning.student import StudentSettings
 from s2rctl.tasks.protocol import Observation
@@ -31,6 +33,18 @@ class Graph:
         with jax.default_matmul_precision("highest"):
             found = jax.jit(self.call)({name: jnp.asarray(inputs[name]) for name in self.inputs})
         return {name: np.asarray(found[name]) for name in self.outputs}
+
+
+def of_policy(policy: Policy) -> Graph:
+    """Return a loaded policy as a graph; ArtifactError for a kind that cannot be exported."""
+    if policy.kind == "student":
+        return student_graph(StudentSettings.model_validate(policy.config), policy.params)
+    if policy.kind == "reach":
+        return reach_graph(ReachSettings.model_validate(policy.config), policy.params)
+    if policy.kind == "teacher":
+        shape = TeacherSettings.model_validate(policy.config)
+        return observation_graph(policy.act, shape.observation_size, shape.action_size)
+    raise ArtifactError(f"a policy of kind '{policy.kind}' cannot be exported", "export another")
 
 
 def student_graph(settings: StudentSettings, params: Any) -> Graph:

@@ -17,10 +17,10 @@ from s2rctl.evaluation.policies import is_physical, onnx_policy
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.export import card, graph, latency, parity
+from s2rctl.export.conversion import Conversion
 from s2rctl.export.session import open_session
 from s2rctl.learning.policy_files import Policy, load_policy
 from s2rctl.learning.reach_networks import ReachSettings
-from s2rctl.learning.student import StudentSettings
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.profile import AlohaProfile, Profile
@@ -49,16 +49,15 @@ def run(context: Context) -> Result:
     """Write policy.onnx (card inside), contract.json and parity.json; GateError if JAX and ONNX disagree."""
     profile, artifact = context.profile, context.inputs["policy"]
     context.reporter.start("export", profile.export.observations, "observations")
-    player = load_player(artifact)
-    exported = _exported(load_policy(artifact.folder()), profile, artifact.manifest.content.name)
-    seed = context.seed + SEED_OFFSET
-    env = make_worlds(Worlds(profile, player.task, WORLDS, seed, player.images, {}))
-    model = graph.to_onnx(exported.graph, profile.export.opset)
-    # Not side by side: while it builds a graph, jax2onnx puts its own functions into JAX, for all threads.
-    prepare(env)
-    context.reporter.note("graph built; playing episodes")
-    recorder = Recorder(player.act, tuple(exported.graph.inputs))
-    driven = _drive(env, recorder, player, context)
+    with Conversion(artifact.folder(), profile.export.opset) as conversion:
+        player = load_player(artifact)
+        exported = _exported(load_policy(artifact.folder()), profile, artifact.manifest.content.name)
+        seed = context.seed + SEED_OFFSET
+        env = make_worlds(Worlds(profile, player.task, WORLDS, seed, player.images, {}))
+        prepare(env)
+        recorder = Recorder(player.act, tuple(exported.graph.inputs))
+        driven = _drive(env, recorder, player, context)
+        model = conversion.result()
     recorded = recorder.observations(profile.export.observations)
     contract = _contract(context, exported, env.model, player.images, model)
     content = card.attach(model, contract)
@@ -90,23 +89,13 @@ def run(context: Context) -> Result:
 
 def _exported(policy: Policy, profile: Profile, name: str) -> Exported:
     """Return graph and circumstances of a policy; ArtifactError if it does not belong to the profile's system."""
-    if isinstance(profile, AlohaProfile):
-        insert = profile.teacher.insert
-        if policy.kind == "student":
-            settings = StudentSettings.model_validate(policy.config)
-            scale = (ACTION_SCALE,) * settings.action_size
-            return Exported(graph.student_graph(settings, policy.params), insert.delays, scale)
-        if policy.kind == "teacher":
-            from s2rctl.learning.networks import TeacherSettings
-
-            shape = TeacherSettings.model_validate(policy.config)
-            whole = graph.observation_graph(policy.act, shape.observation_size, shape.action_size)
-            delays = profile.teacher.pick.delays if name == "pick" else insert.delays
-            return Exported(whole, delays, (ACTION_SCALE,) * shape.action_size)
-    elif policy.kind == "reach":
-        found = ReachSettings.model_validate(policy.config)
-        scale = (found.action_scale_m,) * 3
-        return Exported(graph.reach_graph(found, policy.params), profile.reach.delays, scale)
+    if isinstance(profile, AlohaProfile) and policy.kind in ("student", "teacher"):
+        whole = graph.of_policy(policy)
+        phase = profile.teacher.pick if name == "pick" else profile.teacher.insert
+        return Exported(whole, phase.delays, (ACTION_SCALE,) * whole.outputs["action"])
+    if not isinstance(profile, AlohaProfile) and policy.kind == "reach":
+        scale = (ReachSettings.model_validate(policy.config).action_scale_m,) * 3
+        return Exported(graph.of_policy(policy), profile.reach.delays, scale)
     raise ArtifactError(
         f"a policy of kind '{policy.kind}' does not belong to the profile {profile.name}",
         "choose the profile that the policy was trained with",
