@@ -36,9 +36,9 @@ def test_what_it_refuses_is_refused_here_with_its_words(tmp_path):
 
 def test_a_breakdown_says_what_the_process_said(student_parts, tmp_path):
     settings, params = student_parts
-    other = settings.model_copy(update={"hidden": (8,)})
+    other = settings.model_copy(update={"hidden": (16, 16)})
     save_policy(tmp_path, "student", other.model_dump(mode="json"), params)
-    with Conversion(tmp_path, OPSET) as conversion, pytest.raises(RuntimeError, match="(?s)ended with 1.*Traceback"):
+    with Conversion(tmp_path, OPSET) as conversion, pytest.raises(RuntimeError, match=r"(?s)ended with 1.*Traceback"):
         conversion.result()
 
 
