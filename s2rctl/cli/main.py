@@ -1,5 +1,6 @@
 """Entry point of ``s2rctl``: nothing heavy is imported before a command asks for it."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,11 @@ def _root(
     """From a YAML profile to a policy running on a robot arm: train, distil, export, evaluate, deploy."""
 
 
+_GARBAGE = 50_000
+"""Allocations between two looks for garbage: tracing a JAX program allocates millions of objects and leaves few cycles,
+and looking after every 700th, as Python does, is a tenth of the time.
+"""
+
 _PARTS = (
     train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render,
     robot
@@ -105,6 +111,7 @@ def _help_command(words: Sequence[str]) -> str:
 def run() -> NoReturn:
     """Run the command line of this process."""
     compile_cache.enable(os.environ)
+    gc.set_threshold(_GARBAGE)
     sys.exit(main(sys.argv[1:]))
 
 

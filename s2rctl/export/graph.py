@@ -11,7 +11,6 @@ import numpy as np
 
 from s2rctl.core.errors import ArtifactError
 from s2rctl.learning import reach_networks, student
-from s2rctl.learning.networks import TeacherSettings
 from s2rctl.learning.policy_files import Policy
 from s2rctl.learning.reach_networks import ReachSettings
 from s2rctl.learning.student import StudentSettings
@@ -42,6 +41,9 @@ def of_policy(policy: Policy) -> Graph:
     if policy.kind == "reach":
         return reach_graph(ReachSettings.model_validate(policy.config), policy.params)
     if policy.kind == "teacher":
+        # here, because it loads brax and with it MJX and warp, three seconds that no other kind needs
+        from s2rctl.learning.networks import TeacherSettings
+
         shape = TeacherSettings.model_validate(policy.config)
         return observation_graph(policy.act, shape.observation_size, shape.action_size)
     raise ArtifactError(f"a policy of kind '{policy.kind}' cannot be exported", "export another")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +63,12 @@ def run(context: Context) -> Result:
     contract = _contract(context, exported, env.model, player.images, model)
     content = card.attach(model, contract)
     session = open_session(content)
-    report = parity.check(exported.graph, session, recorded, profile.export.max_difference, np.random.default_rng(seed))
     unit = max(exported.action_scale) if is_physical(contract) else 1.0
-    loop = _closed_loop(context, env, driven, player, onnx_policy(content, contract), unit)
-    report = report._replace(closed_loop=loop)
+    with ThreadPoolExecutor(1, "parity") as beside:
+        limit, random = profile.export.max_difference, np.random.default_rng(seed)
+        checked = beside.submit(parity.check, exported.graph, session, recorded, limit, random)
+        loop = _closed_loop(context, env, driven, player, onnx_policy(content, contract), unit)
+        report = checked.result()._replace(closed_loop=loop)
     times = latency.measure(session, recorded)
     folder = context.run_folder
     files = {name: folder / name for name in ("policy.onnx", "contract.json", "parity.json")}
