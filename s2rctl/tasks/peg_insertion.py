@@ -150,11 +150,11 @@ class _Insertion:
 
     def reset(self, key: jax.Array, params: Params) -> Start:
         """Lay socket and peg on the table, each in the fan before its arm."""
-        keys = jax.random.split(key, 4)
-        left, left_ctrl = arms.home_pose(keys[0], WAIST)
-        right, right_ctrl = arms.home_pose(keys[1], WAIST)
-        socket = arms.fan_pose(self.left, keys[2], FAN, REST_HEIGHT["socket"])
-        peg = arms.fan_pose(self.right, keys[3], FAN, REST_HEIGHT["peg"])
+        draws = jax.random.uniform(key, (2, 1 + arms.FAN_DRAWS), minval=-1.0, maxval=1.0)
+        left, left_ctrl = arms.home_pose(WAIST * draws[0, 0])
+        right, right_ctrl = arms.home_pose(WAIST * draws[1, 0])
+        socket = arms.fan_pose(self.left, draws[0, 1:], FAN, REST_HEIGHT["socket"])
+        peg = arms.fan_pose(self.right, draws[1, 1:], FAN, REST_HEIGHT["peg"])
         qpos = jnp.concatenate([left, right, socket, peg])
         tracks = (tracking.start(), tracking.start()) if self.tracking else None
         state = State(jnp.bool_(False), jnp.int32(0), tracks)

@@ -154,10 +154,10 @@ class _Pick:
 
     def reset(self, key: jax.Array, params: Params) -> Start:
         """Lay the box in the fan before the arm, at rest; draw the target."""
-        arm_key, box_key, target_key = jax.random.split(key, 3)
-        qpos, ctrl = arms.home_pose(arm_key, WAIST)
-        box = arms.fan_pose(self.arm, box_key, FAN, params["box_half_width"])
-        offset = jax.random.uniform(target_key, (3,), minval=-TARGET_RANGE, maxval=TARGET_RANGE)
+        draws = jax.random.uniform(key, (1 + arms.FAN_DRAWS + 3,), minval=-1.0, maxval=1.0)
+        qpos, ctrl = arms.home_pose(WAIST * draws[0])
+        box = arms.fan_pose(self.arm, draws[1:], FAN, params["box_half_width"])
+        offset = TARGET_RANGE * draws[1 + arms.FAN_DRAWS :]
         state = State(
             target=arms.in_base(self.arm, jnp.array(TARGET) + offset),
             best={name: jnp.zeros(()) for name in PROGRESS},

@@ -7,8 +7,10 @@ import pytest
 import toy
 
 from s2rctl.core.errors import RunError
+from s2rctl.env import stepping
 from s2rctl.env.colours import COLOURS
 from s2rctl.env.images import Images, depth_counts, spoil_colours
+from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.physics.native import NativePhysics
 from s2rctl.render.protocol import Appearance, Frames
@@ -200,6 +202,36 @@ def test_images_are_as_late_as_the_joints_beside_them_and_never_of_an_earlier_ep
             expected = shown[step + 1] if done.all() else shown[step]
             np.testing.assert_allclose(now[name], expected, atol=1e-6)
         assert not np.array_equal(late[1][0][name], prompt[1][0][name])
+
+
+@pytest.fixture
+def compiled():
+    """Grows by one for everything that XLA compiles."""
+    seen = []
+
+    def note(event, duration, **_):
+        if "backend_compile" in event:
+            seen.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(note)
+
+
+def test_what_was_prepared_is_not_compiled_again(compiled):
+    env = make(delays=Delays(observation=(0.5, 0.5)))
+    action = np.zeros((WORLDS, env.action_size), np.float32)
+    stepping.prepare(env)
+    prepared = len(compiled)
+    assert prepared >= 6
+    state = stepping.reset(env, make_key(0))
+    state, step = stepping.step(env, state, action)
+    assert not step.done.any()
+    # Trifles are left: keys, whether any episode ended, putting a step's images into the state.
+    begun = len(compiled)
+    assert begun - prepared <= 5
+    stepping.step(env, state, action)
+    assert len(compiled) == begun
 
 
 def test_shadows_are_drawn_in_their_share_of_worlds():

@@ -10,6 +10,7 @@ import pytest
 
 from s2rctl.core.errors import ArtifactError, GateError, StoreLockedError, UsageError
 from s2rctl.core.progress import NullReporter
+from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.pipeline.key import cache_key, read_fields
 from s2rctl.pipeline.plan import make_plan
 from s2rctl.pipeline.run import Job, check_gates, make_inputs, run_alone, run_pipeline
@@ -216,3 +217,13 @@ def test_fresh_forgets_a_half_finished_run(tmp_path):
     process.communicate(timeout=60)
     run_pipeline(GRAPH, make_job(tmp_path, fresh=True))
     assert calls(tmp_path) == ["first@0", "first@0", "second@0", "third@0"]
+
+
+def test_who_lacks_teachers_is_told_of_the_pretrained_ones(tmp_path):
+    profile = load_profile("aloha-smoke", (), None).profile
+    job = Job(profile, 0, Store(tmp_path / "store"), NullReporter(), "s2rctl distill")
+    graph = graph_of("aloha")
+    with pytest.raises(ArtifactError, match="distill needs teacher/") as caught:
+        make_inputs(graph, stage_named(graph, "distill"), job)
+    assert "s2rctl pipeline run -p aloha-smoke" in caught.value.hint
+    assert "s2rctl artifacts import aloha-teachers" in caught.value.hint
