@@ -42,6 +42,7 @@ class Fault:
     name: str
     inject: Callable[[EmulatorProcess, subprocess.Popen[str]], None]
     robots: tuple[str, ...] = ("xarm7", "aloha")
+    bearable: bool = False  # whether going on within the limits is right too
 
 
 def device(name: str) -> Callable[[EmulatorProcess, subprocess.Popen[str]], None]:
@@ -74,7 +75,7 @@ FAULTS = (
     Fault("motor overload", device("overload"), ("aloha",)),
     Fault("a motor does not answer", device("missing"), ("aloha",)),
     Fault("answers with wrong checksums", device("corrupt"), ("aloha",)),
-    Fault("answers come late", device("slow"), ("aloha",)),
+    Fault("answers come late", device("slow"), ("aloha",), bearable=True),
     Fault("camera repeats its last picture", inside("freeze")),
     Fault("camera delivers nothing", inside("hang")),
     Fault("camera unplugged", inside("unplug")),
@@ -94,7 +95,7 @@ class Row:
     fault: str
     did: str
     noticed_ms: float | None  # from the fault to the driver's stop; None: nobody was left to notice
-    rest_ms: float  # from the fault to the arm at rest
+    rest_ms: float | None  # from the fault to the arm at rest; None: the loop went on
     travel_rad: float  # largest motion of any joint meanwhile
     cleared: bool  # whether the device's error was gone afterwards without a person
 
@@ -173,8 +174,11 @@ def try_fault(fault: Fault, robot: str) -> Row:
             rest = watcher.at_rest(begun)
         figures = emulator.look().values["figures"]
         watcher.close()
+        went_on = fault.bearable and not report and loop.poll() is None and rest is None
         loop.kill()
         loop.communicate()
+    if went_on:
+        return Row(fault.name, f"went on for {PATIENCE_S:g} s, within its limits", None, None, 0.0, False)
     if rest is None:
         raise RuntimeError(f"{robot}: the arm never came to rest after: {fault.name}")
     stopped = report.get("stopped")
@@ -226,10 +230,10 @@ def main(robots: tuple[str, ...] = ("xarm7", "aloha")) -> None:
             if robot in fault.robots:
                 row = _patiently(fault, robot)
                 noticed = "-" if row.noticed_ms is None else f"{row.noticed_ms:.0f} ms"
+                rest = "-" if row.rest_ms is None else f"{row.rest_ms:.0f} ms"
+                travel = "-" if row.rest_ms is None else f"{row.travel_rad:.3f} rad"
                 did = row.did + ("; ERROR CLEARED BY ITSELF" if row.cleared else "")
-                print(
-                    f"| {row.fault} | {did} | {noticed} | {row.rest_ms:.0f} ms | {row.travel_rad:.3f} rad |", flush=True
-                )
+                print(f"| {row.fault} | {did} | {noticed} | {rest} | {travel} |", flush=True)
 
 
 if __name__ == "__main__":
