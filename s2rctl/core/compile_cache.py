@@ -7,6 +7,7 @@ set already stands.
 import hashlib
 import os
 import platform
+import warnings
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def enable(environment: MutableMapping[str, str], cpu_info: Path = Path("/proc/c
         return None
     if not os.access(folder, os.W_OK):
         return None
+    # Two commands at once can throw away what the other one is about to touch. Then JAX compiles, and need not say so.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache", module="jax")
     environment["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     environment.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(LARGEST_BYTES))
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.02")

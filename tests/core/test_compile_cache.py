@@ -46,3 +46,18 @@ def test_each_kind_of_processor_has_a_folder_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("processor : 0\nflags : sse avx avx512\n")
     folders = {enable({"XDG_CACHE_HOME": str(tmp_path)}, tmp_path / name) for name in ("one", "other", "none")}
     assert len(folders) == 3
+
+
+def test_a_lost_entry_is_not_worth_a_word_but_other_warnings_are(tmp_path: Path) -> None:
+    program = """
+import os, warnings
+from s2rctl.core.compile_cache import enable
+enable(os.environ)
+for word in ("Error writing persistent compilation cache entry for 'jit_f': FileNotFoundError", "something else"):
+    warnings.warn_explicit(word, UserWarning, "compiler.py", 1, module="jax._src.compiler")
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True).stderr
+    assert "something else" in said
+    assert "persistent" not in said
