@@ -8,6 +8,9 @@ import numpy as np
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.deployment import Safety
 
+STATE = "robot"
+"""The source of joint readings; the others are cameras."""
+
 READING_SLACK = 0.1
 """rad (m): a joint measured further than this outside its mechanical range means a wrong robot or a broken encoder."""
 
@@ -32,6 +35,10 @@ class Envelope:
     joint_margin: float
     joint_speed: float  # rad/s, largest measured speed that a tool command may cause
     dt: float  # s
+
+    def oldest(self, source: str) -> float:
+        """Return how old the newest measurement of a source may be, s."""
+        return self.max_state_age if source == STATE else self.max_age
 
 
 def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float, speed: float = 1.0) -> Envelope:

@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from s2rctl.control.envelope import STATE
 from s2rctl.control.episode_log import EpisodeLog, describe
 from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.park import park
 from s2rctl.control.quiet import quiet
 from s2rctl.control.recorder import NullRecorder, Recorder
-from s2rctl.control.safety import STATE, Memory, SafetyFilter, Verdict
+from s2rctl.control.safety import Memory, SafetyFilter, Verdict
 from s2rctl.control.trust import Trust, TrustLimits, follow
 from s2rctl.control.watchdog import Watchdog
 from s2rctl.core.clock import Clock
@@ -190,8 +191,8 @@ class _Loop:
         inputs = rig.builder.build(state, frames, self.memory.last, self._goal)
         t0 = perf_counter()
         outputs = rig.policy.infer(inputs)
-        t1 = perf_counter()
         action = np.asarray(outputs["action"], float)[0]
+        t1 = perf_counter()
         memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state), state, ages)
         t2 = perf_counter()
         if self._settings.send:

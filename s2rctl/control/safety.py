@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from s2rctl.control.action import ActionMapping
+from s2rctl.control.clear import ClearWay
 from s2rctl.control.envelope import READING_SLACK, Envelope
 from s2rctl.core.errors import SafetyStop
 from s2rctl.robots.protocol import RobotSpecification, State
@@ -20,9 +21,6 @@ from s2rctl.robots.protocol import RobotSpecification, State
 INTERVENTIONS = (
     "action_range", "tracking", "rate", "joint_limit", "joint_speed", "tool_speed", "workspace"
 )  # fmt: skip
-
-STATE = "robot"
-"""The source of joint readings."""
 
 SPEED_REFINEMENTS = 4
 """Scalings of one arm's motion before it is held instead; one is enough except near singular poses."""
@@ -51,6 +49,7 @@ class SafetyFilter:
     def __init__(self, envelope: Envelope, mapping: ActionMapping, specification: RobotSpecification) -> None:
         self.envelope = envelope
         self._mapping = mapping
+        self._clear = ClearWay(envelope, mapping, specification)
         self._specification = specification
         self._tools = specification.tools
         self._kinematics = specification.kinematics.reduced(specification.tools)
@@ -73,11 +72,13 @@ class SafetyFilter:
     ) -> tuple[Memory, Verdict]:
         """Return the new memory and the command for ``action`` (m,); raise SafetyStop when the robot must stop.
 
-        ``ages`` are the seconds since each source was measured: ``STATE`` and the cameras' names.
+        ``ages`` are the seconds since each source was measured: ``envelope.STATE`` and the cameras' names.
         """
         limits = self.envelope
-        self._trust(state, ages)
         action = np.asarray(action, float)
+        if action.ndim == 1 and (clear := self._clear.step(memory.last, memory.tools, action, state, ages)) is not None:
+            return Memory(*clear), Verdict(clear[0], ())
+        self._trust(state, ages)
         if action.shape != (self._mapping.size,):
             raise SafetyStop(f"the policy returned an action of shape {action.shape}, not ({self._mapping.size},)")
         if not isfinite(action.sum()):
@@ -110,7 +111,7 @@ class SafetyFilter:
         if state.codes:
             raise SafetyStop("the robot reports: " + "; ".join(state.codes), "clear it and run s2rctl deploy again")
         for source, age in ages.items():
-            limit = self.envelope.max_state_age if source == STATE else self.envelope.max_age
+            limit = self.envelope.oldest(source)
             if not -self.envelope.dt <= age <= limit:
                 raise SafetyStop(
                     f"'{source}' is {age * 1e3:.0f} ms old (limit {limit * 1e3:.0f} ms)",

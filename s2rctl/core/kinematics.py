@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from s2rctl.core.chain import Chain, segment
 from s2rctl.core.spatial import rotation_vector, to_matrix, transform
 
 
@@ -106,6 +107,16 @@ class Kinematics:
             link, offset = self._points[name]
             result[row] = positions[link] + rotations[link] @ offset
         return result
+
+    def chain(self, name: str) -> Chain:
+        """Return the way from a named point to the world, for positions of that point alone."""
+        link, offset = self._points[name]
+        segments = []
+        while link >= 0:
+            pose = self._basis[link, 0].reshape(4, 4)
+            segments.append(segment(pose, self._driven[link], self._axes[link], self._slide[link]))
+            link = self._parents[link]
+        return Chain(offset.tolist(), segments)
 
     def pose(self, name: str, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return position (3,) m and rotation (3, 3) of a named point; its axes are its link's."""

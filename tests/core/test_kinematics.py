@@ -48,6 +48,8 @@ def test_agrees_with_mujoco(world, seed):
     assert np.allclose(position, data.site("tip").xpos, atol=1e-12)
     assert np.allclose(rotation.ravel(), data.site("tip").xmat, atol=1e-12)
     assert np.allclose(KINEMATICS.points_of(("mark", "tip"), q), [data.site("mark").xpos, data.site("tip").xpos])
+    for name in ("mark", "tip"):
+        np.testing.assert_allclose(KINEMATICS.chain(name).position(q.tolist()), data.site(name).xpos, atol=1e-12)
     expected = np.zeros((6, 3))
     mujoco.mj_jacSite(model, data, expected[:3], expected[3:], data.site("tip").id)
     assert np.allclose(KINEMATICS.jacobian("tip", q), expected, atol=1e-12)
