@@ -67,7 +67,10 @@ class ClearWay:
 
     def _young(self, ages: Mapping[str, float]) -> bool:
         limits = self._envelope
-        return all(-limits.dt <= age <= limits.oldest(source) for source, age in ages.items())
+        for source, age in ages.items():
+            if not -limits.dt <= age <= limits.oldest(source):
+                return False
+        return True
 
     def _free(self, last: Sequence[float], target: Sequence[float], measured: Sequence[float]) -> bool:
         """Return whether the target is inside its range, near enough to the measurement and to the last command."""
