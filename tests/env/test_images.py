@@ -20,7 +20,6 @@ from s2rctl.schema.simulation import CameraSettings, ColourRange, Delays, Vision
 
 WORLDS, STEPS = 5, 4
 MODEL = toy.build()
-QUICK = {"xla_backend_optimization_level": 0}  # compile time is what these tests spend
 EYE = CameraSettings(name="eye", width=8, height=8, depth=True, depth_unit_m=1e-3, depth_range_m=(0.1, 2.0))
 
 
@@ -69,8 +68,8 @@ def make(look=None, worlds=WORLDS, colours=(), delays=None, **options):
 
 
 def roll(env, actions):
-    step = jax.jit(env.step, compiler_options=QUICK)
-    state, out = jax.jit(env.reset, compiler_options=QUICK)(jax.random.key(0)), []
+    step = jax.jit(env.step)
+    state, out = jax.jit(env.reset)(jax.random.key(0)), []
     first = state.observation
     for action in actions:
         state, result = step(state, action)

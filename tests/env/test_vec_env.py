@@ -17,7 +17,6 @@ from s2rctl.tasks.protocol import Start
 
 WORLDS, STEPS = 6, 12
 MODEL = toy.build()
-QUICK = {"xla_backend_optimization_level": 0}  # compile time is what these tests spend
 
 
 def make(task=None, worlds=WORLDS, **options) -> VecEnv:
@@ -49,8 +48,8 @@ def compiled(env):
         state, step = env.step(state, action)
         return state, step, state._replace(key=jax.random.key_data(state.key))
 
-    reset = jax.jit(env.reset, compiler_options=QUICK)
-    return reset, jax.jit(step, compiler_options=QUICK)
+    reset = jax.jit(env.reset)
+    return reset, jax.jit(step)
 
 
 def roll(env, actions, seed=0, desynchronise=False):

@@ -54,8 +54,7 @@ def build(model, start):
             for values in edits.values():
                 values[HEAVY] *= 3
             physics = PHYSICS.load(name)(model, WORLDS, substeps=10, edits=edits, poses=True)
-            # Compile time is all that matters for three worlds.
-            step = jax.jit(physics.step, compiler_options={"xla_backend_optimization_level": 0})
+            step = jax.jit(physics.step)
             qpos, qvel, _ = (np.repeat(a[:1], WORLDS, axis=0) for a in start(1))
             ctrl = jnp.full((WORLDS, 1), 0.2, jnp.float32)  # not weakly typed: one compilation
             states = [physics.init(qpos, 0 * qvel, ctrl)]
