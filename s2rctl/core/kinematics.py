@@ -76,6 +76,15 @@ class Kinematics:
         links = [link for number, link in enumerate(self._links) if number in needed]
         return Kinematics(links, self.joints, {name: self._declared[name] for name in names})
 
+    def links_to(self, name: str) -> tuple[tuple[Link, ...], Point]:
+        """Return the links from the world to a named point, outermost last, and the point."""
+        chain: list[Link] = []
+        link = self._points[name][0]
+        while link >= 0:
+            chain.append(self._links[link])
+            link = self._parents[link]
+        return tuple(reversed(chain)), self._declared[name]
+
     def poses(self, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return positions (links, 3) m and rotations (links, 3, 3) in the world for joint positions (n,).
 

@@ -195,7 +195,10 @@ def make_replay(distill: Distill, settings: StudentSettings, folder: Path | None
     """Return the aggregate buffer of a distillation, in ``folder`` if there is one; None where it is switched off."""
     if not distill.aggregate:
         return None
-    fields = {"label": Field((settings.action_size,), np.float32), "joints": Field((33,), np.float32)}
+    fields = {
+        "label": Field((settings.action_size,), np.float32),
+        "joints": Field((preprocess.joint_size(settings.poses),), np.float32),
+    }
     if distill.encoder == "frozen":
         fields["seen"] = Field((len(settings.cameras) * settings.encoder.latent,), np.float32)
     else:
@@ -242,7 +245,7 @@ def _consider(
     label = distiller.label(observation, acting, state.still)
     counts = (taught == 0) if state.still is None else (taught == 0) & ~jnp.any(state.still, axis=-1)
     seen = student.latents(params["encoder"], settings, observation.inputs)
-    joints = preprocess.proprio(observation.inputs)
+    joints = preprocess.joint_features(observation.inputs, settings.poses)
     action = student.act_on(params["head"], settings, seen, joints)
     # A frozen encoder's latents are the sample: 100 times smaller than the images and computed once.
     sample: dict[str, Any] = {"label": label, "joints": joints}

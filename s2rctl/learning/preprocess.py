@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from s2rctl.learning.gripper_poses import COMMANDED, commanded
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.simulation import CameraSettings
 
@@ -88,6 +89,23 @@ def proprio(inputs: Inputs) -> jax.Array:
             (fingers - wanted[:, _ARM_JOINTS:]) * _FINGER_ERROR_SCALE,
         ]
     return jnp.concatenate([*joints, *errors, inputs["switched"]], axis=-1)
+
+
+def joint_features(inputs: Inputs, poses: bool) -> jax.Array:
+    """Return what a bi-arm student knows of its arms (N, joint_size(poses)).
+
+    With ``poses`` where the commanded joints bring the grippers, and of the measured joints only how far they are from
+    the command: single readings are a hundred times coarser than commands. Without, the 33 numbers of ``proprio``.
+    """
+    read = proprio(inputs)
+    if not poses:
+        return read
+    return jnp.concatenate([commanded(inputs["joint_target"]), read[:, 16:]], axis=-1)
+
+
+def joint_size(poses: bool) -> int:
+    """Return how many numbers ``joint_features`` gives."""
+    return COMMANDED + 17 if poses else 33
 
 
 def raw_shapes(cameras: tuple[Camera, ...]) -> dict[str, tuple[tuple[int, ...], str]]:

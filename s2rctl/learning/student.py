@@ -27,6 +27,7 @@ class StudentSettings(Model):
     cameras: tuple[Camera, ...] = quantity(..., "", "policy cameras in the order of the latents")
     encoder: EncoderSettings
     hidden: tuple[int, ...] = quantity(..., "", "hidden layers after the encoder")
+    poses: bool = quantity(False, "", "whether the gripper poses of the commanded joints are among the features")
     action_size: int = quantity(14, "", "joint-target changes", ge=1)
 
 
@@ -34,7 +35,7 @@ def student_settings(cameras: tuple[CameraSettings, ...], encoder: EncoderProfil
     """Return the student that a profile describes; all cameras share one encoder and so one image size."""
     read = tuple(camera_from(camera) for camera in cameras)
     shape = settings_for(Size(read[0].height, read[0].width), read[0].channels, encoder.latent)
-    return StudentSettings(cameras=read, encoder=shape, hidden=distill.network)
+    return StudentSettings(cameras=read, encoder=shape, hidden=distill.network, poses=distill.gripper_poses)
 
 
 class Policy(nn.Module):
@@ -52,8 +53,8 @@ class Policy(nn.Module):
 
 
 def feature_size(settings: StudentSettings) -> int:
-    """Return the number of features: one latent per camera and 33 joint numbers."""
-    return len(settings.cameras) * settings.encoder.latent + 33
+    """Return the number of features: one latent per camera and what is known of the arms."""
+    return len(settings.cameras) * settings.encoder.latent + preprocess.joint_size(settings.poses)
 
 
 def init(key: jax.Array, settings: StudentSettings) -> Params:
@@ -77,11 +78,11 @@ def latents(encoder: Params, settings: StudentSettings, inputs: Inputs) -> jax.A
 def mean(params: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array:
     """Return the action (N, actions) in [-1, 1]: tanh of the network's mean."""
     seen = latents(params["encoder"], settings, inputs)
-    return act_on(params["head"], settings, seen, preprocess.proprio(inputs))
+    return act_on(params["head"], settings, seen, preprocess.joint_features(inputs, settings.poses))
 
 
 def act_on(head: Params, settings: StudentSettings, seen: jax.Array, joints: jax.Array) -> jax.Array:
-    """Return the action from latents (N, cameras * latent) and joint features (N, 33)."""
+    """Return the action from latents (N, cameras * latent) and joint features (N, n)."""
     features = jnp.concatenate([seen, joints], axis=-1)
     return jnp.tanh(nets.apply(Policy(settings.hidden, settings.action_size), head, features))
 

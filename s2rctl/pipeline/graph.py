@@ -57,7 +57,7 @@ ALOHA: tuple[Stage, ...] = (
     ),
     Stage(
         "distill",
-        version=5,
+        version=6,
         reads=(*_SCENE, *_INSERT, "vision", "distill", "encoder.latent"),
         inputs=(
             Input("pick", "teacher", "pick"),

@@ -28,7 +28,7 @@ def student_parts():
         Camera(name=f"wrist_cam_{side}", width=20, height=20, depth=True, depth_range_m=(0.0, 0.4))
         for side in ("left", "right")
     )
-    settings = StudentSettings(cameras=cameras, encoder=settings_for(Size(20, 20), 4, 8), hidden=(16,))
+    settings = StudentSettings(cameras=cameras, encoder=settings_for(Size(20, 20), 4, 8), hidden=(16,), poses=True)
     return settings, livelier(student.init(jax.random.key(0), settings), jax.random.key(1))
 
 

@@ -1,0 +1,51 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.learning import gripper_poses
+from s2rctl.robots.aloha.kinematics import KINEMATICS
+from s2rctl.tasks.peg_insertion import READY
+
+SIDES = ("left", "right")
+FACING = np.array([READY[side] for side in SIDES], np.float32)
+
+
+def targets(angles, finger=0.0):
+    """Joint targets (N, 14) from angles (N, 2, 6)."""
+    return jnp.concatenate([angles, jnp.full((*angles.shape[:2], 1), finger)], axis=-1).reshape(-1, 14)
+
+
+def test_the_poses_are_those_of_the_robots_kinematics():
+    angles = np.random.default_rng(0).uniform(-1.5, 1.5, (20, 2, 6)).astype(np.float32)
+    found = jax.jit(gripper_poses.grippers)(angles)
+    for number, each in enumerate(angles):
+        joints = np.zeros((2, 8))
+        joints[:, :6] = each
+        for arm, side in enumerate(SIDES):
+            place, axes = KINEMATICS.pose(f"{side}/gripper", joints.ravel())
+            np.testing.assert_allclose(found.position[number, arm], place, atol=1e-5)
+            np.testing.assert_allclose(found.rotation[number, arm], axes, atol=1e-5)
+
+
+def test_features_are_of_order_one_over_the_whole_range_of_the_joints():
+    angles = np.random.default_rng(1).uniform(-1.5, 1.5, (500, 2, 6)).astype(np.float32)
+    found = gripper_poses.commanded(targets(angles, 0.041))
+    assert found.shape == (500, gripper_poses.COMMANDED) and jnp.max(jnp.abs(found)) < 7
+
+
+def test_face_to_face_the_grippers_are_where_the_insertion_begins():
+    found = gripper_poses.commanded(targets(FACING[None]))[0]
+    np.testing.assert_allclose(found[-12:], 0, atol=1e-4)
+
+
+def test_a_millimetre_between_the_grippers_can_be_seen():
+    turned = FACING.copy()
+    turned[0, 0] += 0.003  # the left waist; its gripper is some 0.4 m away
+    moved = gripper_poses.commanded(targets(turned[None])) - gripper_poses.commanded(targets(FACING[None]))
+    assert jnp.max(jnp.abs(moved[0, -12:])) > 0.03
+
+
+def test_every_target_reaches_the_features():
+    plain = targets(FACING[None])
+    for column in range(14):
+        assert jnp.any(gripper_poses.commanded(plain.at[:, column].add(0.01)) != gripper_poses.commanded(plain)), column
