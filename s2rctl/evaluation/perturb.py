@@ -173,6 +173,10 @@ def _heavier(objects: bool) -> Callable[[Situation, float], Scales]:
     return scale
 
 
+def _longer(situation: Situation, value: float) -> Scales:
+    return {"body_pos": _rows(situation.model, "body_pos", _bodies(situation.model, objects=False), value)}
+
+
 def _friction(situation: Situation, value: float) -> Scales:
     return {"geom_friction": _rows(situation.model, "geom_friction", np.arange(situation.model.ngeom), value, [0])}
 
@@ -183,10 +187,6 @@ def _gain(situation: Situation, value: float) -> Scales:
         "actuator_gainprm": _rows(situation.model, "actuator_gainprm", every, value, [0]),
         "actuator_biasprm": _rows(situation.model, "actuator_biasprm", every, value, [1]),
     }
-
-
-def _damping(situation: Situation, value: float) -> Scales:
-    return {"dof_damping": _rows(situation.model, "dof_damping", np.arange(situation.model.nv), value)}
 
 
 def _sees(situation: Situation) -> bool:
@@ -280,6 +280,10 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
         "", "mass and inertia of every link of the arms are multiplied by this factor",
         0.1, 10.0, 1.5, _anything, "nothing", _heavier(objects=False),
     ),
+    "links": Perturbation(
+        "", "every link of the arms is this many times as long as the robot's figures say",
+        0.9, 1.1, 1.01, _anything, "nothing", _longer,
+    ),
     "gain": Perturbation(
         "", "the position gain of every motor is multiplied by this factor",
         0.1, 10.0, 0.7, _anything, "nothing", _gain,
@@ -287,7 +291,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "damping": Perturbation(
         "", "the damping of every joint is multiplied by this factor",
         0.05, 20.0, 3.0, lambda situation: bool(np.any(situation.model.dof_damping > 0)), "joints with damping",
-        _damping,
+        lambda situation, value: {"dof_damping": np.full(situation.model.nv, value)},
     ),
 }  # fmt: skip
 """All perturbations by name."""

@@ -213,6 +213,22 @@ def test_real_time_keeps_its_rate():
     assert log.timings.rate_hz() == pytest.approx(50.0, rel=0.05)
 
 
+def test_judging_a_step_again_while_waiting_changes_nothing_of_what_is_sent():
+    actions = np.random.default_rng(0).uniform(-1, 1, (10, 3)) * [1, 1, 0.1]
+    sent = []
+    for clock in (VirtualClock(), RealClock()):
+        parts = rig(Script(*actions), clock)
+        targets, send, step, calls = [], parts.robot.send, parts.filter.step, []
+        parts.robot.send = lambda target, keep=targets, send=send: (keep.append(target.values), send(target))
+        parts.filter.step = lambda *asked, keep=calls, step=step: (keep.append(asked), step(*asked))[1]
+        log = run_episode(parts, replace(SETTINGS, rate_hz=50.0), Interrupt())
+        assert log.steps == len(targets) == 10
+        # a virtual clock never sleeps: there is nothing to warm up
+        assert (len(calls) > 10) == clock.realtime
+        sent.append(targets)
+    np.testing.assert_array_equal(*sent)
+
+
 def test_a_loop_that_falls_silent_is_stopped_by_the_watchdog():
     stopped_at = []
 

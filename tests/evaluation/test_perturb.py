@@ -38,7 +38,7 @@ def situation(profile: Profile) -> Situation:
 LOOKS = ("camera", "camera_rotation", "camera_fovy", "light", "light_direction", "brightness")
 PIXELS = ("pixel_noise", "depth_blackout", "depth_loss")
 DELAYS = ("latency", "observation_latency")
-MODEL = ("friction", "mass", "arm_mass", "gain", "damping")
+MODEL = ("friction", "mass", "arm_mass", "links", "gain", "damping")
 
 
 def test_every_perturbation_is_tested_here() -> None:
