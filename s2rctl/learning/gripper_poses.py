@@ -5,12 +5,14 @@ kinematics of twelve joints only roughly; here they are exact, and given at the 
 relative to the pose in which both arms face each other, coarse and fine. docs/benchmarks.md says what that is worth.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.core.kinematics import Link, Point
 from s2rctl.core.spatial import to_matrix
 from s2rctl.robots.aloha.kinematics import KINEMATICS
 from s2rctl.tasks.peg_insertion import READY
@@ -26,40 +28,49 @@ _FAR = 3.0  # features end here: beyond, another one of another scale says where
 class Grippers(NamedTuple):
     """Pose of both grippers, left first; the axes are the gripper link's."""
 
-    position: jax.Array  # (N, 2, 3) m, world
-    rotation: jax.Array  # (N, 2, 3, 3)
+    position: tuple[jax.Array, jax.Array]  # (N, 3) m, world
+    rotation: tuple[jax.Array, jax.Array]  # (N, 3, 3)
 
 
 class _Arms(NamedTuple):
-    """Constants of both arms: a joint's rotation is still + sin(q) turning + (1 - cos(q)) squared (Rodrigues)."""
+    """Constants: a joint's rotation is still + sin(q) turning + (1 - cos(q)) squared (Rodrigues)."""
 
-    position: np.ndarray  # (2, 3) m, base in the world
-    rotation: np.ndarray  # (2, 3, 3)
-    offsets: np.ndarray  # (7, 2, 3, 1) m: of each joint in the link before it, and of the gripper
-    still: np.ndarray  # (2, 6, 3, 3)
+    base_position: np.ndarray  # (2, 3) m, world
+    base_rotation: np.ndarray  # (2, 3, 3)
+    first: np.ndarray  # (3, 1) m, of the first joint in the base; the same for both arms, as all that follows
+    offsets: np.ndarray  # (18, 1) m, of each next joint in the link before it, and of the gripper
+    still: np.ndarray  # (6, 3, 3)
     turning: np.ndarray
     squared: np.ndarray
 
 
 def _read_arms() -> _Arms:
     chains = [KINEMATICS.links_to(f"{side}/gripper") for side in _SIDES]
-    hinges = [[link for link in links if link.joint] for links, _ in chains]
+    still, turning, squared, offsets = (np.stack(parts) for parts in zip(*map(_constants, chains), strict=True))
+    if any(np.ptp(part, axis=0).any() for part in (still, turning, squared, offsets)):
+        raise ValueError("the two arms are not built alike")
     bases = [links[0] for links, _ in chains]
-    still = np.array([[to_matrix(link.quaternion) for link in each] for each in hinges])
-    axes = np.array([[link.axis for link in each] for each in hinges], float)
-    axes /= np.linalg.norm(axes, axis=-1, keepdims=True)
-    cross = np.swapaxes(np.cross(axes[:, :, None, :], np.eye(3)), -1, -2)  # cross @ v is axis x v
-    ways = [
-        [*(link.position for link in each), point.position] for each, (_, point) in zip(hinges, chains, strict=True)
-    ]
     return _Arms(
         np.array([link.position for link in bases], np.float32),
         np.array([to_matrix(link.quaternion) for link in bases], np.float32),
-        np.array(ways, np.float32).transpose(1, 0, 2)[..., None],
-        still.astype(np.float32),
-        (still @ cross).astype(np.float32),
-        (still @ cross @ cross).astype(np.float32),
+        offsets[0, 0, :, None],
+        offsets[0, 1:].reshape(-1, 1),
+        still[0],
+        turning[0],
+        squared[0],
     )
+
+
+def _constants(chain: tuple[Sequence[Link], Point]) -> tuple[np.ndarray, ...]:
+    """Return of one arm the three parts of its joints' rotations (6, 3, 3), and the offsets (7, 3) m."""
+    links, point = chain
+    hinges = [link for link in links if link.joint]
+    still = np.array([to_matrix(link.quaternion) for link in hinges])
+    axes = np.array([link.axis for link in hinges], float)
+    axes /= np.linalg.norm(axes, axis=-1, keepdims=True)
+    cross = np.swapaxes(np.cross(axes[:, None, :], np.eye(3)), -1, -2)  # cross @ v is axis x v
+    offsets = np.array([*(link.position for link in hinges), point.position])
+    return tuple(part.astype(np.float32) for part in (still, still @ cross, still @ cross @ cross, offsets))
 
 
 _ARMS = _read_arms()
@@ -68,16 +79,20 @@ _ARMS = _read_arms()
 def grippers(angles: jax.Array) -> Grippers:
     """Return the pose of both grippers for the joint angles (N, 2, 6) rad, left arm first.
 
-    Both arms go through the same few operations: in an exported graph each one costs microseconds.
+    Both arms are one batch, and all offsets are added at once: in an exported graph each operation costs microseconds.
     """
-    sine, rest = jnp.sin(angles)[..., None, None], (1.0 - jnp.cos(angles))[..., None, None]
-    turns = _ARMS.still + sine * _ARMS.turning + rest * _ARMS.squared  # (N, 2, 6, 3, 3)
-    place = jnp.broadcast_to(_ARMS.position[..., None], (angles.shape[0], 2, 3, 1))
-    axes = jnp.broadcast_to(_ARMS.rotation, (angles.shape[0], 2, 3, 3))
-    for joint in range(_JOINTS):
-        place = place + axes @ _ARMS.offsets[joint]
-        axes = axes @ turns[:, :, joint]
-    return Grippers((place + axes @ _ARMS.offsets[_JOINTS])[..., 0], axes)
+    joints = angles.reshape(-1, _JOINTS)
+    sine, rest = jnp.sin(joints)[..., None, None], (1.0 - jnp.cos(joints))[..., None, None]
+    turns = _ARMS.still + sine * _ARMS.turning + rest * _ARMS.squared  # (2 N, 6, 3, 3)
+    axes = [turns[:, 0]]
+    for joint in range(1, _JOINTS):
+        axes.append(axes[-1] @ turns[:, joint])
+    place = (_ARMS.first + jnp.concatenate(axes, axis=-1) @ _ARMS.offsets).reshape(-1, 2, 3)
+    turned = axes[-1].reshape(-1, 2, 3, 3)
+    bases = list(zip(_ARMS.base_position, _ARMS.base_rotation, strict=True))
+    left, right = (at + place[:, arm] @ to_world.T for arm, (at, to_world) in enumerate(bases))
+    left_axes, right_axes = (to_world @ turned[:, arm] for arm, (_, to_world) in enumerate(bases))
+    return Grippers((left, right), (left_axes, right_axes))
 
 
 class Between(NamedTuple):
@@ -89,9 +104,9 @@ class Between(NamedTuple):
 
 def between(poses: Grippers) -> Between:
     """Return the right gripper's pose in the left one's axes."""
-    back = jnp.swapaxes(poses.rotation[:, 0], 1, 2)
-    way = back @ (poses.position[:, 1] - poses.position[:, 0])[..., None]
-    return Between(way[..., 0], (back @ poses.rotation[:, 1]).reshape(-1, 9))
+    back = jnp.swapaxes(poses.rotation[0], 1, 2)
+    way = back @ (poses.position[1] - poses.position[0])[..., None]
+    return Between(way[..., 0], (back @ poses.rotation[1]).reshape(-1, 9))
 
 
 _READY = np.array([READY[side] for side in _SIDES], np.float32)  # (2, 6) rad
@@ -122,15 +137,13 @@ def commanded(targets: jax.Array) -> jax.Array:
     poses = grippers(angles)
     way, turn = between(poses)
     way, turn = way - _FACING_WAY, (turn - _FACING_TURN)[:, :6]
-    parts = (
-        2.0 * away,
-        24.0 * fingers,  # 1/m: an open gripper reads 1
-        _cut(10.0 * away),
-        5.0 * poses.position,
-        poses.rotation[:, :, :2].reshape(-1, 2, 6),
-    )
-    of_arms = jnp.concatenate(parts, axis=-1).reshape(-1, 44)
-    return jnp.concatenate([of_arms, _cut(10.0 * way), _cut(40.0 * way), 3.0 * turn], axis=-1)
+    joints = jnp.concatenate([2.0 * away, 24.0 * fingers, _cut(10.0 * away)], axis=-1)  # 24/m: an open gripper reads 1
+    of_arms = [
+        part
+        for arm in range(2)
+        for part in (joints[:, arm], 5.0 * poses.position[arm], poses.rotation[arm].reshape(-1, 9)[:, :6])
+    ]
+    return jnp.concatenate([*of_arms, _cut(10.0 * way), _cut(40.0 * way), 3.0 * turn], axis=-1)
 
 
 def _cut(values: jax.Array) -> jax.Array:

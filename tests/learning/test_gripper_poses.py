@@ -23,8 +23,8 @@ def test_the_poses_are_those_of_the_robots_kinematics():
         joints[:, :6] = each
         for arm, side in enumerate(SIDES):
             place, axes = KINEMATICS.pose(f"{side}/gripper", joints.ravel())
-            np.testing.assert_allclose(found.position[number, arm], place, atol=1e-5)
-            np.testing.assert_allclose(found.rotation[number, arm], axes, atol=1e-5)
+            np.testing.assert_allclose(found.position[arm][number], place, atol=1e-5)
+            np.testing.assert_allclose(found.rotation[arm][number], axes, atol=1e-5)
 
 
 def test_features_are_of_order_one_over_the_whole_range_of_the_joints():
