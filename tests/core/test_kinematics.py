@@ -55,6 +55,11 @@ def test_agrees_with_mujoco(world, seed):
     assert np.allclose(KINEMATICS.jacobian("tip", q), expected, atol=1e-12)
 
 
+def test_the_links_to_a_point_begin_at_the_world():
+    links, point = KINEMATICS.links_to("tip")
+    assert [link.name for link in links] == ["a", "b", "c"] and point.position == (0.05, -0.04, 0.2)
+
+
 def test_inverse_kinematics_reaches_what_can_be_reached():
     links = [Link("l0", "", joint="q0")]
     axes = [(0, 0, 1), (0, 1, 0), (0, 1, 0), (1, 0, 0), (0, 1, 0), (1, 0, 0)]

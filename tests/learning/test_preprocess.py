@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from s2rctl.learning import preprocess
 from s2rctl.learning.preprocess import Camera
@@ -55,12 +56,15 @@ def test_both_fingers_are_compared_with_their_own_arms_gripper_target():
     np.testing.assert_allclose(errors[:14], 0, atol=1e-7)
 
 
-def test_every_raw_number_reaches_the_features():
+@pytest.mark.parametrize("poses", [False, True])
+def test_every_raw_number_reaches_the_features(poses):
     plain = joint_inputs()
+    before = preprocess.joint_features(plain, poses)
+    assert before.shape == (2, preprocess.joint_size(poses))
     for name, value in plain.items():
         for column in range(value.shape[1]):
             changed = plain | {name: value.at[:, column].add(0.01)}
-            assert jnp.any(preprocess.proprio(changed) != preprocess.proprio(plain)), (name, column)
+            assert jnp.any(preprocess.joint_features(changed, poses) != before), (name, column)
 
 
 def test_raw_shapes_list_images_in_graph_order():
