@@ -111,7 +111,7 @@ def _compare(what: str, profile: str, cases: Mapping[str, Sequence[str]], asked:
             }
             learning.compare(asked.output, logs)
         else:
-            compare(asked.output, runs, "success")
+            compare(asked.output, runs, "success", "iterations" if what == "distill" else "environment steps")
     print(f"curves: {asked.output}")
 
 

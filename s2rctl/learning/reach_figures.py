@@ -54,11 +54,14 @@ def error_map(error: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
 
 
 def compare(
-    path: Path, runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], figure_name: str = "success"
+    path: Path,
+    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    figure_name: str = "success",
+    steps_name: str = "environment steps",
 ) -> None:
     """Write a PNG with one line per variant: mean over its runs (seeds) and the range of the mean's 95 % interval.
 
-    ``runs`` gives for each variant the records of each run's metrics.jsonl.
+    ``runs`` gives for each variant the records of each run's metrics.jsonl; ``steps_name`` is what their steps count.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -68,12 +71,14 @@ def compare(
     axes = figure.subplots()
     for name, each in runs.items():
         steps, mean, half = bands(each, figure_name)
-        (line,) = axes.plot(steps, mean, label=f"{name} ({len(each)} seeds)", linewidth=1.4)
+        (line,) = axes.plot(
+            steps, mean, label=f"{name} ({len(each)} seed{'s' if len(each) > 1 else ''})", linewidth=1.4
+        )
         low, high = mean - half, mean + half
         if figure_name == "success":  # a share
             low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
         axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set_xlabel("environment steps")
+    axes.set_xlabel(steps_name)
     axes.set_ylabel(figure_name)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
