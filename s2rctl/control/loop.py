@@ -175,8 +175,8 @@ class _Loop:
         clock.sleep_until(deadline - AWAKE_S if clock.realtime else deadline)
         if clock.realtime and self._judged is not None and clock.now() < deadline:
             self._rig.filter.step(*self._judged)
-            while clock.now() < deadline:
-                sleep(0)
+        while clock.realtime and clock.now() < deadline:
+            sleep(0)
 
     def _settle(self) -> None:
         """Wait until every source is young: getting ready took a while, and nothing has been sent yet.

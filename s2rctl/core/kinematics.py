@@ -77,7 +77,7 @@ class Kinematics:
         return Kinematics(links, self.joints, {name: self._declared[name] for name in names})
 
     def links_to(self, name: str) -> tuple[tuple[Link, ...], Point]:
-        """Return the links from the world to a named point, outermost last, and the point."""
+        """Return the links from the world to a named point, nearest to the world first, and the point."""
         chain: list[Link] = []
         link = self._points[name][0]
         while link >= 0:
