@@ -16,6 +16,7 @@ from s2rctl.calibration.board import board_image, board_size
 from s2rctl.calibration.intrinsics import FLIP, matrix, project
 from s2rctl.core.errors import RunError, UsageError
 from s2rctl.core.spatial import from_rotation_vector, inverse, transform
+from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.calibration import Intrinsics
 from s2rctl.schema.deployment import Board
 from s2rctl.schema.deployment import Calibration as Settings
@@ -69,7 +70,7 @@ class Session:
     truth: Truth
 
 
-def rig_of(robot: str, model: Any, camera: str) -> Rig:
+def rig_of(robot: RobotSpecification, model: Any, camera: str) -> Rig:
     """Return the rig of a camera of a scene; raise UsageError for a camera that the scene does not have."""
     names = [model.camera(i).name for i in range(model.ncam)]
     if camera not in names:
@@ -77,15 +78,15 @@ def rig_of(robot: str, model: Any, camera: str) -> Rig:
     number = names.index(camera)
     carrier = int(model.cam_bodyid[number])
     in_hand = carrier != 0
-    arm = model.body(carrier).name.partition("/")[0] if in_hand else "left"
-    prefix = f"{arm}/" if robot == "aloha" else ""
-    base = model.body(f"{prefix}base_link" if robot == "aloha" else "link_base").id
+    arm = robot.arms[0]
+    if in_hand:
+        arm = next(prefix for prefix in robot.arms if model.body(carrier).name.startswith(prefix))
+    base = model.body(f"{arm}{robot.base_body}").id
     if in_hand:
         hand, board, depth = carrier, _on_table(model, base), (0.15, 0.5)
     else:
-        # the tool axis is x of the ViperX's gripper link and z of the xArm's last link
-        hand = model.body(f"{prefix}gripper_link" if robot == "aloha" else "link7").id
-        board, depth = _held(np.array([1.0, 0, 0] if robot == "aloha" else [0, 0, 1.0]), 0.19), (0.35, 0.95)
+        hand = model.body(f"{arm}{robot.hand_body}").id
+        board, depth = _held(np.array(robot.tool_axis), 0.19), (0.35, 0.95)
     hinges = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE)
     moving = [int(joint) for joint in hinges if _moves(model, int(joint), hand)]
     limits = np.clip(model.jnt_range[moving], -np.pi, np.pi)

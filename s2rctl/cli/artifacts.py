@@ -160,7 +160,7 @@ def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, set
         if profile is not None or sets:
             raise
         return Answer(data | {"now": None}, "\n".join(depends) + f"\nprofile '{name}' is not here to compare with")
-    steps = make_plan(graph_of(loaded.system), loaded, loaded.seed, store)
+    steps = make_plan(graph_of(loaded.system), loaded, store)
     step = next((s for s in steps if (s.stage.kind, s.stage.output) == (content.kind, content.name)), None)
     reads = ", ".join(step.stage.reads) if step else "-"
     if step is None:

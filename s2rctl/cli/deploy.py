@@ -12,8 +12,8 @@ from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOp
 
 if TYPE_CHECKING:
     from s2rctl.schema.profile import Profile
-    from s2rctl.stages.protocol import Stage
     from s2rctl.store.store import Artifact
+    from s2rctl.systems.protocol import Stage
 
 
 def add_to(app: typer.Typer) -> None:
@@ -89,7 +89,7 @@ def _check_options(ref: str, mode: str, arm: bool, yes: bool, serve: str | None)
 
 def _real(stage: "Stage", mode: str, artifact: "Artifact", inputs: "dict[str, Artifact]") -> "Stage":
     """Return the stage that runs the real robot; the newest rehearsal of the policy joins its inputs."""
-    from s2rctl.stages.protocol import Input
+    from s2rctl.systems.protocol import Input
 
     rehearsal = latest_with_input(artifact, "deployment", "certificate.json")
     if rehearsal is not None:
@@ -144,7 +144,7 @@ def _serve(
 def _consent(profile: "Profile", artifact: "Artifact", command: str) -> None:
     """Let a person confirm that the robot may move; UsageError when nobody is there to ask."""
     robot, ramp = profile.robot, " -> ".join(f"{part:.0%}" for part in profile.deploy.live.ramp)
-    where = robot.address or ", ".join(robot.ports.values()) or "unknown address"
+    where = robot.place or "unknown address"
     ask(
         f"{robot.name} at {where} will move: {artifact.ref} ({artifact.id[:12]}), "
         f"{profile.deploy.live.episodes} episodes, speed {ramp}.\n"

@@ -14,12 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from s2rctl.schema.profile import Profile
-    from s2rctl.stages.protocol import Stage
     from s2rctl.store.store import Artifact
-
-_KINDS = ("onnx", "student", "reach", "teacher")
-_PROFILES = {"aloha": "aloha", "xarm7": "xarm7-reach"}
-"""Profile of an ONNX file that no artifact holds, by the robot of its contract."""
+    from s2rctl.systems.protocol import Policy, Stage
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,12 +59,13 @@ def evaluate(
       s2rctl evaluate policy.onnx --against student/aloha
 
     """
-    from s2rctl.cli.refs import profile_for, require_kind
+    from s2rctl.cli.refs import profile_for
     from s2rctl.evaluation.perturb import parse
     from s2rctl.pipeline.run import run_alone
+    from s2rctl.stages.policies import policy_of
 
     artifact = _policy(session, ref, profile, seed)
-    require_kind(artifact, _KINDS, "evaluate")
+    evaluated = policy_of(artifact)
     changes = list(sets or ())
     given = {"gate.episodes": episodes} | {f"perturb.{name}": value for name, value in parse(perturb or []).items()}
     changes += [f"evaluate.{name}={value}" for name, value in given.items() if value is not None]
@@ -78,25 +75,27 @@ def evaluate(
     inputs = {"onnx" if artifact.manifest.content.kind == "onnx" else "policy": artifact}
     if against is not None:
         inputs["against"] = _policy(session, against, profile, seed)
-        require_kind(inputs["against"], _KINDS, "evaluate --against")
-    stage = _stage(chosen, inputs)
+        policy_of(inputs["against"])
+    stage = _stage(chosen, evaluated, inputs)
     answer = outcome_answer(run_alone(stage, session.job(chosen, force, fresh), inputs))
     return Answer(answer.data, f"{answer.text}\n{tables(answer.data)}".rstrip(), answer.fault)
 
 
-def _stage(profile: "Profile", inputs: "Mapping[str, Artifact]") -> "Stage":
-    """Return the profile's own evaluation, or one like it with refs of its own: ``deploy`` asks for the plain one."""
-    from s2rctl.pipeline.graph import graph_of, stage_named
-    from s2rctl.stages.protocol import Input
+def _stage(profile: "Profile", policy: "Policy", inputs: "Mapping[str, Artifact]") -> "Stage":
+    """Return the policy's own evaluation, or one like it with refs of its own: ``deploy`` asks for the plain one."""
+    from s2rctl.pipeline.graph import evaluation_stage
+    from s2rctl.systems import system_named
+    from s2rctl.systems.protocol import Input
 
-    own = stage_named(graph_of(profile.system), "evaluate")
+    system = system_named(profile.system)
+    own = evaluation_stage(system, policy)
     role, artifact = next(iter(inputs.items()))
     kind, name = artifact.manifest.content.kind, artifact.manifest.content.name
     suffixes = [s for s, on in (("-perturbed", profile.evaluate.perturb), ("-compared", "against" in inputs)) if on]
-    if not suffixes and (kind, name) == (own.inputs[0].kind, own.inputs[0].name):
+    if not suffixes and (kind, name) == ("onnx", system.deployed.export):
         return own
     output = "".join([name if role == "onnx" else f"{kind}-{name}", *suffixes])
-    reads = (*own.reads, "teacher") if profile.system == "aloha" else own.reads
+    reads = tuple(dict.fromkeys((*own.reads, "vision")))  # the other policy may see
     wanted = tuple(Input(r, a.manifest.content.kind, a.manifest.content.name) for r, a in inputs.items())
     return replace(own, output=output, reads=reads, inputs=wanted)
 
@@ -106,12 +105,17 @@ def _policy(session: Session, ref: str, profile: str | None, seed: int | None) -
     if not ref.endswith(".onnx"):
         return session.store().resolve(ref)
     from s2rctl.stages.policies import import_onnx, read_contract, stored_onnx
+    from s2rctl.systems import policy_named
 
     store, path = session.store(), Path(ref)
-    found = stored_onnx(store, path)
-    if found is not None:
-        return found
-    loaded = session.load(profile or _PROFILES.get(read_contract(path).robot, ""), None, seed).profile
+    held = stored_onnx(store, path)
+    if held is not None:
+        return held
+    if profile is None:
+        policy = read_contract(path).policy
+        found = policy_named(*policy.partition("/")[::2])
+        profile = found[0].profile if found is not None else ""
+    loaded = session.load(profile, None, seed).profile
     return import_onnx(store, path, loaded.model_dump(mode="json"), loaded.seed)
 
 

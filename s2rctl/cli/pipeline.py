@@ -133,7 +133,7 @@ def _plan(
     from s2rctl.pipeline.plan import make_plan
 
     loaded = session.load(profile, sets, seed).profile
-    steps = make_plan(graph_of(loaded.system), loaded, loaded.seed, session.store(), from_stage=from_stage, force=force)
+    steps = make_plan(graph_of(loaded.system), loaded, session.store(), from_stage=from_stage, force=force)
     listed = [
         {
             "stage": step.stage.name,

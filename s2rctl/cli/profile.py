@@ -112,9 +112,9 @@ def schema(session: Session) -> Answer:
       s2rctl profile schema --json
 
     """
-    from s2rctl.schema.profile import PROFILE
+    from s2rctl.schema.profile import json_schema
 
-    value = PROFILE.json_schema()
+    value = json_schema()
     for model in value.get("$defs", {}).values():
         if "system" in model.get("properties", {}):  # consumed by the loader, so editors must allow it
             model["properties"]["extends"] = {"type": "string", "description": "profile to start from"}

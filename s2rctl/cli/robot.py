@@ -8,11 +8,6 @@ from s2rctl.cli.consent import ask
 from s2rctl.cli.output import Answer, facts
 from s2rctl.cli.session import ProfileOption, Session, SetOption, register
 
-WARNING = {
-    "aloha": "A motor with an error restarts without torque: its joint drops. Hold the arms with your hands.",
-    "xarm7": "The motors are switched on again where the arm stands. Nobody within reach.",
-}
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
@@ -39,7 +34,7 @@ def recover(
     chosen = session.load(profile, sets, None).profile
     if not yes:
         ask(
-            WARNING[chosen.robot.name],
+            chosen.robot.recovery_warning,
             chosen.robot.name,
             unasked="recovering asks before motors restart, and there is no terminal to ask on",
             refused="nothing was cleared",

@@ -98,9 +98,7 @@ class Session:
         from s2rctl.pipeline.run import Job, command
 
         words = [word for word in self.argv if word not in ("--force", "--fresh")]
-        return Job(
-            profile, profile.seed, self.store(), self.reporter, command("s2rctl", *words), force=force, fresh=fresh
-        )
+        return Job(profile, self.store(), self.reporter, command("s2rctl", *words), force=force, fresh=fresh)
 
 
 def register(app: typer.Typer, name: str, group: str = "") -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:

@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 def train_teacher(
     session: Session,
     profile: ProfileOption,
-    phase: Annotated[Literal["pick", "insert"], typer.Option("--phase", help="Which teacher; insert needs pick.")],
+    phase: Annotated[str, typer.Option("--phase", help="Which teacher: pick or insert; insert needs pick.")],
     sets: SetOption = None,
     seed: SeedOption = None,
     force: ForceOption = False,
@@ -50,7 +50,7 @@ def distill(
       s2rctl distill -p aloha --set distill.iterations=100 --seed 1
 
     """
-    return _run(session, profile, sets, seed, "distill", force, fresh, first="pretrain-encoder")
+    return _run(session, profile, sets, seed, "distill", force, fresh, encoder=True)
 
 
 def train_reach(
@@ -74,7 +74,7 @@ def train_reach(
     """
     changes = [*(sets or ()), *([f"reach.variant={variant}"] if variant else ())]
     # Each variant has an extractor of its own, so whatever is in the store would rarely fit.
-    return _run(session, profile, changes, seed, "train-reach", force, fresh, first="init-extractor")
+    return _run(session, profile, changes, seed, "train-reach", force, fresh, encoder=True)
 
 
 def _run(
@@ -85,13 +85,13 @@ def _run(
     stage: str,
     force: bool,
     fresh: bool,
-    first: str | None = None,
+    encoder: bool = False,
 ) -> Answer:
-    """Run one stage; ``first`` is the encoder's, which is made where it is missing once all other inputs are there."""
+    """Run one stage; with ``encoder`` the one that it begins with is made first, once all other inputs are there."""
     from dataclasses import replace
 
     from s2rctl.core.errors import UsageError
-    from s2rctl.pipeline.graph import graph_of, stage_named
+    from s2rctl.pipeline.graph import graph_of, producer_of, stage_named
     from s2rctl.pipeline.run import make_inputs, run_alone
 
     loaded = session.load(profile, sets, seed).profile
@@ -103,9 +103,9 @@ def _run(
         )
     job = session.job(loaded, force, fresh)
     chosen = stage_named(graph, stage)
-    if first is not None:
-        encoder = stage_named(graph, first)
-        others = tuple(item for item in chosen.inputs if item.kind != encoder.kind)
+    first = next((producer_of(graph, item) for item in chosen.inputs if item.kind == "encoder"), None)
+    if encoder and first is not None:
+        others = tuple(item for item in chosen.inputs if item.kind != "encoder")
         make_inputs(graph, replace(chosen, inputs=others), job)
-        run_alone(encoder, session.job(loaded, fresh=fresh), {})
+        run_alone(first, session.job(loaded, fresh=fresh), {})
     return outcome_answer(run_alone(chosen, job, make_inputs(graph, chosen, job)))

@@ -1,32 +1,18 @@
 """What an arm's controller does with tool targets: plan the way there within limits, and solve for the joints."""
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
 from s2rctl.core.lines import Going, follow
 from s2rctl.robots.protocol import RobotSpecification
-from s2rctl.schema.profile import Profile
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the controller plans with."""
-
-    speed: float  # m/s
-    acceleration: float  # m/s²
-
-
-def controller_limits(profile: Profile) -> Limits:
-    """Return what the robot's controller is told to keep to, for robots that take tool positions."""
-    return Limits(profile.deploy.safety.tool_speed, profile.robot.tool_acceleration)
+from s2rctl.schema.robots import ToolLimits
 
 
 class ToolDrive:
     """Joint targets over time of an arm that is given tool positions; ``tick`` is called once per time step."""
 
-    def __init__(self, specification: RobotSpecification, limits: Limits) -> None:
+    def __init__(self, specification: RobotSpecification, limits: ToolLimits) -> None:
         self._specification, self._limits = specification, limits
         home = specification.joints_from_targets(np.array(specification.home))
         self._rotation = specification.kinematics.pose(specification.tools[0], home)[1]

@@ -14,10 +14,11 @@ import numpy as np
 from s2rctl.core.clock import Clock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
-from s2rctl.emulation.tool_drive import Limits, ToolDrive
+from s2rctl.emulation.tool_drive import ToolDrive
 from s2rctl.robots.protocol import Frame, Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.sim.kinematic import home_target, tool_poses
 from s2rctl.scene.poses import Poses
+from s2rctl.schema.robots import ToolLimits
 
 Render = Callable[[Poses], Mapping[str, np.ndarray]]
 """Poses with a batch of one -> for each camera ``rgb_<camera>`` (H, W, 3) uint8 and, where it has depth,
@@ -45,9 +46,11 @@ class Twin:
         cameras: Sequence[str],
         render: Render | None,
         faults: Faults,
-        limits: Limits | None = None,
+        limits: ToolLimits | None = None,
+        *,
+        period_s: float,
     ) -> None:
-        """``limits`` are those of a robot that takes tool positions: its controller plans the way there."""
+        """Cameras deliver every ``period_s`` s; ``limits`` are those of a robot that takes tool positions."""
         self.specification = specification
         self._drive = None
         if specification.command == "tool":
@@ -56,7 +59,7 @@ class Twin:
             self._drive = ToolDrive(specification, limits)
         self.plant = Plant(model)
         self._clock, self._render, self._faults = clock, render, faults
-        self._period = 1.0 / specification.rate_hz
+        self._period = period_s
         joints = [model.joint(name) for name in specification.joints]
         self._qpos = np.array([int(joint.qposadr[0]) for joint in joints])
         self._qvel = np.array([int(joint.dofadr[0]) for joint in joints])

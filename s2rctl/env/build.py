@@ -1,5 +1,6 @@
 """From a profile to an environment: the one place where task, scene, physics and renderer are put together."""
 
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 import mujoco
@@ -7,23 +8,36 @@ import numpy as np
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.env.colours import COLOURS
-from s2rctl.env.hide import insertion_hiding
+from s2rctl.env.hide import hiding_of
 from s2rctl.env.images import DepthFaults, Images
 from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import Pilot, VecEnv
-from s2rctl.env.visibility import goal_in_sight
+from s2rctl.env.visibility import points_in_sight
 from s2rctl.physics import PHYSICS
 from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.render import RENDERERS
 from s2rctl.render.protocol import Renderer
 from s2rctl.scene import SCENES
-from s2rctl.schema.profile import PROFILE, AlohaProfile, Profile, ReachProfile
-from s2rctl.schema.simulation import Delays, Noise, Vision
+from s2rctl.schema.profile import Profile
+from s2rctl.schema.simulation import Vision
+from s2rctl.systems import system_named
 from s2rctl.tasks import TASKS
-from s2rctl.tasks.protocol import Planner, Start, Task, TaskSettings
+from s2rctl.tasks.protocol import Start, Task, TaskSettings
 
-_SCENE_OF = {"pick": "pick", "insertion": "insertion", "reach": "reach"}
-_WITH_IMAGES = frozenset({"insertion", "reach"})
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What decides an environment without pilot and bank; equal profiles are equal whoever loaded them."""
+
+    resolved: str  # the profile as JSON
+    task: str
+    worlds: int
+    seed: int
+    images: bool
+    randomise: bool
+    hide: float
+    emphasis: float
+    profile: Profile = field(compare=False)
 
 
 def make_env(
@@ -50,22 +64,36 @@ def make_env(
     Equal environments without pilot and bank are the same object, because whoever uses it next then finds its step
     compiled; where a task has no per-world quantities, environments of all seeds are equal.
     """
-    shown = task in _WITH_IMAGES if images is None else images
+    shown = _seen(profile, task) if images is None else images
     if pilot is None and bank is None:
-        return _shared(profile.model_dump_json(), task, worlds, seed, shown, randomise, hide, emphasis)
+        resolved = profile.model_dump_json()
+        return _shared(_Wanted(resolved, task, worlds, seed, shown, randomise, hide, emphasis, profile))
     return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide, emphasis)
 
 
+def _seen(profile: Profile, task: str) -> bool:
+    """Return whether some policy of the task sees camera images."""
+    return any(policy.sees and policy.task == task for policy in system_named(profile.system).policies)
+
+
 @lru_cache(maxsize=4)
-def _shared(
-    profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float, emphasis: float
-) -> VecEnv:
-    """Return the environment of a profile (JSON) without pilot and bank."""
-    parsed = PROFILE.validate_json(profile)
-    made, _ = make_task(parsed, task, make_model(parsed, task))
-    if seed and not made.randomised:
-        return _shared(profile, task, worlds, 0, images, randomise, hide, emphasis)
-    return _make(parsed, task, worlds, seed, images, randomise, None, None, 0.0, hide, emphasis)
+def _shared(wanted: _Wanted) -> VecEnv:
+    profile, task = wanted.profile, wanted.task
+    if wanted.seed and not make_task(profile, task, make_model(profile, task)).randomised:
+        return _shared(replace(wanted, seed=0))
+    return _make(
+        profile,
+        task,
+        wanted.worlds,
+        wanted.seed,
+        wanted.images,
+        wanted.randomise,
+        None,
+        None,
+        0.0,
+        wanted.hide,
+        wanted.emphasis,
+    )
 
 
 def _make(
@@ -82,7 +110,7 @@ def _make(
     emphasis: float,
 ) -> VecEnv:
     model = make_model(profile, task)
-    made, delays = make_task(profile, task, model)
+    made = make_task(profile, task, model)
     simulation = profile.simulation
 
     def physics(edits: ModelEdits) -> Physics:
@@ -91,69 +119,48 @@ def _make(
         )
         return backend
 
-    images = make_images(profile.vision, model, _SCENE_OF[task]) if shown else None
-    accept = goal_in_sight(model, profile.vision) if images is not None and task == "reach" else None
+    images = make_images(profile, task, model) if shown else None
+    accept = points_in_sight(made, model, profile.vision) if images is not None else None
     return VecEnv(
         made,
         model,
         physics,
         worlds,
         key=make_key(seed),
-        delays=delays,
+        delays=profile.task(task).delays,
         images=images,
         pilot=pilot,
         bank=bank,
         bank_probability=bank_probability,
         randomise=randomise,
         emphasis=emphasis,
-        hiding=insertion_hiding(model, hide) if hide > 0 else None,
+        hiding=hiding_of(made, model, hide) if hide > 0 else None,
         accept=accept,
     )
 
 
 def make_model(profile: Profile, task: str) -> mujoco.MjModel:
-    """Return the model of the task's scene with the profile's time step."""
-    TASKS.load(task)
-    model: mujoco.MjModel = SCENES.load(_SCENE_OF[task])(profile.simulation.timestep_s)
+    """Return the model of the task's scene with the profile's time step; ProfileError for another system's task."""
+    profile.task(task)
+    scene = system_named(profile.system).scenes[task]
+    model: mujoco.MjModel = SCENES.load(scene)(profile.simulation.timestep_s)
     return model
 
 
-def make_task(profile: Profile, task: str, model: mujoco.MjModel) -> tuple[Task, Delays]:
-    """Return the task with the profile's episode length, noise and reward weights, and the delays to train with."""
-    if isinstance(profile, AlohaProfile):
-        if task == "reach":
-            raise ProfileError(f"profile '{profile.name}' is for Aloha, it has no reach task", "use -p xarm7-reach")
-        phase = profile.teacher.pick if task == "pick" else profile.teacher.insert
-        settings = TaskSettings(model, phase.episode_steps, phase.noise, phase.rewards, phase.tracking)
-        delays = phase.delays
-    else:
-        if task != "reach":
-            raise ProfileError(f"profile '{profile.name}' is for xArm7 reach, it has no {task} task", "use -p aloha")
-        reach = profile.reach
-        settings = TaskSettings(
-            model,
-            reach.episode_steps,
-            Noise(),
-            action_scale=reach.action_scale_m,
-            planner=_planner(profile),
-            threshold=reach.threshold_m,
-        )
-        delays = reach.delays
-    made: Task = TASKS.load(task)(settings)
-    return made, delays
+def task_settings(profile: Profile, task: str, model: mujoco.MjModel) -> TaskSettings:
+    """Return what the task, and the expert that labels for it, are built from."""
+    return TaskSettings(model, profile.task(task), profile.simulation.period_s, profile.tool_limits)
 
 
-def _planner(profile: ReachProfile) -> Planner | None:
-    """Return the planner that stands for the xArm's controller."""
-    if profile.reach.planner is None:
-        return None
-    low, high = (share * profile.robot.tool_acceleration for share in profile.reach.planner)
-    simulation = profile.simulation
-    return Planner(profile.deploy.safety.tool_speed, (low, high), simulation.timestep_s * simulation.substeps)
+def make_task(profile: Profile, task: str, model: mujoco.MjModel) -> Task:
+    """Return the task as the profile's section describes it; ProfileError if its system has no such task."""
+    made: Task = TASKS.load(task)(task_settings(profile, task, model))
+    return made
 
 
-def make_images(vision: Vision, model: mujoco.MjModel, scene: str) -> Images:
-    """Return the policy cameras; ProfileError when a camera is not in the scene or the cameras differ in size."""
+def make_images(profile: Profile, task: str, model: mujoco.MjModel) -> Images:
+    """Return the policy cameras; ProfileError when one is not in the task's scene or they differ in size."""
+    vision = profile.vision
     if not vision.cameras:
         raise ProfileError("the policy needs at least one camera", "add it under vision.cameras")
     known = {model.camera(index).name for index in range(model.ncam)}
@@ -169,7 +176,7 @@ def make_images(vision: Vision, model: mujoco.MjModel, scene: str) -> Images:
     names = tuple(camera.name for camera in vision.cameras)
     renderer = RENDERERS.load(vision.renderer)(model, names, width, height, shadows=vision.shadows)
     _require_variable(renderer, vision)
-    colours = vision.appearance.colours or COLOURS.get(scene, ())
+    colours = vision.appearance.colours or COLOURS.get(system_named(profile.system).scenes[task], ())
     return Images(model, renderer, vision, colours=colours, depth_faults=_depth_faults(vision))
 
 
@@ -177,10 +184,10 @@ def _require_variable(renderer: Renderer, vision: Vision) -> None:
     """Raise ProfileError when the profile varies what this renderer draws the same in all worlds."""
     fixed: frozenset[str] = getattr(renderer, "fixed", frozenset())
     asked = {"camera_fovy": vision.appearance.camera_fovy_deg, "light_diffuse": vision.appearance.light_intensity}
-    for field, amount in asked.items():
-        if field in fixed and amount > 0:
+    for quantity, amount in asked.items():
+        if quantity in fixed and amount > 0:
             raise ProfileError(
-                f"the renderer '{vision.renderer}' cannot vary {field.replace('_', ' ')} by world",
+                f"the renderer '{vision.renderer}' cannot vary {quantity.replace('_', ' ')} by world",
                 "set that part of vision.appearance to 0, or use vision.renderer=raycast",
             )
 

@@ -4,7 +4,7 @@ A deployed student meets them whenever an object is missing; without such episod
 chases shadows. What it should do then is to stay still.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -12,11 +12,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from s2rctl.tasks.protocol import Start
-
-# Figures of the reference Aloha set-up: beside the arm that would pick the object up.
-_PLACES: Mapping[str, tuple[float, float]] = {"socket": (-0.4, 0.33), "peg": (0.4, 0.33)}  # m, world
-_ACTIONS: Mapping[str, tuple[int, int]] = {"socket": (0, 7), "peg": (7, 14)}  # entries of the arm that is to stay still
+from s2rctl.core.errors import UsageError
+from s2rctl.tasks.protocol import Start, Task
 
 
 @dataclass(frozen=True)
@@ -36,12 +33,19 @@ class Hiding:
     objects: Sequence[Hidden]
 
 
-def insertion_hiding(model: mujoco.MjModel, share: float) -> Hiding:
-    """Return the hiding of socket and peg, each in a ``share`` (at most 0.5) of all episodes."""
+def hiding_of(task: Task, model: mujoco.MjModel, share: float) -> Hiding:
+    """Return the hiding of the task's objects, each in a ``share`` of all episodes.
+
+    Raises UsageError for a task without such objects, or for shares that exceed all episodes together.
+    """
+    if not task.asides:
+        raise UsageError(f"the task {task.name} has no object that can be hidden", "set distill.hide_object to 0")
+    if share * len(task.asides) > 1:
+        raise UsageError(f"{share:g} of the episodes for each of {len(task.asides)} objects is more than all", "")
     objects = []
-    for name, place in _PLACES.items():
-        joint = int(model.body(name).jntadr[0])
-        objects.append(Hidden(int(model.jnt_qposadr[joint]), place, _ACTIONS[name]))
+    for aside in task.asides:
+        joint = int(model.body(aside.body).jntadr[0])
+        objects.append(Hidden(int(model.jnt_qposadr[joint]), aside.place, aside.actions))
     return Hiding(share, tuple(objects))
 
 

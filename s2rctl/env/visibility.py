@@ -17,7 +17,7 @@ from s2rctl.render.layout import camera_ids
 from s2rctl.render.protocol import Appearance
 from s2rctl.render.view import rotation
 from s2rctl.schema.simulation import Vision
-from s2rctl.tasks.protocol import Start
+from s2rctl.tasks.protocol import Start, Task
 
 MARGIN = 0.08
 """Share of half the picture that must be left between a goal and the edge: a gripper is about as large."""
@@ -83,13 +83,18 @@ class Sight:
         return lens(spread[0], spread[1], look, self._ids, self._aspect)
 
 
-def goal_in_sight(model: mujoco.MjModel, vision: Vision) -> Accept:
-    """Return the test that every policy camera sees an episode's goal and the tool's start (the task's ``command``)."""
-    sight = Sight(model, vision)
+def points_in_sight(task: Task, model: mujoco.MjModel, vision: Vision) -> Accept | None:
+    """Return the test that every policy camera sees what the task wants in sight at the start; None: it wants nothing.
+
+    The task's points are those of one world, its starts have a leading axis here.
+    """
+    if task.in_sight is None:
+        return None
+    points_of, sight = jax.vmap(task.in_sight), Sight(model, vision)
 
     def accept(start: Start, look: Appearance) -> jax.Array:
-        cameras = sight.lens(look)
-        goal, tool = (in_frame(cameras, point, MARGIN) for point in (start.state.goal, start.state.command))
-        return jnp.all(goal & tool, axis=-1)
+        cameras, points = sight.lens(look), points_of(start)
+        seen = [in_frame(cameras, points[:, number], MARGIN) for number in range(points.shape[1])]
+        return jnp.all(jnp.stack(seen), axis=(0, -1))
 
     return accept

@@ -15,13 +15,11 @@ import numpy as np
 from s2rctl.core.errors import UsageError
 from s2rctl.core.tables import suggestion
 from s2rctl.schema.base import Model
-from s2rctl.schema.profile import AlohaProfile, Profile
+from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Noise
 
 Scales = Mapping[str, np.ndarray]
 """Model field -> factors of the field's shape."""
-
-_PHASES = {"pick": "teacher.pick", "insertion": "teacher.insert", "reach": "reach"}
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,10 @@ def _at(model: Any, path: str) -> Any:
 
 
 def _changing(path: str, change: Callable[[Any, float], Any]) -> Callable[[Situation, float], Profile]:
-    """Return the change of one profile value; ``{phase}`` in the path is where the task's settings stand."""
+    """Return the change of one profile value; ``{task}`` in the path is the task's name."""
 
     def apply_to(situation: Situation, value: float) -> Profile:
-        at = path.format(phase=_PHASES[situation.task])
+        at = path.format(task=situation.task)
         changed: Profile = _with(situation.profile, at, change(_at(situation.profile, at), value))
         return changed
 
@@ -124,7 +122,7 @@ def _later(situation: Situation, value: float, names: tuple[str, ...]) -> Profil
     """Shift the delays of these kinds by ``value`` s; a part of a control step becomes a mixture of two delays."""
     steps = value * situation.profile.simulation.rate_hz
     whole, part = int(steps), steps - int(steps)
-    path = f"{_PHASES[situation.task]}.delays"
+    path = f"tasks.{situation.task}.delays"
     delays = _at(situation.profile, path)
     for name in names:
         shifted = np.convolve(getattr(delays, name), [1 - part, part] if part > 1e-9 else [1.0])
@@ -199,9 +197,9 @@ def _sees_faulty_depth(situation: Situation) -> bool:
 
 
 def _is_noisy(situation: Situation) -> bool:
-    if not isinstance(situation.profile, AlohaProfile):
+    noise: Noise | None = getattr(situation.profile.task(situation.task), "noise", None)
+    if noise is None:
         return False
-    noise: Noise = _at(situation.profile, f"{_PHASES[situation.task]}.noise")
     # Of the state's noise only that of the joints reaches a policy with cameras.
     return noise.joint_pos > 0 if situation.images else any(value > 0 for value in noise.model_dump().values())
 
@@ -265,7 +263,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "noise": Perturbation(
         "", "the noise of every measured quantity is multiplied by this factor",
         0.0, 20.0, 2.0, _is_noisy, "noise in the profile that reaches this policy",
-        _changing("{phase}.noise", _noisier),
+        _changing("tasks.{task}.noise", _noisier),
     ),
     "friction": Perturbation(
         "", "the sliding friction of every surface is multiplied by this factor",

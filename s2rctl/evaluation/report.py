@@ -9,8 +9,7 @@ from s2rctl.core.resources import data_folder
 from s2rctl.evaluation import html, report_origin, report_results, report_training
 from s2rctl.evaluation.report_material import Material, files
 from s2rctl.evaluation.statistics import format_rate
-
-_TITLES = {"aloha": "Aloha: bi-arm peg insertion from two wrist cameras", "xarm7-reach": "xArm7: reach from one camera"}
+from s2rctl.systems import system_named
 
 
 def build(material: Material) -> str:
@@ -20,7 +19,7 @@ def build(material: Material) -> str:
     each section appears when its artifact is there).
     """
     profile = material.profile
-    title = _TITLES.get(str(profile["system"]), str(profile["system"]))
+    title = system_named(str(profile["system"])).title
     sections = [
         _header(title, profile),
         _cards(material),

@@ -6,18 +6,14 @@ from typing import Any
 from s2rctl.core.progress import duration
 from s2rctl.evaluation import html
 from s2rctl.evaluation.report_material import Material, files
+from s2rctl.schema.manifest import Content
+from s2rctl.schema.moved import upgraded
 from s2rctl.schema.source import dotted, leaves
 from s2rctl.store.store import Artifact
+from s2rctl.systems import system_named
 
 TRAINED = ("teacher", "encoder", "student", "reach")
 """Kinds of artifacts that training makes."""
-_READS = {
-    "teacher": ("simulation", "teacher.{name}"),
-    "encoder": ("simulation", "vision", "encoder", "extractor"),
-    "student": ("simulation", "vision", "encoder", "distill", "teacher.insert"),
-    "reach": ("simulation", "vision", "extractor", "reach"),
-}
-"""Parts of the profile that decide an artifact of each kind."""
 _MOST_CHANGES = 6
 
 
@@ -53,8 +49,7 @@ def ablations(material: Material) -> str:
 
 def _rival(artifact: Artifact, other: Artifact) -> tuple[str, ...]:
     mine, theirs = artifact.manifest.content, other.manifest.content
-    parts = tuple(part.format(name=mine.name) for part in _READS[mine.kind])
-    found = list(changes(mine.profile, theirs.profile, parts))
+    found = list(changes(upgraded(mine.profile), upgraded(theirs.profile), _parts(mine)))
     if mine.seed != theirs.seed:
         found.insert(0, f"seed {mine.seed} → {theirs.seed}")
     if mine.stage.version != theirs.stage.version:
@@ -62,6 +57,12 @@ def _rival(artifact: Artifact, other: Artifact) -> tuple[str, ...]:
     more = f" and {len(found) - _MOST_CHANGES} more" if len(found) > _MOST_CHANGES else ""
     said = "; ".join(found[:_MOST_CHANGES]) + more
     return f"{theirs.profile.get('name', '')} {other.id[:8]}", said or "other inputs", *_reached(other)
+
+
+def _parts(content: Content) -> tuple[str, ...]:
+    """Return the parts of the profile that the artifact's stage reads."""
+    training = system_named(str(content.profile.get("system"))).training
+    return next((stage.reads for stage in training if stage.name == content.stage.name), ())
 
 
 def changes(mine: Mapping[str, Any], theirs: Mapping[str, Any], parts: tuple[str, ...]) -> Iterator[str]:

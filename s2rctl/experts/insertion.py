@@ -4,7 +4,6 @@ Stateless. Both arms share the motion: the socket goes to its place in the middl
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from s2rctl.experts.servo import Pose, Servo
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import rotation
 from s2rctl.tasks.peg_insertion import REST_HEIGHT, TARGETS
-from s2rctl.tasks.protocol import World
+from s2rctl.tasks.protocol import TaskSettings, World
 
 HALF = 0.048  # m, half length of peg and socket
 MEETING = (0.0, 0.0, 0.22)  # m, world: between socket and peg
@@ -28,10 +27,10 @@ OPENING = 0.012  # m of sideways error at which the peg is certainly not inside
 TURN_WEIGHT = 0.05  # m per rad: how much misalignment counts as sideways error
 
 
-def make(model: Any) -> Callable[[World], jax.Array]:
-    """Return the expert for the insertion scene's model."""
-    left, right = arms.read_arm(model, "left"), arms.read_arm(model, "right")
-    left_servo, right_servo = Servo(model, "left"), Servo(model, "right")
+def make(settings: TaskSettings) -> Callable[[World], jax.Array]:
+    """Return the expert for the insertion scene's model and the profile's action scale."""
+    left, right = arms.read_arm(settings.model, "left"), arms.read_arm(settings.model, "right")
+    left_servo, right_servo = Servo(settings, "left"), Servo(settings, "right")
 
     def act(world: World) -> jax.Array:
         socket = arms.view(left, world.signals, "socket", world.ctrl[:7])

@@ -4,14 +4,13 @@ Stateless: what to do follows from where gripper and box are, so that any state 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from s2rctl.experts.servo import Pose, Servo
 from s2rctl.tasks import arm as arms
-from s2rctl.tasks.protocol import World
+from s2rctl.tasks.protocol import TaskSettings, World
 
 Expert = Callable[[World], jax.Array]
 
@@ -26,9 +25,9 @@ CARRY_ERROR = 0.03  # m, grip error of a box that is still in the hand
 CLOSE_ERROR = 0.012  # m, grip error at which the gripper closes
 
 
-def make(model: Any) -> Expert:
-    """Return the expert for the pick scene's model."""
-    arm, servo = arms.read_arm(model, "left"), Servo(model, "left")
+def make(settings: TaskSettings) -> Expert:
+    """Return the expert for the pick scene's model and the profile's action scale."""
+    arm, servo = arms.read_arm(settings.model, "left"), Servo(settings, "left")
 
     def act(world: World) -> jax.Array:
         view = arms.view(arm, world.signals, "box", world.ctrl)

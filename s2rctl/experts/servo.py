@@ -5,7 +5,7 @@ wrist's three joints begin unrolled and a few damped steps finish the solution. 
 next centimetres, keeps clear of the wrist's singularity, through which no straight way leads in time.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import kinematics, rotation
+from s2rctl.tasks.protocol import TaskSettings
 
 SOLVER_STEPS = 4
 DAMPING = 2e-4
@@ -31,8 +32,9 @@ class Pose(NamedTuple):
 class Servo:
     """Solver and joint controller of one arm."""
 
-    def __init__(self, model: Any, arm: str) -> None:
-        self.chain = kinematics.read_chain(model, f"{arm}/base_link", f"{arm}/gripper")
+    def __init__(self, settings: TaskSettings, arm: str) -> None:
+        self._scale = settings.section.action_scale
+        self.chain = kinematics.read_chain(settings.model, f"{arm}/base_link", f"{arm}/gripper")
         links = self.chain.links
         self._tip = np.array(TIP)
         self._shoulder = float(links[0].position[2] + links[1].position[2])  # m above the base
@@ -62,7 +64,7 @@ class Servo:
         The change of the targets follows the measured error, so that it also makes up for what gravity pulls down.
         """
         error = self.joints(goal) - view.joint_pos[:6] - LEAD * view.joint_vel[:6]
-        change = GAIN * error / arms.ACTION_SCALE
+        change = GAIN * error / self._scale
         # One factor for all joints keeps the direction, and with it the path.
         change = change / jnp.maximum(jnp.max(jnp.abs(change)), 1.0)
         return jnp.concatenate([change, jnp.clip(gripper, -1.0, 1.0)[None]])

@@ -46,6 +46,7 @@ def reach_settings(
     cameras: tuple[CameraSettings, ...],
     extractor: EncoderProfile,
     reach: Reach,
+    action_scale_m: float,
     centre_m: tuple[float, float, float],
     spread_m: float,
 ) -> ReachSettings:
@@ -54,7 +55,7 @@ def reach_settings(
         cameras=tuple(camera_from(camera) for camera in cameras),
         encoder=extractor_settings(cameras, extractor, reach),
         hidden=reach.hidden,
-        action_scale_m=reach.action_scale_m,
+        action_scale_m=action_scale_m,
         centre_m=centre_m,
         spread_m=spread_m,
     )

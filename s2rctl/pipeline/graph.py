@@ -1,218 +1,111 @@
-"""The two pipelines as data: stages in the order they run, what each reads, makes and is made from."""
+"""The graph of a system's stages: its own training, and the ends that follow from the policies it trains."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from s2rctl.core.errors import UsageError
 from s2rctl.core.tables import suggestion
-from s2rctl.pipeline.key import EVERYTHING
-from s2rctl.stages.protocol import Input, Stage
-
-_SCENE = ("system", "robot.name", "simulation.physics", "simulation.timestep_s", "simulation.substeps")
-
-
-def _phase(name: str) -> tuple[str, ...]:
-    """Return what an environment of a teacher's phase is built from; its learning settings are not part of it."""
-    fields = ("episode_steps", "delays", "noise", "rewards", "bank_probability", "tracking")
-    return tuple(f"teacher.{name}.{field}" for field in fields)
-
-
-_DRIVER = (  # what a rehearsal's driver is set up with
-    "robot.gripper",
-    "robot.gripper_range_rad",
-    "robot.gripper_current_ma",
-    "robot.tool_acceleration",
-)
-_PICK, _INSERT = _phase("pick"), _phase("insert")
-_ARM = ("robot.tool_acceleration", "deploy.safety.tool_speed")  # what the xArm's planner keeps to
-_REACH = (*(f"reach.{name}" for name in ("episode_steps", "delays", "action_scale_m", "planner", "threshold_m")), *_ARM)
-
-# The versions are raised by hand when the same inputs would give another result.
-ALOHA: tuple[Stage, ...] = (
-    Stage(
-        "train-teacher-pick",
-        version=2,
-        reads=(*_SCENE, "teacher.pick"),
-        inputs=(),
-        kind="teacher",
-        output="pick",
-        run="s2rctl.stages.train_teacher:run_pick",
-    ),
-    Stage(
-        "train-teacher-insert",
-        version=2,
-        reads=(*_SCENE, "teacher.insert"),
-        inputs=(Input("pick", "teacher", "pick"),),
-        kind="teacher",
-        output="insert",
-        run="s2rctl.stages.train_teacher:run_insert",
-    ),
-    Stage(
-        "pretrain-encoder",
-        version=3,
-        reads=(*_SCENE, *_INSERT, "vision", "encoder"),
-        inputs=(),
-        kind="encoder",
-        output="aloha",
-        run="s2rctl.stages.pretrain_encoder:run",
-    ),
-    Stage(
-        "distill",
-        version=6,
-        reads=(*_SCENE, *_INSERT, "vision", "distill", "encoder.latent"),
-        inputs=(
-            Input("pick", "teacher", "pick"),
-            Input("insert", "teacher", "insert"),
-            Input("encoder", "encoder", "aloha"),
-        ),
-        kind="student",
-        output="aloha",
-        run="s2rctl.stages.distill:run",
-    ),
-    Stage(
-        "export",
-        version=2,
-        reads=(*_SCENE, *_INSERT, "vision", "export"),
-        inputs=(Input("policy", "student", "aloha"),),
-        kind="onnx",
-        output="aloha-student",
-        run="s2rctl.stages.export:run",
-    ),
-    Stage(
-        "export-pick",
-        version=2,
-        reads=(*_SCENE, *_PICK, "export"),
-        inputs=(Input("policy", "teacher", "pick"),),
-        kind="onnx",
-        output="aloha-pick",
-        run="s2rctl.stages.export:run",
-    ),
-    Stage(
-        "evaluate",
-        version=2,
-        reads=(*_SCENE, *_INSERT, "vision", "evaluate"),
-        inputs=(Input("onnx", "onnx", "aloha-student"),),
-        kind="evaluation",
-        output="aloha-student",
-        run="s2rctl.stages.evaluate:run",
-    ),
-    Stage(
-        "rehearse",
-        version=2,
-        reads=(*_SCENE, *_INSERT, *_DRIVER, "vision", "deploy"),
-        inputs=(Input("onnx", "onnx", "aloha-student"), Input("evaluation", "evaluation", "aloha-student")),
-        kind="deployment",
-        output="aloha",
-        run="s2rctl.stages.deploy:run_rehearsal",
-    ),
-    Stage(
-        "calibrate-camera",
-        version=1,
-        reads=(*_SCENE, "calibration"),
-        inputs=(),
-        kind="calibration",
-        output="aloha",
-        run="s2rctl.stages.calibrate_camera:run",
-    ),
-    Stage(
-        "report",
-        version=2,
-        reads=(EVERYTHING,),
-        inputs=(
-            Input("teacher-pick", "teacher", "pick"),
-            Input("teacher-insert", "teacher", "insert"),
-            Input("encoder", "encoder", "aloha"),
-            Input("student", "student", "aloha"),
-            Input("onnx", "onnx", "aloha-student"),
-            Input("onnx-pick", "onnx", "aloha-pick"),
-            Input("evaluation", "evaluation", "aloha-student"),
-            Input("deployment", "deployment", "aloha"),
-            Input("calibration", "calibration", "aloha"),
-        ),
-        kind="report",
-        output="aloha",
-        run="s2rctl.stages.report:run",
-    ),
-)
-
-XARM7: tuple[Stage, ...] = (
-    Stage(
-        "init-extractor",
-        version=3,
-        reads=(*_SCENE, *_REACH, "vision", "extractor", "reach.variant"),
-        inputs=(),
-        kind="encoder",
-        output="xarm7",
-        run="s2rctl.stages.init_extractor:run",
-    ),
-    Stage(
-        "train-reach",
-        version=3,
-        reads=(*_SCENE, "vision", "reach", "extractor.latent", "evaluate.gate"),
-        inputs=(Input("encoder", "encoder", "xarm7"),),
-        kind="reach",
-        output="xarm7",
-        run="s2rctl.stages.train_reach:run",
-    ),
-    Stage(
-        "export",
-        version=2,
-        reads=(*_SCENE, *_REACH, "vision", "export"),
-        inputs=(Input("policy", "reach", "xarm7"),),
-        kind="onnx",
-        output="xarm7-reach",
-        run="s2rctl.stages.export:run",
-    ),
-    Stage(
-        "evaluate",
-        version=2,
-        reads=(*_SCENE, *_REACH, "vision", "evaluate"),
-        inputs=(Input("onnx", "onnx", "xarm7-reach"),),
-        kind="evaluation",
-        output="xarm7-reach",
-        run="s2rctl.stages.evaluate:run",
-    ),
-    Stage(
-        "calibrate-camera",
-        version=1,
-        reads=(*_SCENE, "calibration"),
-        inputs=(),
-        kind="calibration",
-        output="xarm7",
-        run="s2rctl.stages.calibrate_camera:run",
-    ),
-    Stage(
-        "rehearse",
-        version=2,
-        reads=(*_SCENE, *_REACH, *_DRIVER, "vision", "deploy"),
-        inputs=(Input("onnx", "onnx", "xarm7-reach"), Input("evaluation", "evaluation", "xarm7-reach")),
-        kind="deployment",
-        output="xarm7",
-        run="s2rctl.stages.deploy:run_rehearsal",
-    ),
-    Stage(
-        "report",
-        version=2,
-        reads=(EVERYTHING,),
-        inputs=(
-            Input("encoder", "encoder", "xarm7"),
-            Input("reach", "reach", "xarm7"),
-            Input("onnx", "onnx", "xarm7-reach"),
-            Input("evaluation", "evaluation", "xarm7-reach"),
-            Input("deployment", "deployment", "xarm7"),
-            Input("calibration", "calibration", "xarm7"),
-        ),
-        kind="report",
-        output="xarm7",
-        run="s2rctl.stages.report:run",
-    ),
-)
-
-GRAPHS: Mapping[str, tuple[Stage, ...]] = {"aloha": ALOHA, "xarm7-reach": XARM7}
+from s2rctl.systems import system_named
+from s2rctl.systems.protocol import EVERYTHING, SCENE, Input, Policy, Stage, System, environment_reads
 
 
 def graph_of(system: str) -> tuple[Stage, ...]:
-    """Return the stages of a profile's ``system``."""
-    return GRAPHS[system]
+    """Return the stages of a profile's ``system`` in running order."""
+    row = system_named(system)
+    ends = (
+        *(export_stage(row, policy) for policy in _exported(row)),
+        evaluation_stage(row, row.deployed),
+        _rehearsal(row),
+        _calibration(row),
+    )
+    return (*row.training, *ends, _report(row, ends))
+
+
+def export_stage(system: System, policy: Policy) -> Stage:
+    """Return the stage that exports a policy, whether or not the pipeline has it.
+
+    The versions of all ends are raised by hand when the same inputs would give another result.
+    """
+    return Stage(
+        "export" if policy is system.deployed else f"export-{policy.name}",
+        version=2,
+        reads=(*_environment(system, policy), "export"),
+        inputs=(Input("policy", policy.kind, policy.name),),
+        kind="onnx",
+        output=policy.export,
+        run="s2rctl.stages.export:run",
+    )
+
+
+def evaluation_stage(system: System, policy: Policy) -> Stage:
+    """Return the stage that evaluates a policy's export."""
+    return Stage(
+        "evaluate",
+        version=2,
+        reads=(*_environment(system, policy), "evaluate"),
+        inputs=(Input("onnx", "onnx", policy.export),),
+        kind="evaluation",
+        output=policy.export,
+        run="s2rctl.stages.evaluate:run",
+    )
+
+
+def _environment(system: System, policy: Policy) -> tuple[str, ...]:
+    seen = ("vision",) if policy.sees else ()
+    return (*environment_reads(policy.task, system.environment), *seen)
+
+
+def _exported(system: System) -> list[Policy]:
+    """Return the policies that the pipeline exports, the deployed one first."""
+    others = [policy for policy in system.policies if policy.exported and policy is not system.deployed]
+    return [system.deployed, *others]
+
+
+def _rehearsal(system: System) -> Stage:
+    export = system.deployed.export
+    reads = dict.fromkeys((*_environment(system, system.deployed), *system.driver, "deploy"))
+    return Stage(
+        "rehearse",
+        version=3,
+        reads=tuple(reads),
+        inputs=(Input("onnx", "onnx", export), Input("evaluation", "evaluation", export)),
+        kind="deployment",
+        output=system.output,
+        run="s2rctl.stages.deploy:run_rehearsal",
+    )
+
+
+def _calibration(system: System) -> Stage:
+    return Stage(
+        "calibrate-camera",
+        version=1,
+        reads=(*SCENE, "calibration"),
+        inputs=(),
+        kind="calibration",
+        output=system.output,
+        run="s2rctl.stages.calibrate_camera:run",
+    )
+
+
+def _report(system: System, ends: Sequence[Stage]) -> Stage:
+    """Return the report of everything that the other stages make."""
+    kinds = Counter(stage.kind for stage in system.training)
+    inputs = [
+        Input(stage.kind if kinds[stage.kind] == 1 else f"{stage.kind}-{stage.output}", stage.kind, stage.output)
+        for stage in system.training
+    ]
+    for stage in ends:
+        role = stage.name.replace("export", "onnx") if stage.kind == "onnx" else stage.kind
+        inputs.append(Input(role, stage.kind, stage.output))
+    return Stage(
+        "report",
+        version=2,
+        reads=(EVERYTHING,),
+        inputs=tuple(inputs),
+        kind="report",
+        output=system.output,
+        run="s2rctl.stages.report:run",
+    )
 
 
 def stage_named(graph: Sequence[Stage], name: str) -> Stage:

@@ -5,11 +5,8 @@ from typing import Any
 
 from s2rctl.core.errors import UsageError
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.protocol import Stage
 from s2rctl.store.canonical import digest
-
-EVERYTHING = "*"
-"""In ``Stage.reads``: the whole profile."""
+from s2rctl.systems.protocol import EVERYTHING, Stage
 
 
 def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +24,7 @@ def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def cache_key(stage: Stage, profile: Profile, seed: int, inputs: Mapping[str, str]) -> str:
+def cache_key(stage: Stage, profile: Profile, inputs: Mapping[str, str]) -> str:
     """Return the key of the work: stage and version, profile fields read, input ids by role, seed (64 hex digits)."""
     return digest(
         {
@@ -36,6 +33,6 @@ def cache_key(stage: Stage, profile: Profile, seed: int, inputs: Mapping[str, st
             "output": f"{stage.kind}/{stage.output}",
             "fields": read_fields(stage, profile.model_dump(mode="json")),
             "inputs": dict(inputs),
-            "seed": seed,
+            "seed": profile.seed,
         }
     )

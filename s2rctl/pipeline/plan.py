@@ -8,10 +8,11 @@ from typing import Any, Literal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.pipeline.graph import downstream, producer_of
 from s2rctl.pipeline.key import cache_key, read_fields
+from s2rctl.schema.moved import upgraded
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.source import dotted, leaves
-from s2rctl.stages.protocol import Stage
 from s2rctl.store.store import Artifact, Store
+from s2rctl.systems.protocol import Stage
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,6 @@ class Step:
 def make_plan(
     graph: Sequence[Stage],
     profile: Profile,
-    seed: int,
     store: Store,
     *,
     from_stage: str | None = None,
@@ -44,7 +44,7 @@ def make_plan(
             steps.append(Step(stage, "run", f"made from what {_some(open_inputs)} will make", None))
             continue
         inputs = {wanted.role: known[(wanted.kind, wanted.name)].id for wanted in stage.inputs}
-        key = cache_key(stage, profile, seed, inputs)
+        key = cache_key(stage, profile, inputs)
         artifact = store.lookup_key(key)
         forced = force or stage.name in again
         if artifact is not None and artifact.intact() and not forced:
@@ -52,7 +52,7 @@ def make_plan(
             steps.append(Step(stage, "cached", "nothing changed", artifact))
             continue
         resumed = (store.root / "runs" / key[:16] / "state.json").is_file()
-        reason = "asked for" if forced else why(stage, profile, seed, inputs, store, artifact)
+        reason = "asked for" if forced else why(stage, profile, inputs, store, artifact)
         steps.append(Step(stage, "resume" if resumed else "run", reason, artifact))
     return steps
 
@@ -60,7 +60,6 @@ def make_plan(
 def why(
     stage: Stage,
     profile: Profile,
-    seed: int,
     inputs: Mapping[str, str],
     store: Store,
     artifact: Artifact | None = None,
@@ -78,24 +77,24 @@ def why(
             continue
     if previous is None:
         return "never made"
-    changes = differences(stage, profile, seed, inputs, previous)
+    changes = differences(stage, profile, inputs, previous)
     return "; ".join(changes) if changes else f"{previous.id[:12]} was not made by this cache"
 
 
-def differences(stage: Stage, profile: Profile, seed: int, inputs: Mapping[str, str], previous: Artifact) -> list[str]:
+def differences(stage: Stage, profile: Profile, inputs: Mapping[str, str], previous: Artifact) -> list[str]:
     """Return what differs between the work to do and the work that made ``previous``, one short text each."""
     content = previous.manifest.content
     found = []
     if content.stage.version != stage.version:
         found.append(f"stage version {content.stage.version} -> {stage.version}")
-    if content.seed != seed:
-        found.append(f"seed {content.seed} -> {seed}")
+    if content.seed != profile.seed:
+        found.append(f"seed {content.seed} -> {profile.seed}")
     before = {item.role: item.id for item in content.inputs}
     for role, identity in inputs.items():
         if before.get(role) != identity:
             found.append(f"input {role} {(before.get(role) or 'none')[:12]} -> {identity[:12]}")
     now = profile.model_dump(mode="json")
-    for path in _changed(stage, content.profile, now):
+    for path in _changed(stage, upgraded(content.profile), now):
         found.append(path)
     return found
 

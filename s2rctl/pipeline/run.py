@@ -5,7 +5,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -18,10 +18,12 @@ from s2rctl.pipeline.graph import downstream, producer_of
 from s2rctl.pipeline.key import cache_key
 from s2rctl.schema.manifest import InputRef, Kind, StageRef
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.protocol import Context, Input, Stage
+from s2rctl.stages.protocol import Context
 from s2rctl.store.faults import translated
 from s2rctl.store.lock import locked
 from s2rctl.store.store import Artifact, Store
+from s2rctl.systems import archive_of
+from s2rctl.systems.protocol import Input, Stage
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,6 @@ class Job:
     """What every stage of one command shares."""
 
     profile: Profile
-    seed: int
     store: Store
     reporter: Reporter
     resume: str  # the command that carries on after an interruption
@@ -53,7 +54,7 @@ def run_stage(stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt:
     The refs ``kind/output:latest`` and ``kind/output:<profile name>`` move even when the artifact was cached, so that
     they always name what the last command made. Ctrl-C raises Interrupted whose hint is the command that resumes.
     """
-    key = cache_key(stage, job.profile, job.seed, {role: artifact.id for role, artifact in inputs.items()})
+    key = cache_key(stage, job.profile, {role: artifact.id for role, artifact in inputs.items()})
     begun = time.monotonic()
     artifact = None if job.force else _cached(job.store, key)
     cached = artifact is not None
@@ -98,7 +99,7 @@ def _execute(
             write_atomic(state, json.dumps(record).encode())
 
     save_state()
-    context = Context(job.profile, job.seed, inputs, job.store, folder, job.reporter, interrupt)
+    context = Context(stage, job.profile, inputs, job.store, folder, job.reporter, interrupt)
     try:
         with translated(job.store.root):
             result = stage.load()(context)
@@ -113,7 +114,7 @@ def _execute(
         result.files,
         stage=StageRef(name=stage.name, version=stage.version),
         profile=job.profile.model_dump(mode="json"),
-        seed=job.seed,
+        seed=job.profile.seed,
         inputs=[InputRef(role=role, id=artifact.id) for role, artifact in inputs.items()],
         contract=result.contract,
         metrics=result.metrics,
@@ -132,17 +133,6 @@ def _spent(state: Path) -> float:
         return 0.0
 
 
-_PRETRAINED = {
-    ("teacher", "pick"): "aloha-teachers",
-    ("teacher", "insert"): "aloha-teachers",
-    ("encoder", "aloha"): "aloha-student",
-    ("student", "aloha"): "aloha-student",
-    ("encoder", "xarm7"): "xarm7-reach",
-    ("reach", "xarm7"): "xarm7-reach",
-}
-"""Which archive under assets/pretrained/ would hold an artifact."""
-
-
 def make_inputs(graph: Sequence[Stage], stage: Stage, job: Job) -> dict[str, Artifact]:
     """Return the inputs of a stage that runs alone, from the store.
 
@@ -157,7 +147,7 @@ def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifac
     try:
         if maker is not None:
             inputs = {item.role: _find(graph, item, job, maker.name).id for item in maker.inputs}
-            exact = _cached(job.store, cache_key(maker, job.profile, job.seed, inputs))
+            exact = _cached(job.store, cache_key(maker, job.profile, inputs))
             if exact is not None:
                 return exact
     except ArtifactError:
@@ -167,7 +157,7 @@ def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifac
             return job.store.resolve(f"{wanted.kind}/{wanted.name}:{alias}")
         except ArtifactError:
             continue
-    archive = _PRETRAINED.get((wanted.kind, wanted.name), "")
+    archive = archive_of(wanted.kind, wanted.name)
     ready = f", or s2rctl artifacts import {archive}   (pretrained)" if archive in pretrained() else ""
     raise ArtifactError(
         f"{user} needs {wanted.kind}/{wanted.name}, which is not in the store {job.store.root}",
@@ -224,7 +214,7 @@ def command(*words: str) -> str:
 
 
 def _forced(job: Job) -> Job:
-    return Job(job.profile, job.seed, job.store, job.reporter, job.resume, force=True, fresh=job.fresh)
+    return replace(job, force=True)
 
 
 def _made(made: Mapping[tuple[str, str], Artifact], wanted: Input, stage: Stage) -> Artifact:

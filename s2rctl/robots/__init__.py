@@ -6,8 +6,8 @@ from s2rctl.core.tables import Table
 
 if TYPE_CHECKING:
     from s2rctl.robots.protocol import Robot
-    from s2rctl.schema.deployment import Robot as Settings
     from s2rctl.schema.deployment import Safety
+    from s2rctl.schema.robots import RobotSection
 
 # Each row is a RobotSpecification.
 ROBOTS = Table(
@@ -16,9 +16,10 @@ ROBOTS = Table(
         "aloha": "s2rctl.robots.aloha.specification:SPECIFICATION",
         "xarm7": "s2rctl.robots.xarm7.specification:SPECIFICATION",
     },
+    group="s2rctl.robots",
 )
 
-# Each row is a function (profile.robot, profile.deploy.safety) -> Robot for the real device.
+# Each row is a function (profile.robot, profile.deploy.safety, control period in s) -> Robot for the real device.
 DRIVERS = Table(
     "robot driver",
     {
@@ -38,8 +39,8 @@ CAMERAS = Table(
 )
 
 
-def make_driver(settings: "Settings", safety: "Safety") -> "Robot":
-    """Return the driver for the real device that a profile's ``robot`` section describes."""
+def make_driver(settings: "RobotSection", safety: "Safety", period_s: float) -> "Robot":
+    """Return the driver for the real device of a profile's ``robot`` section, for a loop with this control period."""
     row = settings.name if settings.driver == "direct" else f"{settings.name}-{settings.driver}"
-    driver: Robot = DRIVERS.load(row)(settings, safety)
+    driver: Robot = DRIVERS.load(row)(settings, safety, period_s)
     return driver

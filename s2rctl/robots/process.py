@@ -19,12 +19,12 @@ from s2rctl.core.channel import Message, fault, receive, send
 from s2rctl.core.errors import S2rError, UsageError
 from s2rctl.core.tables import Table
 from s2rctl.robots.protocol import Robot, StopLevel, Target
-from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import ROBOT
 
 BEAT, SOFT, HARD, DONE = b".", b"s", b"h", b"d"
 
-# Each row is a function (profile.robot, profile.deploy.safety) -> Robot that talks to the device itself.
+# Each row is a function (profile.robot, profile.deploy.safety, control period in s) -> Robot that speaks to the device.
 FACTORIES = Table(
     "driver that runs apart",
     {
@@ -132,7 +132,8 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         safety = Safety.model_validate(settings.values["safety"])
-        robot: Robot = FACTORIES.load(name)(RobotSettings.model_validate(settings.values["robot"]), safety)
+        section = ROBOT.validate_python(settings.values["robot"])
+        robot: Robot = FACTORIES.load(name)(section, safety, float(settings.values["period_s"]))
     except S2rError as error:
         send(commands, fault(error))
         return int(error.exit_code)

@@ -31,9 +31,10 @@ class RobotSpecification:
     arms: tuple[str, ...]  # prefix of each arm: ("left/", "right/") or ("",)
     tools: tuple[str, ...]  # for each arm the kinematics point that is its tool
     kinematics: Kinematics  # over ``joints``
+    base_body: str  # body of the scene at the foot of each arm, without the arm's prefix
+    hand_body: str  # body that carries the tool, without the prefix
+    tool_axis: tuple[float, float, float]  # unit vector out of the hand, in the hand body's frame
     command: Literal["joint", "tool"]  # what the policy's action moves
-    action_scale: tuple[float, ...]  # change of each target per control step at |action| = 1: rad, m
-    rate_hz: float = 20.0
     mimic: Mapping[int, int] = field(default_factory=dict)  # joint index -> joint index it copies (second fingers)
 
     def joints_from_targets(self, targets: np.ndarray) -> np.ndarray:

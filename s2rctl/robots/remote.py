@@ -17,8 +17,8 @@ from s2rctl.core.channel import Message, as_error, receive, send
 from s2rctl.core.errors import MissingEnvironmentError, S2rError, SafetyStop
 from s2rctl.robots.process import BEAT, HARD, SOFT
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
-from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import RobotSection
 
 BEATS = 8
 """Heartbeats per time of silence that stops the arm."""
@@ -37,11 +37,21 @@ class RemoteRobot:
     """
 
     def __init__(
-        self, specification: RobotSpecification, robot: RobotSettings, safety: Safety, *, factory: str
+        self,
+        specification: RobotSpecification,
+        robot: RobotSection,
+        safety: Safety,
+        period_s: float,
+        *,
+        factory: str,
     ) -> None:
         self.specification = specification
         self._factory = factory
-        self._settings = {"robot": robot.model_dump(mode="json"), "safety": safety.model_dump(mode="json")}
+        self._settings = {
+            "robot": robot.model_dump(mode="json"),
+            "safety": safety.model_dump(mode="json"),
+            "period_s": period_s,
+        }
         self._beat_s = safety.device_watchdog_s / BEATS
         self._calling = threading.Lock()
         self._link: _Link | None = None

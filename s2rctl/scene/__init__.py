@@ -10,4 +10,5 @@ SCENES = Table(
         "insertion": "s2rctl.scene.aloha:build_insertion",
         "reach": "s2rctl.scene.xarm7:build_reach",
     },
+    group="s2rctl.scenes",
 )

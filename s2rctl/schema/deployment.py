@@ -5,35 +5,6 @@ from typing import Literal
 from pydantic import model_validator
 
 from s2rctl.schema.base import Model, quantity
-from s2rctl.schema.cameras import CameraDevice
-
-
-class Robot(Model):
-    """Which robot, and where."""
-
-    name: Literal["aloha", "xarm7"] = quantity(..., "", "robot table name")
-    driver: Literal["direct", "interbotix"] = quantity(
-        "direct", "", "direct: the vendor's SDK; interbotix: an Aloha through the ROS packages that it already runs"
-    )
-    address: str | None = quantity(None, "", "IP address of the xArm controller")
-    tool_acceleration: float = quantity(
-        5.0, "m/s²", "acceleration with which the xArm controller plans the way to the tool's target", gt=0, le=50
-    )
-    ports: dict[str, str] = quantity(
-        {}, "", "per Aloha arm its serial device, e.g. left: /dev/ttyDXL_follower_left, or its name in ROS"
-    )
-    gripper: Literal["aloha1", "aloha2"] = quantity("aloha2", "", "generation of the Aloha grippers")
-    gripper_range_rad: tuple[float, float] | None = quantity(
-        None, "rad", "motor angles measured with the Aloha grippers closed and open, instead of the preset's"
-    )
-    gripper_current_ma: float = quantity(540.0, "mA", "largest current of the Aloha grippers' motors", gt=0, le=1200)
-    cameras: dict[str, CameraDevice] = quantity({}, "", "device of each policy camera, by the camera's name")
-
-    @model_validator(mode="after")
-    def _driver_fits(self) -> "Robot":
-        if self.driver == "interbotix" and self.name != "aloha":
-            raise ValueError("driver interbotix is for the robot aloha")
-        return self
 
 
 class Safety(Model):

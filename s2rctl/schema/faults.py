@@ -7,6 +7,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from s2rctl.schema.moved import moved_to
 from s2rctl.schema.source import Fault, KeyPath, Source, dotted
 
 
@@ -16,7 +17,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], source: Source) ->
     for item in error.errors(include_url=False):
         path: KeyPath = tuple(item["loc"])
         if item["type"] == "extra_forbidden":
-            message = f"unknown key; {_suggest(path, model)}"
+            new = moved_to(dotted(path))
+            message = f"stands at {new} now" if new else f"unknown key; {_suggest(path, model)}"
         elif item["type"] == "missing":
             message = "required, but not given"
         elif item["type"] == "model_type":

@@ -3,7 +3,6 @@
 from typing import Literal
 
 from s2rctl.schema.base import Model, quantity
-from s2rctl.schema.simulation import Delays, Noise
 
 Optimiser = Literal["adam", "muon"]
 OPTIMISER = "adam, or muon: orthogonal updates of matrices, and Adam at a tenth of the rate for the rest"
@@ -65,16 +64,11 @@ class Gate(Model):
 
 
 class TeacherPhase(Model):
-    """One teacher: task settings, warm start and PPO."""
+    """How one teacher learns: warm start and PPO."""
 
-    episode_steps: int = quantity(160, "step", "episode length", ge=1)
     network: Network = Network()
     warm_start: WarmStart = WarmStart()
     ppo: Ppo = Ppo()
-    delays: Delays = Delays()
-    noise: Noise = Noise()
-    tracking: bool = quantity(False, "", "whether the teacher sees objects through a tracker or each noisy measurement")
-    rewards: dict[str, float] = quantity({}, "", "reward weights that replace the task's own")
     emphasis: float = quantity(
         0.0, "", "power with which training draws hard worlds more often; judging and evaluation draw uniformly", ge=0
     )
@@ -176,7 +170,6 @@ class Reach(Model):
         le=1,
     )
     worlds: int = quantity(64, "", "parallel worlds", ge=1)
-    episode_steps: int = quantity(50, "step", "episode length", ge=1)
     steps: int = quantity(1_000_000, "step", "environment steps", ge=1)
     replay: int = quantity(100_000, "", "transitions kept", ge=1)
     warmup: int = quantity(2_000, "step", "random environment steps before learning", ge=0)
@@ -203,13 +196,4 @@ class Reach(Model):
     exploration_noise: float = quantity(0.2, "", "standard deviation of the action noise, of the action range", ge=0)
     random_action: float = quantity(0.3, "", "share of uniformly random actions while exploring", ge=0, le=1)
     hidden: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of actor and critic")
-    action_scale_m: float = quantity(0.03, "m", "displacement of the target per step at |action| = 1", gt=0)
-    planner: tuple[float, float] | None = quantity(
-        None,
-        "",
-        "the arm follows its target as the controller's planner does; each episode's acceleration lies between these "
-        "multiples of robot.tool_acceleration; null: it is there at once",
-    )
-    threshold_m: float = quantity(0.05, "m", "an episode that ends this close is a success", gt=0)
-    delays: Delays = Delays()
     checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)

@@ -5,14 +5,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from s2rctl.core.errors import ProfileError, UsageError
 from s2rctl.core.resources import data_folder
 from s2rctl.schema.faults import faults_of
-from s2rctl.schema.profile import AlohaProfile, Profile, ReachProfile
+from s2rctl.schema.moved import upgraded
+from s2rctl.schema.profile import PROFILES, Profile
 from s2rctl.schema.source import Fault, KeyPath, Source, dotted, leaves, merge, read_scalar, read_yaml
 
 DEFAULT = "default"
@@ -59,7 +60,7 @@ def load_resolved(values: Mapping[str, Any], sets: Sequence[str] = (), seed: int
     """Return the profile that an artifact's manifest holds, with ``--set`` and ``--seed`` on top."""
     changes = [_parse_set(item) for item in sets]
     name = str(values.get("name", "manifest"))
-    source = Source(json.loads(json.dumps(values)), {(): f"manifest of {name}"})
+    source = Source(json.loads(json.dumps(upgraded(values))), {(): f"manifest of {name}"})
     return _finish(source, Path(name), changes, sets, seed)
 
 
@@ -201,13 +202,13 @@ def _apply(source: Source, path: KeyPath, value: Any, origin: str) -> None:
     source.origins[path] = origin
 
 
-def _model(source: Source) -> type[AlohaProfile] | type[ReachProfile] | None:
+def _model(source: Source) -> type[Profile] | None:
     """Return the model that ``system`` names, or add the fault."""
-    models = {get_args(model.model_fields["system"].annotation)[0]: model for model in get_args(Profile)}
     system = source.value.get("system")
-    if isinstance(system, str) and system in models:
-        return models[system]
-    choice = " or ".join(sorted(models))
+    if isinstance(system, str) and system in PROFILES.names():
+        model: type[Profile] = PROFILES.load(system)
+        return model
+    choice = " or ".join(sorted(PROFILES.names()))
     origin = source.origins.get(("system",), source.origins.get((), "profile"))
     source.faults.append(Fault(origin, "system", f"must be {choice}" + (f" (got {system!r})" if system else "")))
     return None

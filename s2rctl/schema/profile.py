@@ -1,13 +1,19 @@
 """The profile: one typed YAML file that decides everything a run does."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from s2rctl.core.errors import ProfileError
+from s2rctl.core.tables import Table
 from s2rctl.schema.base import Model, quantity
-from s2rctl.schema.deployment import Calibration, Deploy, Robot
+from s2rctl.schema.deployment import Calibration, Deploy
 from s2rctl.schema.learning import Distill, Encoder, Gate, Reach, Teacher
+from s2rctl.schema.robots import AlohaRobot, RobotSection, ToolLimits, XArm7Robot
 from s2rctl.schema.simulation import Simulation, Vision
+from s2rctl.schema.tasks import AlohaTasks, ReachTasks, TaskSection, TaskSections
+
+Section = TypeVar("Section", bound=Model)
 
 
 class Export(Model):
@@ -27,14 +33,16 @@ class Evaluate(Model):
     perturb: dict[str, float] = quantity({}, "", "departures from training by name, see s2rctl evaluate --perturb")
 
 
-class BaseProfile(Model):
-    """What both systems share."""
+class Profile(Model):
+    """What all systems share."""
 
+    system: str = quantity(..., "", "system table name")
     name: str = quantity(..., "", "profile name", pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str = ""
     seed: int = quantity(0, "", "seed of everything random", ge=0)
     wandb: str | None = quantity(None, "", "Weights & Biases project that gets the training figures too; null: none")
-    robot: Robot
+    robot: RobotSection
+    tasks: TaskSections = TaskSections()
     simulation: Simulation = Simulation()
     vision: Vision = Vision()
     export: Export = Export()
@@ -42,20 +50,46 @@ class BaseProfile(Model):
     deploy: Deploy = Deploy()
     calibration: Calibration
 
+    def section(self, path: str, kind: type[Section]) -> Section:
+        """Return the section at a dotted path; ProfileError if this profile has none of that kind there."""
+        value: Any = self
+        for part in path.split("."):
+            value = getattr(value, part, None)
+        if not isinstance(value, kind):
+            raise ProfileError(
+                f"profile '{self.name}' (system '{self.system}') has no section {path}",
+                "choose another profile: s2rctl profile list",
+            )
+        return value
 
-class AlohaProfile(BaseProfile):
+    def task(self, name: str) -> TaskSection:
+        """Return the section of a task; ProfileError if the system has no such task."""
+        return self.section(f"tasks.{name}", TaskSection)
+
+    @property
+    def tool_limits(self) -> ToolLimits | None:
+        """What the robot's controller keeps to on the way to a tool target; None: it takes no such."""
+        acceleration = self.robot.planner_acceleration
+        return None if acceleration is None else ToolLimits(self.deploy.safety.tool_speed, acceleration)
+
+
+class AlohaProfile(Profile):
     """Bi-arm peg insertion from two wrist cameras."""
 
     system: Literal["aloha"]
+    robot: AlohaRobot
+    tasks: AlohaTasks = AlohaTasks()
     teacher: Teacher = Teacher()
     encoder: Encoder = Encoder()
     distill: Distill = Distill()
 
 
-class ReachProfile(BaseProfile):
+class ReachProfile(Profile):
     """Reaching from one side camera."""
 
     system: Literal["xarm7-reach"]
+    robot: XArm7Robot
+    tasks: ReachTasks = ReachTasks()
     extractor: Encoder = quantity(Encoder(latent=100), "", "initialisation of the feature extractor")
     reach: Reach = Reach()
 
@@ -74,5 +108,25 @@ class ReachProfile(BaseProfile):
         return self.model_copy(update={"vision": self.vision.model_copy(update={"cameras": cameras})})
 
 
-Profile = AlohaProfile | ReachProfile
-PROFILE: TypeAdapter[Profile] = TypeAdapter(Annotated[Profile, Field(discriminator="system")])
+# Each row is the model of the profiles of one system.
+PROFILES = Table(
+    "system",
+    {
+        "aloha": "s2rctl.schema.profile:AlohaProfile",
+        "xarm7-reach": "s2rctl.schema.profile:ReachProfile",
+    },
+    group="s2rctl.profiles",
+)
+
+
+def parse_profile(values: dict[str, Any]) -> Profile:
+    """Return resolved values as a profile of the system that they name; raises pydantic's ValidationError."""
+    model: type[Profile] = PROFILES.load(str(values.get("system")))
+    return model.model_validate(values)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of all profiles, told apart by ``system``."""
+    models: list[type[Profile]] = [PROFILES.load(name) for name in PROFILES.names()]
+    annotation: Any = Annotated[Union[tuple(models)], Field(discriminator="system")]  # noqa: UP007
+    return TypeAdapter(annotation).json_schema()

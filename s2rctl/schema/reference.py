@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from s2rctl.schema.base import Model
-from s2rctl.schema.profile import AlohaProfile, BaseProfile, ReachProfile
+from s2rctl.schema.profile import AlohaProfile, Profile, ReachProfile
 
 _HEAD = """# Profile reference
 
@@ -19,8 +19,8 @@ are errors.
 
 def markdown() -> str:
     """Return the reference of all sections as Markdown."""
-    parts = [_HEAD, _section("Both systems", BaseProfile, "")]
-    shared = set(BaseProfile.model_fields)
+    shared = {name: field for name, field in Profile.model_fields.items() if name not in ("robot", "tasks")}
+    parts = [_HEAD, _section("Both systems", Profile, "", shared)]
     for title, model in (
         ("Aloha (`system: aloha`)", AlohaProfile),
         ("xArm7 reach (`system: xarm7-reach`)", ReachProfile),

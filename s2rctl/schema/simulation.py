@@ -16,9 +16,14 @@ class Simulation(Model):
     threads: int = quantity(0, "", "CPU threads of the native backend; 0: all cores", ge=0)
 
     @property
+    def period_s(self) -> float:
+        """Control period in s: of the loop, the cameras and everything that is as old as a number of steps."""
+        return self.timestep_s * self.substeps
+
+    @property
     def rate_hz(self) -> float:
         """Control rate in Hz."""
-        return 1.0 / (self.timestep_s * self.substeps)
+        return 1.0 / self.period_s
 
 
 class Delays(Model):

@@ -16,12 +16,13 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import GateError, RunError
 from s2rctl.core.spatial import from_matrix
 from s2rctl.render.film import Film
+from s2rctl.robots import ROBOTS
 from s2rctl.scene import SCENES
 from s2rctl.schema.calibration import Calibration, CameraPose, Intrinsics, PoseResidual
 from s2rctl.schema.deployment import Calibration as Settings
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.systems import system_named
 
-_SCENES = {"aloha": "insertion", "xarm7-reach": "reach"}
 _OVERLAYS = 3
 
 
@@ -29,8 +30,8 @@ def run(context: Context) -> Result:
     """Rehearse the calibration of ``calibration.camera``; raise GateError when the profile's gate is not met."""
     profile, settings = context.profile, context.profile.calibration
     rng = np.random.default_rng(context.seed)
-    model = SCENES.load(_SCENES[profile.system])(profile.simulation.timestep_s)
-    rig = rig_of(profile.robot.name, model, settings.camera)
+    model = SCENES.load(system_named(profile.system).scene)(profile.simulation.timestep_s)
+    rig = rig_of(ROBOTS.load(profile.robot.name), model, settings.camera)
     intrinsics = from_fovy(settings.width, settings.height, float(model.cam_fovy[rig.camera]))
     context.reporter.start("calibrate-camera", settings.poses, "poses")
     session = _pictures(rig, settings, intrinsics, rng)

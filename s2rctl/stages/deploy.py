@@ -26,6 +26,7 @@ from s2rctl.control.trust import TrustLimits
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.clock import Clock, RealClock, VirtualClock
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError, SafetyStop
+from s2rctl.core.seeds import derived_seed
 from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import CameraSource, Robot
@@ -73,7 +74,13 @@ def run_rehearsal(context: Context) -> Result:
         for number in range(settings.episodes):
             path = context.run_folder / f"episode-{number:03d}.mcap"
             episode, log = _rehearse(
-                context, rig, stand, policy, context.seed + number, path, film if number == 0 else None
+                context,
+                rig,
+                stand,
+                policy,
+                derived_seed(context.seed, "rehearse", number),
+                path,
+                film if number == 0 else None,
             )
             episodes.append(episode)
             timings.merge(log.timings)

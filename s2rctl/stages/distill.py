@@ -1,14 +1,14 @@
-"""Stage: DAgger from the two state teachers to the student that sees images."""
+"""Stage: DAgger from the state teachers to the student that sees images."""
 
 import shutil
 from collections import deque
 
 import numpy as np
 
-from s2rctl.core.errors import Interrupted
+from s2rctl.core.errors import Interrupted, ProfileError
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
-from s2rctl.experts import EXPERTS
+from s2rctl.experts import make_expert
 from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.distill import Distiller, Snapshot, make_replay
@@ -17,9 +17,10 @@ from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import load_policy, save_policy
 from s2rctl.learning.replay import Replay
 from s2rctl.learning.student import StudentSettings
-from s2rctl.learning.teachers import Pilot, kept_bank, pick_pilot
-from s2rctl.schema.profile import AlohaProfile
+from s2rctl.learning.teachers import Pilot, kept_bank
+from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import Start
 
 _PANELS = (("action_error",), ("success",), ("switched",))
@@ -32,14 +33,13 @@ _RECENT = 50
 def run(context: Context) -> Result:
     """Write the student's policy files and training curves; metrics: action error and running success."""
     profile = context.profile
-    assert isinstance(profile, AlohaProfile)
-    distill = profile.distill
-    settings = student.student_settings(profile.vision.cameras, profile.encoder, distill)
+    distill = profile.section("distill", Distill)
+    settings = student.student_settings(profile.vision.cameras, profile.section("encoder", Encoder), distill)
     replay = make_replay(distill, settings, context.run_folder / "aggregate")
-    distiller = _distiller(context, profile, settings, replay)
+    distiller = _distiller(context, distill, settings, replay)
     context.reporter.start("distill", distill.iterations, "iterations")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
-    snapshot = distiller.start(_params(context, settings))
+    snapshot = distiller.start(_params(context, distill, settings))
     if checkpoints.latest() is not None:
         snapshot = checkpoints.restore(snapshot)
         if replay is not None:
@@ -77,24 +77,29 @@ def run(context: Context) -> Result:
     return Result(files, {"iterations": distill.iterations, "samples": samples, **summary})
 
 
-def _distiller(context: Context, profile: AlohaProfile, settings: StudentSettings, replay: Replay | None) -> Distiller:
-    """Return the distillation that the profile describes, of the teachers among the inputs."""
-    distill = profile.distill
-    pilot = pick_pilot(load_policy(context.inputs["pick"].folder()))
+def _distiller(context: Context, distill: Distill, settings: StudentSettings, replay: Replay | None) -> Distiller:
+    """Return the distillation that the profile describes, of the teacher among the inputs and of its pilot."""
+    profile, system = context.profile, system_named(context.profile.system)
+    task = system.policy(context.stage.kind, context.stage.output).task
+    taught = next(p for p in system.policies if p.kind == "teacher" and p.task == task)
+    make_pilot = taught.load_pilot()
+    pilot = make_pilot(load_policy(context.inputs[taught.pilot_role].folder())) if make_pilot is not None else None
     from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
+    if from_switch.any() and pilot is None:
+        raise ProfileError(f"the {task} teacher has no pilot, so there is no switch", "set distill.from_switch to 0")
     return Distiller(
         env=make_env(
             profile,
-            "insertion",
+            task,
             distill.worlds,
             seed=context.seed,
             hide=distill.hide_object,
-            bank=_bank(context, pilot) if from_switch.any() else None,
+            bank=_bank(context, task, pilot) if from_switch.any() and pilot is not None else None,
             bank_probability=from_switch.astype(float),
         ),
         settings=settings,
         distill=distill,
-        teacher=load_policy(context.inputs["insert"].folder()).act,
+        teacher=load_policy(context.inputs[taught.name].folder()).act,
         pilot=pilot,
         seed=context.seed,
         from_home=~from_switch,
@@ -102,20 +107,18 @@ def _distiller(context: Context, profile: AlohaProfile, settings: StudentSetting
     )
 
 
-def _bank(context: Context, pilot: Pilot) -> Start:
-    """Return states at which the pick teacher hands over, made once and kept in the run folder."""
+def _bank(context: Context, task: str, pilot: Pilot) -> Start:
+    """Return states at which the pilot hands over, made once and kept in the run folder."""
     profile = context.profile
-    env = make_env(profile, "insertion", BANK_WORLDS, seed=context.seed, images=False)
-    expert = EXPERTS.load("insertion")(env.model)
+    env = make_env(profile, task, BANK_WORLDS, seed=context.seed, images=False)
     path = context.run_folder / "bank.safetensors"
-    return kept_bank(path, env, pilot, expert, make_key(context.seed), context.reporter)
+    return kept_bank(path, env, pilot, make_expert(profile, task), make_key(context.seed), context.reporter)
 
 
-def _params(context: Context, settings: StudentSettings) -> student.Params:
+def _params(context: Context, distill: Distill, settings: StudentSettings) -> student.Params:
     """Return a student with the pretrained encoder, where the profile wants it, and a fresh head."""
     fresh = student.init(make_key(context.seed), settings)
-    assert isinstance(context.profile, AlohaProfile)
-    if context.profile.distill.encoder == "random":
+    if distill.encoder == "random":
         return fresh
     pretrained = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
     return {**fresh, "encoder": pretrained["encoder"]}

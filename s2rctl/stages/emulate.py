@@ -11,8 +11,7 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
 from s2rctl.emulation.device import Device
 from s2rctl.scene import SCENES
-
-SCENE = {"aloha": "insertion", "xarm7": "reach"}
+from s2rctl.systems import system_of_robot
 
 
 def run(
@@ -55,7 +54,7 @@ def run(
 
 def _make(robot: str, address: str | None, folder: Path | None) -> Device:
     """Return the emulator, not yet running."""
-    model = SCENES.load(SCENE[robot])(0.005)
+    model = SCENES.load(system_of_robot(robot).scene)(0.005)
     if robot == "xarm7":
         if folder is not None:
             raise UsageError("an xArm controller has an address, no serial ports", "leave --ports out")

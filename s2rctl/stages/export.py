@@ -3,14 +3,12 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
 from s2rctl.core.atomic import write_atomic
-from s2rctl.core.errors import ArtifactError
 from s2rctl.env.stepping import prepare
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Act, Episodes
@@ -20,15 +18,11 @@ from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.export import card, graph, latency, parity
 from s2rctl.export.conversion import Conversion
 from s2rctl.export.session import open_session
-from s2rctl.learning.policy_files import Policy, load_policy
-from s2rctl.learning.reach_networks import ReachSettings
+from s2rctl.learning.policy_files import load_policy
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import Contract
-from s2rctl.schema.profile import AlohaProfile, Profile
-from s2rctl.schema.simulation import Delays
 from s2rctl.stages.policies import Player, load_player
 from s2rctl.stages.protocol import Context, Result
-from s2rctl.tasks.arm import ACTION_SCALE
 from s2rctl.tasks.protocol import Observation
 
 SEED_OFFSET = 2_000_003
@@ -37,36 +31,27 @@ WORLDS = 16
 """Episodes of each side of the closed loop."""
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What the stage needs to know of a kind of policy."""
-
-    graph: graph.Graph
-    delays: Delays
-    action_scale: Sequence[float]
-
-
 def run(context: Context) -> Result:
     """Write policy.onnx (card inside), contract.json and parity.json; GateError if JAX and ONNX disagree."""
     profile, artifact = context.profile, context.inputs["policy"]
     context.reporter.start("export", profile.export.observations, "observations")
     with Conversion(artifact.folder(), profile.export.opset) as conversion:
         player = load_player(artifact)
-        exported = _exported(load_policy(artifact.folder()), profile, artifact.manifest.content.name)
+        exported = graph.of_policy(load_policy(artifact.folder()))
         seed = context.seed + SEED_OFFSET
         env = make_worlds(Worlds(profile, player.task, WORLDS, seed, player.images, {}))
         prepare(env)
-        recorder = Recorder(player.act, tuple(exported.graph.inputs))
+        recorder = Recorder(player.act, tuple(exported.inputs))
         driven = _drive(env, recorder, player, context)
         model = conversion.result()
     recorded = recorder.observations(profile.export.observations)
-    contract = _contract(context, exported, env.model, player.images, model)
+    contract = _contract(context, exported, env, player, model)
     content = card.attach(model, contract)
     session = open_session(content)
-    unit = max(exported.action_scale) if is_physical(contract) else 1.0
+    unit = max(contract.action_scale) if is_physical(contract) else 1.0
     with ThreadPoolExecutor(1, "parity") as beside:
         limit, random = profile.export.max_difference, np.random.default_rng(seed)
-        checked = beside.submit(parity.check, exported.graph, session, recorded, limit, random)
+        checked = beside.submit(parity.check, exported, session, recorded, limit, random)
         loop = _closed_loop(context, env, driven, player, onnx_policy(content, contract), unit)
         report = checked.result()._replace(closed_loop=loop)
     times = latency.measure(session, recorded)
@@ -88,21 +73,6 @@ def run(context: Context) -> Result:
         **{f"version_{name}": version for name, version in contract.versions.items()},
     }
     return Result(files, metrics, contract)
-
-
-def _exported(policy: Policy, profile: Profile, name: str) -> Exported:
-    """Return graph and circumstances of a policy; ArtifactError if it does not belong to the profile's system."""
-    if isinstance(profile, AlohaProfile) and policy.kind in ("student", "teacher"):
-        whole = graph.of_policy(policy)
-        phase = profile.teacher.pick if name == "pick" else profile.teacher.insert
-        return Exported(whole, phase.delays, (ACTION_SCALE,) * whole.outputs["action"])
-    if not isinstance(profile, AlohaProfile) and policy.kind == "reach":
-        scale = (ReachSettings.model_validate(policy.config).action_scale_m,) * 3
-        return Exported(graph.of_policy(policy), profile.reach.delays, scale)
-    raise ArtifactError(
-        f"a policy of kind '{policy.kind}' does not belong to the profile {profile.name}",
-        "choose the profile that the policy was trained with",
-    )
 
 
 class Recorder:
@@ -173,18 +143,18 @@ def _closed_loop(
     )
 
 
-def _contract(context: Context, exported: Exported, env_model: Any, images: bool, onnx_model: Any) -> Contract:
+def _contract(context: Context, exported: graph.Graph, env: VecEnv, player: Player, onnx_model: Any) -> Contract:
     profile, artifact = context.profile, context.inputs["policy"]
     lineage = {entry.role: entry.id for entry in artifact.manifest.content.inputs}
     return card.build(
-        exported.graph,
+        exported,
         policy=f"{artifact.manifest.content.kind}/{artifact.manifest.content.name}",
         specification=ROBOTS.load(profile.robot.name),
         rate_hz=profile.simulation.rate_hz,
-        action_scale=exported.action_scale,
-        vision=profile.vision if images else None,
-        model=env_model,
-        delays=exported.delays,
+        action_scale=(env.task.action_scale,) * exported.outputs["action"],
+        vision=profile.vision if player.images else None,
+        model=env.model,
+        delays=profile.task(player.task).delays,
         trained_from={**lineage, "policy": artifact.id},
         versions=card.versions(onnx_model),
     )

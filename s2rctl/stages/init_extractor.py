@@ -15,8 +15,9 @@ from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
 from s2rctl.learning.preprocess import camera_from
 from s2rctl.learning.reach_networks import extractor_settings
 from s2rctl.learning.reach_variants import variant_of
-from s2rctl.schema.profile import ReachProfile
+from s2rctl.schema.learning import Encoder, Reach
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import World
 
 STROKE = 12
@@ -29,18 +30,19 @@ def run(context: Context) -> Result:
     A variant without initialisation starts from random weights, as does a budget of no images.
     """
     profile = context.profile
-    assert isinstance(profile, ReachProfile)
+    reach, budget = profile.section("reach", Reach), profile.section("extractor", Encoder)
+    task = system_named(profile.system).deployed.task
     cameras = tuple(camera_from(camera) for camera in profile.vision.cameras)
-    budget, reporter = profile.extractor, context.reporter
-    settings = extractor_settings(profile.vision.cameras, budget, profile.reach)
-    if budget.images == 0 or not variant_of(profile.reach).initialised:
+    reporter = context.reporter
+    settings = extractor_settings(profile.vision.cameras, budget, reach)
+    if budget.images == 0 or not variant_of(reach).initialised:
         reporter.start("init-extractor", 0, "images")
         params = pretrain.random_params(context.seed, settings, 3)
         reporter.finish("random weights: the variant wants them, or extractor.images is 0")
         return Result(save_encoder(context.run_folder, settings, params), {"images": 0})
 
-    worlds = pretrain.worlds_for(budget.images, 1, profile.reach.episode_steps)
-    env = make_env(profile, "reach", worlds, seed=context.seed)
+    worlds = pretrain.worlds_for(budget.images, 1, profile.task(task).episode_steps)
+    env = make_env(profile, task, worlds, seed=context.seed)
     place = pretrain_targets.workspace(env.task)
 
     def drive(key: jax.Array, world: World, step: jax.Array) -> jax.Array:

@@ -14,14 +14,14 @@ from s2rctl.core.errors import RunError, UsageError
 from s2rctl.core.progress import Reporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
-from s2rctl.emulation.tool_drive import Limits, controller_limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.robots.protocol import Target
 from s2rctl.schema.profile import Profile
+from s2rctl.schema.robots import ToolLimits
 from s2rctl.stages.mirror import Mirror
+from s2rctl.systems import system_named
 
 CANDIDATES_S = tuple(0.01 * step for step in range(26))
-_PHASES = {"aloha": ("teacher.pick", "teacher.insert"), "xarm7-reach": ("reach",)}
 
 
 def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, reporter: Reporter) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
     """
     recordings = [_checked(path, profile) for path in paths]
     period = 1.0 / profile.simulation.rate_hz
-    mirror, limits = Mirror(profile.robot.name), controller_limits(profile)
+    mirror, limits = Mirror(profile.robot.name), profile.tool_limits
     joints = [j for j in mirror.specification.target_joint if not mirror.specification.joints[j].endswith("finger")]
     reporter.start("latency fit", len(recordings), "recordings")
     sent, responses = [], []
@@ -65,7 +65,7 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
     }
 
 
-def respond(mirror: Mirror, limits: Limits, recording: Recording, delay_s: float) -> np.ndarray:
+def respond(mirror: Mirror, limits: ToolLimits | None, recording: Recording, delay_s: float) -> np.ndarray:
     """Return the joints (steps, n) of a simulated arm that gets the recorded commands ``delay_s`` s late.
 
     What its controller needs by itself to bring the tool to a target is no delay: training has it as a planner.
@@ -77,7 +77,7 @@ def respond(mirror: Mirror, limits: Limits, recording: Recording, delay_s: float
     begin = float(t[0] - max(ages[0], 0.0))
     clock = VirtualClock(begin)
     spec = mirror.specification
-    twin = Twin(mirror.model, spec, clock, (), None, Faults(latency_s=(delay_s, delay_s)), limits)
+    twin = Twin(mirror.model, spec, clock, (), None, Faults(latency_s=(delay_s, delay_s)), limits, period_s=np.inf)
     qpos = mirror.qpos(first)
     twin.reset(PlantStart(qpos, np.zeros(mirror.model.nv), mirror.ctrl(first)), 0)
     joints = np.empty_like(measured)
@@ -115,7 +115,7 @@ def _write(
     action: np.ndarray,
     seen: np.ndarray,
 ) -> None:
-    """Write the fragment, phase by phase, as a profile that can be trained with."""
+    """Write the fragment, task by task, as a profile that can be trained with."""
     lines = [
         f"# Delays measured in {count} recording{'s' if count > 1 else ''} by s2rctl latency fit.",
         f"# Action: mean {action.mean() * 1e3:.1f} ms of {len(action)} windows; observation: mean "
@@ -124,15 +124,10 @@ def _write(
         f"extends: {extends}",
         f"name: {path.stem}",
     ]
-    for phase in _PHASES[profile.system]:
-        parts = phase.split(".")
-        for depth, part in enumerate(parts):
-            line = f"{'  ' * depth}{part}:"
-            if depth == len(parts) - 1 or line not in lines:
-                lines.append(line)
-        indent = "  " * len(parts)
-        lines.append(f"{indent}delays:")
-        lines += [f"{indent}  {name}: [{', '.join(f'{w:g}' for w in values)}]" for name, values in weights.items()]
+    lines.append("tasks:")
+    for task in system_named(profile.system).tasks:
+        lines += [f"  {task}:", "    delays:"]
+        lines += [f"      {name}: [{', '.join(f'{w:g}' for w in values)}]" for name, values in weights.items()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, ("\n".join(lines) + "\n").encode())

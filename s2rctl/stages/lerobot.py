@@ -44,13 +44,22 @@ def export(paths: Sequence[Path], folder: Path, task: str = "") -> dict[str, Any
     if len(robots) != 1:
         raise UsageError(f"the recordings are of {' and '.join(sorted(robots))}", "export each robot by itself")
     spec: RobotSpecification = ROBOTS.load(robots.pop())
-    rates = {float(recording.header.get("rate_hz", spec.rate_hz)) for recording in recordings}
+    rates = {_rate(recording) for recording in recordings}
     if len(rates) != 1:
         raise UsageError(f"the recordings have different rates: {sorted(rates)} Hz", "export each rate by itself")
     episodes = [_Episode(path, recording) for path, recording in zip(paths, recordings, strict=True)]
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
     words = task or f"{episodes[0].recording.header.get('profile', spec.name)} policy on {spec.name}"
     return _Dataset(folder, spec, rates.pop(), cameras, words).write(episodes)
+
+
+def _rate(recording: Recording) -> float:
+    """Return the control rate (Hz) of a recording; older ones do not name it, but their steps have times."""
+    named = recording.header.get("rate_hz")
+    if named is not None:
+        return float(named)
+    t = recording.column("t")
+    return round(1.0 / float(np.median(np.diff(t))), 1) if len(t) > 1 else 1.0
 
 
 class _Episode:

@@ -13,6 +13,7 @@ from s2rctl.control.timing import Timings
 from s2rctl.core.clock import RealClock
 from s2rctl.core.errors import SafetyStop, UsageError
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.core.seeds import derived_seed
 from s2rctl.robots import ROBOTS, make_driver
 from s2rctl.robots.cameras.opening import close_cameras, open_cameras
 from s2rctl.robots.cameras.stream import Camera
@@ -21,6 +22,7 @@ from s2rctl.schema.profile import Profile
 from s2rctl.stages.certificate import preflight
 from s2rctl.stages.deploy import load_policy, loop_settings, make_rig, recording_header, write_json
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.systems import system_named
 
 
 def run_shadow(context: Context) -> Result:
@@ -41,7 +43,7 @@ def _run(context: Context, *, send: bool) -> Result:
     policy = load_policy(context)
     if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).command == "tool":
         raise UsageError("a tool-commanded robot needs a workspace box", "set deploy.safety.workspace_low and _high")
-    robot: Robot = make_driver(profile.robot, profile.deploy.safety)
+    robot: Robot = make_driver(profile.robot, profile.deploy.safety, profile.simulation.period_s)
     episodes = profile.deploy.live.episodes
     context.reporter.start(mode, episodes, "episodes")
     cameras = open_cameras(profile.robot.cameras, policy.contract.cameras)
@@ -90,15 +92,16 @@ def _episode(
     profile = context.profile
     rig = make_rig(profile, policy, robot, cameras, RealClock(), speed)
     header = recording_header(context, "live" if send else "shadow")
-    header |= {"serial": identity.serial, "speed": f"{speed:g}", "seed": str(context.seed + number)}
+    seed = derived_seed(context.seed, "live", number)
+    header |= {"serial": identity.serial, "speed": f"{speed:g}", "seed": str(seed)}
     settings = loop_settings(profile, round(_steps(profile) / speed), send=send, park=send)
-    goal = _goal(rig, context.seed + number)
+    goal = _goal(rig, seed)
     return run_episode(rig, settings, context.interrupt, goal=goal, recorder=McapRecorder(path, header))
 
 
 def _steps(profile: Profile) -> int:
     """Return the length of an episode at full speed."""
-    return profile.reach.episode_steps if profile.system == "xarm7-reach" else profile.teacher.insert.episode_steps
+    return profile.task(system_named(profile.system).deployed.task).episode_steps
 
 
 def _figures(logs: list[EpisodeLog], mode: str) -> dict[str, object]:

@@ -7,9 +7,8 @@ from s2rctl.control.recording import Recording
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots import ROBOTS
 from s2rctl.scene import SCENES
+from s2rctl.systems import system_of_robot
 
-SCENE = {"aloha": "insertion", "xarm7": "reach"}
-"""The scene of each robot."""
 TIMESTEP_S = 0.005
 
 
@@ -18,7 +17,7 @@ class Mirror:
 
     def __init__(self, robot: str) -> None:
         self.specification = ROBOTS.load(robot)
-        self.model: mujoco.MjModel = SCENES.load(SCENE[robot])(TIMESTEP_S)
+        self.model: mujoco.MjModel = SCENES.load(system_of_robot(robot).scene)(TIMESTEP_S)
         model = self.model
         free = model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
         hidden = np.isin(model.geom_bodyid, model.jnt_bodyid[free])
@@ -52,7 +51,7 @@ def robot_of(recording: Recording) -> str:
     if name is not None:
         return name
     joints = len(recording.steps[0]["joint_pos"])
-    fitting = [row for row in ROBOTS.rows if len(ROBOTS.load(row).joints) == joints]
+    fitting = [row for row in ROBOTS.names() if len(ROBOTS.load(row).joints) == joints]
     if len(fitting) != 1:
         raise ArtifactError(f"the recording does not say which robot it is of ({joints} joints)")
     return fitting[0]

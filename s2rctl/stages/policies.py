@@ -15,16 +15,8 @@ from s2rctl.evaluation.policies import onnx_policy
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact, Store
-
-_TASKS = {
-    ("teacher", "pick"): "pick",
-    ("teacher", "insert"): "insertion",
-    ("student", "aloha"): "insertion",
-    ("reach", "xarm7"): "reach",
-}
-"""Kind and name of every policy, and the task that it does."""
-_EXPORTS = {"pick": "aloha-pick", "insert": "aloha-insert", "aloha": "aloha-student", "xarm7": "xarm7-reach"}
-"""Name of a policy, and that of its export."""
+from s2rctl.systems import all_systems, policy_named
+from s2rctl.systems.protocol import Policy
 
 
 @dataclass(frozen=True)
@@ -54,38 +46,33 @@ class Player:
         )
 
 
-def load_player(artifact: Artifact, pick: Artifact | None = None) -> Player:
-    """Return an artifact as a policy; ``pick`` replaces the pick teacher that it was trained with.
+def load_player(artifact: Artifact, pilot_policy: Artifact | None = None) -> Player:
+    """Return an artifact as a policy; ``pilot_policy`` replaces the pilot that it was trained with.
 
-    Raises ArtifactError for something that is no policy, and for an insertion teacher whose pick teacher is missing.
+    Raises ArtifactError for something that is no policy, and for one whose pilot is missing.
     """
-    kind, name = policy_of(artifact)
-    pilot = None
-    if (kind, name) == ("teacher", "insert"):
+    policy = policy_of(artifact)
+    pilot, make_pilot = None, policy.load_pilot()
+    if make_pilot is not None:
         import jax
 
         from s2rctl.learning.policy_files import load_policy
-        from s2rctl.learning.teachers import pick_pilot
 
-        pilot = jax.jit(pick_pilot(load_policy((pick or pick_of(artifact)).folder())))
-    return Player(artifact, _TASKS[kind, name], load_act(artifact), kind != "teacher", pilot)
+        pilot = jax.jit(make_pilot(load_policy((pilot_policy or pilot_of(artifact, policy)).folder())))
+    return Player(artifact, policy.task, load_act(artifact), policy.sees, pilot)
 
 
-def policy_of(artifact: Artifact) -> tuple[str, str]:
-    """Return kind and name of the policy that an artifact is, or that it was exported from."""
+def policy_of(artifact: Artifact) -> Policy:
+    """Return which policy an artifact is, or was exported from; ArtifactError for something that is no policy."""
     content = artifact.manifest.content
     kind, name = content.kind, content.name
     if kind == "onnx":
         kind, _, name = _contract(artifact).policy.partition("/")  # type: ignore[assignment]
-    if (kind, name) not in _TASKS:
-        known = ", ".join(f"{kind}/{name}" for kind, name in _TASKS)
+    found = policy_named(kind, name)
+    if found is None:
+        known = ", ".join(policy.ref for system in all_systems() for policy in system.policies)
         raise ArtifactError(f"{artifact.ref} cannot be evaluated", f"evaluate one of {known}, or an export of one")
-    return kind, name
-
-
-def task_of(artifact: Artifact) -> str:
-    """Return the task that a policy is evaluated on; ArtifactError for something that is no policy."""
-    return _TASKS[policy_of(artifact)]
+    return found[1]
 
 
 def load_act(artifact: Artifact) -> Act:
@@ -99,15 +86,17 @@ def load_act(artifact: Artifact) -> Act:
     return jax.jit(load_policy(artifact.folder()).act)
 
 
-def pick_of(artifact: Artifact) -> Artifact:
-    """Return the pick teacher that an insertion teacher, or its export, was trained with, by lineage."""
+def pilot_of(artifact: Artifact, policy: Policy) -> Artifact:
+    """Return the policy that drives until this one, or its export, acts: the one it was trained with, by lineage."""
     content = artifact.manifest.content
     made_from = {item.role: item.id for item in content.inputs}
     if content.contract is not None:
         made_from |= content.contract.trained_from
-    if "pick" not in made_from:
-        raise ArtifactError(f"{artifact.ref} does not say which pick teacher drives first", "train it again")
-    return artifact.store.get(made_from["pick"])
+    if policy.pilot_role not in made_from:
+        raise ArtifactError(
+            f"{artifact.ref} does not say which {policy.pilot_role} policy drives first", "train it again"
+        )
+    return artifact.store.get(made_from[policy.pilot_role])
 
 
 def _contract(artifact: Artifact) -> Contract:
@@ -127,11 +116,12 @@ def import_onnx(store: Store, path: Path, profile: Mapping[str, Any], seed: int)
         return found
     contract = read_contract(path)
     kind, _, name = contract.policy.partition("/")
-    if (kind, name) not in _TASKS:
+    policy = policy_named(kind, name)
+    if policy is None:
         raise ArtifactError(f"{path.name} holds the unknown policy '{contract.policy}'", "export it with s2rctl export")
     return store.publish(
         "onnx",
-        _EXPORTS[name],
+        policy[1].export,
         {"policy.onnx": path},
         stage=StageRef(name="import", version=1),
         profile=profile,

@@ -10,18 +10,21 @@ import numpy as np
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.env.build import make_env
-from s2rctl.experts import EXPERTS
-from s2rctl.learning import cifar, pretrain, pretrain_targets
+from s2rctl.experts import make_expert
+from s2rctl.learning import cifar, pretrain
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.encoder import EncoderSettings
 from s2rctl.learning.encoder_files import save_encoder
 from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
 from s2rctl.learning.preprocess import camera_from
 from s2rctl.learning.student import student_settings
-from s2rctl.schema.profile import AlohaProfile
+from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import World
 
+RANDOM_OUTPUTS = 12
+"""Outputs of an encoder that is not trained; they are thrown away."""
 SHAKE = 0.3
 """Standard deviation of the noise on the expert's actions: the student will stray, and its images shall be known."""
 
@@ -29,50 +32,53 @@ SHAKE = 0.3
 def run(context: Context) -> Result:
     """Write encoder.safetensors and encoder.json; metrics: how far the held-out regression is off."""
     profile = context.profile
-    assert isinstance(profile, AlohaProfile)
-    settings = student_settings(profile.vision.cameras, profile.encoder, profile.distill).encoder
-    if profile.encoder.images == 0:
+    budget = profile.section("encoder", Encoder)
+    settings = student_settings(profile.vision.cameras, budget, profile.section("distill", Distill)).encoder
+    if budget.images == 0:
         context.reporter.start("pretrain-encoder", 0, "images")
-        params = pretrain.random_params(context.seed, settings, pretrain_targets.INSERTION_OUTPUTS)
+        params = pretrain.random_params(context.seed, settings, RANDOM_OUTPUTS)
         context.reporter.finish("random weights: encoder.images is 0")
         return Result(save_encoder(context.run_folder, settings, params), {"images": 0})
-    if profile.encoder.source == "cifar10":
-        return _on_cifar(context, profile, settings)
-    return _on_states(context, profile, settings)
+    if budget.source == "cifar10":
+        return _on_cifar(context, budget, settings)
+    return _on_states(context, budget, settings)
 
 
-def _on_states(context: Context, profile: AlohaProfile, settings: EncoderSettings) -> Result:
+def _on_states(context: Context, budget: Encoder, settings: EncoderSettings) -> Result:
+    profile, reporter = context.profile, context.reporter
     cameras = tuple(camera_from(camera) for camera in profile.vision.cameras)
-    budget, reporter = profile.encoder, context.reporter
-    worlds = pretrain.worlds_for(budget.images, len(cameras), profile.teacher.insert.episode_steps)
-    env = make_env(profile, "insertion", worlds, seed=context.seed)
-    expert = EXPERTS.load("insertion")(env.model)
+    task = system_named(profile.system).deployed.task
+    worlds = pretrain.worlds_for(budget.images, len(cameras), profile.task(task).episode_steps)
+    env = make_env(profile, task, worlds, seed=context.seed)
+    expert = make_expert(profile, task)
 
     def drive(key: jax.Array, world: World, step: jax.Array) -> jax.Array:
         wanted: Any = jax.vmap(expert)(world)
         return jnp.clip(wanted + SHAKE * jax.random.normal(key, wanted.shape), -1.0, 1.0)
 
     reporter.start("pretrain-encoder: rendering", budget.images, "images")
-    targets, folder = pretrain_targets.insertion, context.run_folder / "images"
+    targets, folder = env.task.image_targets, context.run_folder / "images"
+    if targets is None:
+        raise ProfileError(f"the task {task} does not say what its images show", "set encoder.images to 0")
     data = pretrain.collect(
         env, drive, targets, cameras, budget.images, context.seed, folder, reporter, context.interrupt
     )
     reporter.finish(f"{len(data.targets)} images of {worlds} worlds")
-    result, logs = _fit(context, profile, settings, data, pretrain.mean_square)
+    result, logs = _fit(context, budget, settings, data, pretrain.mean_square)
     metrics = {"images": len(data.targets), **_figures(result.predicted - data.targets[data.held_out], data)}
     reporter.finish(f"held-out variance explained {metrics['variance_explained']:.2f}")
     shutil.rmtree(folder, ignore_errors=True)
     return Result(save_encoder(context.run_folder, settings, result.params) | logs, metrics)
 
 
-def _on_cifar(context: Context, profile: AlohaProfile, settings: EncoderSettings) -> Result:
-    if profile.encoder.cifar10 is None:
+def _on_cifar(context: Context, budget: Encoder, settings: EncoderSettings) -> Result:
+    if budget.cifar10 is None:
         raise ProfileError(
             "encoder.source is cifar10, but encoder.cifar10 does not say where the archive is",
             "set encoder.cifar10 to cifar-10-binary.tar.gz",
         )
-    data = cifar.load(Path(profile.encoder.cifar10).expanduser(), settings)
-    result, logs = _fit(context, profile, settings, data, cifar.cross_entropy)
+    data = cifar.load(Path(budget.cifar10).expanduser(), settings)
+    result, logs = _fit(context, budget, settings, data, cifar.cross_entropy)
     right = result.predicted.argmax(axis=1) == data.targets[data.held_out].argmax(axis=1)
     accuracy = round(float(right.mean()), 4)
     context.reporter.finish(f"{accuracy:.1%} of the test images named right")
@@ -81,14 +87,14 @@ def _on_cifar(context: Context, profile: AlohaProfile, settings: EncoderSettings
 
 
 def _fit(
-    context: Context, profile: AlohaProfile, settings: EncoderSettings, data: pretrain.Images, loss: pretrain.Loss
+    context: Context, budget: Encoder, settings: EncoderSettings, data: pretrain.Images, loss: pretrain.Loss
 ) -> tuple[pretrain.Fit, dict[str, Path]]:
     """Return what was trained, and the files of its log."""
-    budget, camera = profile.encoder, camera_from(profile.vision.cameras[0])
+    camera = camera_from(context.profile.vision.cameras[0])
     context.reporter.start("pretrain-encoder: training", budget.passes * int(np.sum(~data.held_out)), "images")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     done = (checkpoints.latest() or 0) * budget.batch
-    with MetricsLog(context.run_folder, done, profile.wandb) as log:
+    with MetricsLog(context.run_folder, done, context.profile.wandb) as log:
         reporter = LoggedProgress(context.reporter, log)
         fit = pretrain.fit(data, camera, settings, budget, context.seed, checkpoints, reporter, context.interrupt, loss)
         return fit, log.files((("loss",),))

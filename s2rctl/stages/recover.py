@@ -13,7 +13,7 @@ def run(profile: Profile, reporter: Reporter) -> dict[str, Any]:
 
     Raises SafetyStop where the cause is still there, and MissingEnvironmentError where the robot is not.
     """
-    robot: Robot = make_driver(profile.robot, profile.deploy.safety)
+    robot: Robot = make_driver(profile.robot, profile.deploy.safety, profile.simulation.period_s)
     reporter.start(f"recover {profile.robot.name}", 1, "robot")
     try:
         robot.recover()

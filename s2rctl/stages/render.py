@@ -8,6 +8,7 @@ from s2rctl.core.errors import RunError, UsageError
 from s2rctl.env.keys import make_key
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Appearance
+from s2rctl.systems import system_named
 
 LONG_SIDE = 168  # px, each frame is enlarged to about this (whole factors, nearest neighbour)
 _GAP = 6  # px between frames
@@ -37,7 +38,7 @@ def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
 
     from s2rctl.env.build import make_env
 
-    env = make_env(profile, "insertion" if profile.system == "aloha" else "reach", worlds, seed=profile.seed)
+    env = make_env(profile, system_named(profile.system).deployed.task, worlds, seed=profile.seed)
     inputs = jax.jit(env.reset)(make_key(profile.seed)).observation.inputs
     frames: dict[str, list[np.ndarray]] = {}
     for camera in profile.vision.cameras:

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from s2rctl.core.errors import Interrupted
-from s2rctl.env.build import make_env, make_model
+from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.statistics import wilson
-from s2rctl.experts import EXPERTS
+from s2rctl.experts import make_expert
 from s2rctl.learning import networks, normalise, teachers, training
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
@@ -26,6 +26,8 @@ from s2rctl.learning.rollout import acting, first_episodes
 from s2rctl.learning.warm_start import WarmStarter, WarmState
 from s2rctl.schema.learning import TeacherPhase
 from s2rctl.stages.protocol import Context
+from s2rctl.systems import system_named
+from s2rctl.systems.protocol import Policy
 from s2rctl.tasks.protocol import Start
 
 JUDGED_WORLDS = 256
@@ -40,9 +42,28 @@ class TeacherRun:
     """One run of either teacher stage. Every part goes on where an earlier attempt left it."""
 
     context: Context
-    task: str
-    phase: TeacherPhase
     _made: dict[tuple[int, bool], VecEnv] = field(default_factory=dict)
+
+    @cached_property
+    def _policy(self) -> Policy:
+        """The teacher as the table of systems has it."""
+        stage = self.context.stage
+        return system_named(self.context.profile.system).policy(stage.kind, stage.output)
+
+    @property
+    def task(self) -> str:
+        """What is learned."""
+        return self._policy.task
+
+    @property
+    def phase(self) -> TeacherPhase:
+        """How it is learned."""
+        return self.context.profile.section(f"teacher.{self._policy.name}", TeacherPhase)
+
+    @property
+    def episode_steps(self) -> int:
+        """Length of an episode."""
+        return self.context.profile.task(self.task).episode_steps
 
     def train(self) -> tuple[Params, int]:
         """Return the published parameters of the best policy, and the environment steps it took to find it."""
@@ -81,9 +102,11 @@ class TeacherRun:
     @cached_property
     def _pilot(self) -> teachers.Pilot | None:
         """What drives before the learner acts."""
-        if "pick" not in self.context.inputs:
+        make = self._policy.load_pilot()
+        if make is None:
             return None
-        return teachers.pick_pilot(load_policy(self.context.inputs["pick"].folder()))
+        pilot: teachers.Pilot = make(load_policy(self.context.inputs[self._policy.pilot_role].folder()))
+        return pilot
 
     @cached_property
     def _bank(self) -> Start | None:
@@ -155,7 +178,7 @@ class TeacherRun:
         reporter.start(f"{self.task} ppo", trainer.iterations * trainer.steps_per_iteration, "steps")
         checkpoints = self._checkpoints[1]
         snapshot = training.start(trainer, self._key(2), taught, checkpoints)
-        affordable = JUDGED_SHARE * phase.ppo.steps / (self.home.worlds * phase.episode_steps)
+        affordable = JUDGED_SHARE * phase.ppo.steps / (self.home.worlds * self.episode_steps)
         limits = training.Limits(
             checkpoint_interval_s=phase.checkpoint_interval_s,
             stop_early=phase.stop_early,
@@ -182,11 +205,11 @@ class TeacherRun:
         rounds, iteration = (checkpoints.latest() for checkpoints in self._checkpoints)
         if iteration is not None:
             return self._warm_steps() + iteration * self.phase.ppo.worlds * self.phase.ppo.unroll
-        return (rounds or 0) * self.phase.warm_start.worlds * self.phase.episode_steps
+        return (rounds or 0) * self.phase.warm_start.worlds * self.episode_steps
 
     def _warm_steps(self) -> int:
         warm = self.phase.warm_start
-        return warm.rounds * warm.worlds * self.phase.episode_steps
+        return warm.rounds * warm.worlds * self.episode_steps
 
     def _env(self, worlds: int, home: bool) -> VecEnv:
         """Return the environment with that many worlds, one of each kind: compiled functions belong to it."""
@@ -209,8 +232,7 @@ class TeacherRun:
         return self._made[kind]
 
     def _expert(self) -> Callable[[Any], jax.Array]:
-        made: Callable[[Any], jax.Array] = EXPERTS.load(self.task)(make_model(self.context.profile, self.task))
-        return made
+        return make_expert(self.context.profile, self.task)
 
     def _key(self, number: int) -> jax.Array:
         return jax.random.fold_in(make_key(self.context.seed), number)

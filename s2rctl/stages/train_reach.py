@@ -24,8 +24,10 @@ from s2rctl.learning.policy_files import save_policy
 from s2rctl.learning.reach_loop import Loop, Parts, Snapshot
 from s2rctl.learning.reach_networks import ReachSettings, reach_settings
 from s2rctl.learning.reach_variants import variant_of
-from s2rctl.schema.profile import ReachProfile
+from s2rctl.schema.learning import Encoder, Reach
+from s2rctl.schema.tasks import ReachTask
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import Observation, Task, World, combine
 from s2rctl.tasks.reach import Signals as ReachSignals
 from s2rctl.tasks.reach import State as ReachState
@@ -36,12 +38,13 @@ _PANELS = (("reward",), ("success",), ("position_error_mm",), ("critic_loss", "a
 def run(context: Context) -> Result:
     """Write the policy files and training curves; metrics: success and final distance of deterministic episodes."""
     profile = context.profile
-    assert isinstance(profile, ReachProfile)
-    reach = profile.reach
+    reach, task = profile.section("reach", Reach), system_named(profile.system).deployed.task
     context.reporter.start("train-reach", reach.steps, "steps")
-    env = make_env(profile, "reach", reach.worlds, seed=context.seed)
+    env = make_env(profile, task, reach.worlds, seed=context.seed)
     place = pretrain_targets.workspace(env.task)
-    settings = reach_settings(profile.vision.cameras, profile.extractor, reach, *place)
+    settings = reach_settings(
+        profile.vision.cameras, profile.section("extractor", Encoder), reach, env.task.action_scale, *place
+    )
     replay = reach_loop.make_replay(env, settings, reach, context.run_folder / "replay")
     sight = Sight(env.model, profile.vision)
     parts = Parts(
@@ -80,8 +83,12 @@ def run(context: Context) -> Result:
     rows = {name: np.asarray(values, float).round(5).tolist() for name, values in judged._asdict().items()}
     files |= {name: context.run_folder / name for name in ("episodes.json", "errors.png")}
     write_atomic(files["episodes.json"], json.dumps(metrics | {"episodes_each": rows}).encode())
+    threshold = profile.section(f"tasks.{task}", ReachTask).threshold_m
     reach_figures.draw(
-        files["errors.png"], np.asarray(judged.final_error_m), np.asarray(judged.goal), reach.threshold_m
+        files["errors.png"],
+        np.asarray(judged.final_error_m),
+        np.asarray(judged.goal),
+        threshold,
     )
     shutil.rmtree(context.run_folder / "replay", ignore_errors=True)
     context.reporter.finish(f"success {metrics['text']}, final error {metrics['final_error_mm_median']:.0f} mm median")
@@ -125,12 +132,11 @@ def seen_by(sight: Sight) -> Callable[[EnvState], tuple[jax.Array, jax.Array]]:
 
 
 def _learner(context: Context, settings: ReachSettings) -> asym_ddpg.Learner:
-    profile = context.profile
-    assert isinstance(profile, ReachProfile)
+    reach = context.profile.section("reach", Reach)
     extractor = None
-    if variant_of(profile.reach).initialised:
+    if variant_of(reach).initialised:
         extractor = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
-    return asym_ddpg.init(make_key(context.seed), settings, profile.reach, extractor)
+    return asym_ddpg.init(make_key(context.seed), settings, reach, extractor)
 
 
 def _figures(judged: reach_loop.Judged, steps: int) -> dict[str, float | int | str]:

@@ -1,4 +1,4 @@
-"""Stages: the two state teachers. Imitation of the scripted expert first, then reinforcement learning."""
+"""Stage: a state teacher. Imitation of the scripted expert first, then reinforcement learning."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,6 @@ from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.learning.curves import Panel, draw, series, smoothed
 from s2rctl.learning.metrics_log import event_files, read
 from s2rctl.learning.policy_files import save_policy
-from s2rctl.schema.profile import AlohaProfile
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.stages.teacher_run import TeacherRun
 
@@ -16,21 +15,15 @@ _FINAL = 1000
 """Number of the first random batch that judges what is published: none that chose it."""
 
 
-def run_pick(context: Context) -> Result:
-    """Train the teacher of one arm: grip the box and carry it to its target."""
-    profile = context.profile
-    assert isinstance(profile, AlohaProfile)  # the graph of the other system has no such stage
-    return _run(TeacherRun(context, "pick", profile.teacher.pick))
+def run(context: Context) -> Result:
+    """Train the teacher that the stage is named after: imitation of the task's expert, then PPO.
+
+    A teacher with a pilot learns from the moment that the pilot hands over.
+    """
+    return _train(TeacherRun(context))
 
 
-def run_insert(context: Context) -> Result:
-    """Train the teacher of both arms from the moment that the pick teacher has lifted peg and socket."""
-    profile = context.profile
-    assert isinstance(profile, AlohaProfile)
-    return _run(TeacherRun(context, "insertion", profile.teacher.insert))
-
-
-def _run(run: TeacherRun) -> Result:
+def _train(run: TeacherRun) -> Result:
     """Train, judge once more on fresh episodes, and return policy, log and curves."""
     folder, reporter = run.context.run_folder, run.context.reporter
     params, steps = run.train()

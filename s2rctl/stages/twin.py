@@ -16,7 +16,6 @@ import numpy as np
 from s2rctl.core.clock import Clock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
-from s2rctl.emulation.tool_drive import controller_limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.env.images import Images
@@ -27,10 +26,8 @@ from s2rctl.robots.protocol import CameraSource, Robot
 from s2rctl.scene.poses import Poses
 from s2rctl.scene.signals import SignalReader
 from s2rctl.schema.profile import Profile
+from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import Params, Task, World
-
-TASK = {"aloha": "insertion", "xarm7-reach": "reach"}
-"""The task that each system's deployed policy does."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +173,20 @@ class TwinStand:
 
 def make_stand(profile: Profile, clock: Clock, faults: Faults) -> TwinStand:
     """Return the stand of a profile: its scene, cameras and task, compiled and ready to run at the wall's pace."""
-    name = TASK[profile.system]
+    name = system_named(profile.system).deployed.task
     model = make_model(profile, name)
-    task, _ = make_task(profile, name, model)
-    eyes = Eyes(make_images(profile.vision, model, name))
-    twin = Twin(model, ROBOTS.load(profile.robot.name), clock, eyes.cameras, eyes, faults, controller_limits(profile))
+    task = make_task(profile, name, model)
+    eyes = Eyes(make_images(profile, name, model))
+    twin = Twin(
+        model,
+        ROBOTS.load(profile.robot.name),
+        clock,
+        eyes.cameras,
+        eyes,
+        faults,
+        profile.tool_limits,
+        period_s=profile.simulation.period_s,
+    )
     stand = TwinStand(twin, Judge(task, model), eyes)
     stand.begin(0)
     eyes(twin.plant.poses())

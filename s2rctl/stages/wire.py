@@ -20,9 +20,10 @@ from s2rctl.emulation.remote import EmulatorProcess, Shot
 from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.robots import make_driver
 from s2rctl.robots.protocol import Frame, Robot
-from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.twin import TASK, Eyes, Judge
+from s2rctl.schema.robots import RobotSection
+from s2rctl.stages.twin import Eyes, Judge
+from s2rctl.systems import system_named
 
 ERROR_FAULT = {"aloha": "overload", "xarm7": "collision"}
 """The device error that ``Faults.error_at_s`` means for each robot."""
@@ -139,7 +140,7 @@ class WireStand:
             raise
         try:
             settings = located(profile.robot, self.device.settings)
-            self.robot: Robot = make_driver(settings, profile.deploy.safety)
+            self.robot: Robot = make_driver(settings, profile.deploy.safety, profile.simulation.period_s)
         except BaseException:
             self.device.close()
             self._photographer.close()
@@ -203,7 +204,7 @@ class WireStand:
         raise SafetyStop("the emulated robot delivers no measurements or no frames", "is the computer overloaded?")
 
 
-def located(robot: RobotSettings, settings: Sequence[str]) -> RobotSettings:
+def located(robot: RobotSection, settings: Sequence[str]) -> RobotSection:
     """Return the profile's robot section with an emulated device's own address or ports."""
     values = robot.model_dump() | {"driver": "direct"}  # the emulated device is on the vendor's own wire
     for setting in settings:
@@ -213,15 +214,15 @@ def located(robot: RobotSettings, settings: Sequence[str]) -> RobotSettings:
             values[keys[0]] = value
         else:
             values[keys[0]] = values[keys[0]] | {keys[1]: value}
-    return RobotSettings.model_validate(values)
+    return type(robot).model_validate(values)
 
 
 def make_stand(profile: Profile, faults: Faults) -> WireStand:
     """Return the stand of a profile on the wire, compiled and ready to run at the wall's pace."""
-    name = TASK[profile.system]
+    name = system_named(profile.system).deployed.task
     model = make_model(profile, name)
-    task, _ = make_task(profile, name, model)
-    eyes = Eyes(make_images(profile.vision, model, name))
+    task = make_task(profile, name, model)
+    eyes = Eyes(make_images(profile, name, model))
     judge = Judge(task, model)
     body = Plant(model)
     body.reset(judge.start(0), 0.0)

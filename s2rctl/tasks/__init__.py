@@ -10,4 +10,5 @@ TASKS = Table(
         "insertion": "s2rctl.tasks.peg_insertion:make",
         "reach": "s2rctl.tasks.reach:make",
     },
+    group="s2rctl.tasks",
 )

@@ -23,7 +23,6 @@ ACTIONS = len(TARGETS)
 OBSERVED = 53  # numbers of observe_arm
 HOME = (0.25, -0.4, 1.5, 0.0, -0.73, 0.0)  # rad
 OPEN = 0.037  # m, finger position and target of an open gripper
-ACTION_SCALE = 0.02  # rad (gripper: m) change of each target per control step at |action| = 1
 TABLE_TOP = 0.0008  # m, world z of the table's surface
 
 GRASP_FORCE = 2.5  # N per finger

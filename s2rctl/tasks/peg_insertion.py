@@ -14,8 +14,8 @@ import numpy as np
 
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
-from s2rctl.tasks import rotation, tracking
-from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
+from s2rctl.tasks import insertion_views, rotation, tracking
+from s2rctl.tasks.protocol import Aside, Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
 from s2rctl.tasks.rewards import closeness, finite, reciprocal, within
 from s2rctl.tasks.weights import replace_weights
 
@@ -38,6 +38,10 @@ READY = {
     "right": (-0.026578, -0.384497, 1.04661, -0.0646032, 0.0385963, 0.0453648),
 }
 FAILURES = ("none", "timeout", "not_lifted", "dropped", "misaligned", "tilted", "out_of_bounds")
+
+
+# Figures of the reference set-up: beside the arm that would pick the object up.
+ASIDES = (Aside("socket", (-0.4, 0.33), (0, 7)), Aside("peg", (0.4, 0.33), (7, 14)))
 
 
 @jax.tree_util.register_dataclass
@@ -85,8 +89,9 @@ def make(settings: TaskSettings) -> Task:
         name="insertion",
         scene="insertion",
         signals=Signals,
-        episode_steps=settings.episode_steps,
+        episode_steps=settings.section.episode_steps,
         action_size=2 * arms.ACTIONS,
+        action_scale=insertion.scale,
         rewards=insertion.rewards,
         randomised=(),
         failures=FAILURES,
@@ -96,7 +101,9 @@ def make(settings: TaskSettings) -> Task:
         advance=insertion.advance,
         observe=insertion.observe,
         acting=lambda state: state.switched,
-        remember=insertion.remember if settings.tracking else None,
+        remember=insertion.remember if settings.section.tracking else None,
+        asides=ASIDES,
+        image_targets=insertion_views.targets,
         acting_steps=STEPS_AFTER_SWITCH,
     )
 
@@ -122,13 +129,13 @@ class _Insertion:
     def __init__(self, settings: TaskSettings) -> None:
         self.left = arms.read_arm(settings.model, "left")
         self.right = arms.read_arm(settings.model, "right")
-        self.noise = settings.noise
-        self.tracking = settings.tracking
+        self.noise = settings.section.noise
+        self.tracking = settings.section.tracking
         self.grips = tuple(arms.grip_offset(settings.model, thing) for thing in ("socket", "peg"))
         self.peg_end = np.array(settings.model.site("peg_end1").pos)  # (3,) m, in the peg's frame
         self.socket_end = np.array(settings.model.site("socket_end").pos)  # (3,) m, in the socket's
-        self.scale = arms.ACTION_SCALE if settings.action_scale is None else settings.action_scale
-        self.rewards = replace_weights(self._terms(), settings.rewards)
+        self.scale = settings.section.action_scale
+        self.rewards = replace_weights(self._terms(), settings.section.rewards)
 
     def _terms(self) -> Mapping[str, Term]:
         """Return the reward table; every term counts only after the switch."""

@@ -80,8 +80,9 @@ def make(settings: TaskSettings) -> Task:
         name="pick",
         scene="pick",
         signals=Signals,
-        episode_steps=settings.episode_steps,
+        episode_steps=settings.section.episode_steps,
         action_size=arms.ACTIONS,
+        action_scale=pick.scale,
         rewards=pick.rewards,
         randomised=RANDOMISED,
         failures=FAILURES,
@@ -90,7 +91,7 @@ def make(settings: TaskSettings) -> Task:
         target=pick.target,
         advance=pick.advance,
         observe=pick.observe,
-        remember=pick.remember if settings.tracking else None,
+        remember=pick.remember if settings.section.tracking else None,
     )
 
 
@@ -129,10 +130,10 @@ class _Pick:
 
     def __init__(self, settings: TaskSettings) -> None:
         self.arm = arms.read_arm(settings.model, "left")
-        self.noise = settings.noise
-        self.tracking = settings.tracking
+        self.noise = settings.section.noise
+        self.tracking = settings.section.tracking
         self.grip = arms.grip_offset(settings.model, "box")
-        self.scale = arms.ACTION_SCALE if settings.action_scale is None else settings.action_scale
+        self.scale = settings.section.action_scale
         self.line = LINE - float(self.arm.base_position[0])
         self.lift_height = arms.TABLE_TOP + LIFTED - float(self.arm.base_position[2])
         self.rewards = replace_weights(
@@ -149,7 +150,7 @@ class _Pick:
                 "home": Term(self._home, 0.001),
                 "crossed": Term(lambda w: self.crossed(w).astype(float), -1.0),
             },
-            settings.rewards,
+            settings.section.rewards,
         )
 
     def reset(self, key: jax.Array, params: Params) -> Start:

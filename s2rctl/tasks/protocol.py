@@ -4,12 +4,12 @@ Everything here is traced by JAX: no Python branches on values, no mutation, ran
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 
-from s2rctl.schema.simulation import Noise
+from s2rctl.schema.robots import ToolLimits
 
 Params = Mapping[str, jax.Array]
 """Randomised quantities of one world by name, e.g. ``box_half_width`` (scalar, m)."""
@@ -83,6 +83,15 @@ def combine(terms: Mapping[str, Term], world: World) -> tuple[jax.Array, dict[st
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Where an object lies in episodes that hide it from its arm, which then has nothing to do."""
+
+    body: str  # of the object; it has a free joint
+    place: tuple[float, float]  # m, world x and y
+    actions: tuple[int, int]  # first and one past the last action entry of its arm
+
+
+@dataclass(frozen=True)
 class Task:
     """A task: all functions see one world.
 
@@ -96,6 +105,7 @@ class Task:
     signals: type
     episode_steps: int
     action_size: int
+    action_scale: float  # change of each commanded target per control step at |action| = 1, rad or m
     rewards: Mapping[str, Term]
     randomised: tuple[Randomised, ...]
     failures: tuple[str, ...]  # taxonomy, index 0 is "none"
@@ -108,16 +118,13 @@ class Task:
     """Of a task state: whether the learner acts now (False while a pilot policy drives, e.g. before the switch)."""
     remember: Callable[[World, jax.Array], Any] | None = None
     """Return the task state with what is measured now remembered; called before ``observe``, with the same key."""
+    in_sight: Callable[[Start], jax.Array] | None = None
+    """Return the points (P, 3) m, world, that every policy camera has to see when an episode begins; None: none."""
+    image_targets: Callable[[World], jax.Array] | None = None
+    """Of a world: what each policy camera's image is to tell when an encoder is pretrained, (cameras, n); the first
+    three are the way to the object, in units of 0.1 m. None: nothing."""
+    asides: tuple[Aside, ...] = ()  # objects that training may hide
     acting_steps: int | None = None  # control steps that the learner acts at most; None: up to the whole episode
-
-
-@dataclass(frozen=True)
-class Planner:
-    """A controller that brings the tool to its target within limits, instead of at once."""
-
-    speed: float  # m/s
-    acceleration: tuple[float, float]  # m/s², each episode has its own between these
-    period_s: float  # of control
 
 
 @dataclass(frozen=True)
@@ -125,10 +132,6 @@ class TaskSettings:
     """What a task is built from."""
 
     model: Any  # mujoco.MjModel of the task's scene: read as data, never stepped
-    episode_steps: int
-    noise: Noise = field(default_factory=Noise)
-    rewards: Mapping[str, float] = field(default_factory=dict)  # weights that replace the task's own
-    tracking: bool = False  # teachers see tracked objects instead of each single measurement
-    action_scale: float | None = None  # None: the robot's own
-    planner: Planner | None = None  # of arms that plan the way to a target by themselves; None: they are there at once
-    threshold: float | None = None  # m, how close is a success where the profile decides it; None: the task's own
+    section: Any  # the profile's section ``tasks.<name>``
+    period_s: float = 0.05  # of control
+    tool_limits: ToolLimits | None = None  # None: the robot takes joint targets

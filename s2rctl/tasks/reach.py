@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from s2rctl.core.errors import ProfileError
 from s2rctl.core.lines import Going, follow
 from s2rctl.scene.signals import real
 from s2rctl.tasks import kinematics, rotation
@@ -22,8 +23,6 @@ HOME = (0.0, -0.247, 0.0, 0.909, 0.0, 1.15644, 0.0)  # rad, the published home p
 GOAL_RANGE = 0.15  # m, ± on each axis about the tool's home
 WORKSPACE_MARGIN = 0.03  # m: commands may leave the goals' box by this
 START_RANGE = 0.1  # m, ± of the tool at the start
-ACTION_SCALE = 0.03  # m per control step at |action| = 1
-THRESHOLD = 0.05  # m, success
 BOUNDS = 2.0  # m, |tool coordinate|
 DAMPING = 1e-4
 SOLVER_STEPS = 3
@@ -57,8 +56,9 @@ def make(settings: TaskSettings) -> Task:
         name="reach",
         scene="reach",
         signals=Signals,
-        episode_steps=settings.episode_steps,
+        episode_steps=settings.section.episode_steps,
         action_size=3,
+        action_scale=reach.scale,
         rewards=reach.rewards,
         randomised=(),
         failures=FAILURES,
@@ -67,6 +67,7 @@ def make(settings: TaskSettings) -> Task:
         target=reach.target,
         advance=reach.advance,
         observe=reach.observe,
+        in_sight=lambda start: jnp.stack([start.state.goal, start.state.command]),
     )
 
 
@@ -75,14 +76,33 @@ def distance(world: World) -> jax.Array:
     return jnp.sqrt(jnp.sum((world.signals.tcp_pos - world.state.goal) ** 2) + 1e-12)
 
 
+class _Planner(NamedTuple):
+    """The controller's planner, which brings the tool to its target within limits instead of at once."""
+
+    speed: float  # m/s
+    acceleration: tuple[float, float]  # m/s², each episode has its own between these
+    period_s: float  # of control
+
+
+def _planner(settings: TaskSettings) -> _Planner | None:
+    """Return the planner that the profile asks for; ProfileError for a robot that plans no way to a tool target."""
+    shares, limits = settings.section.planner, settings.tool_limits
+    if shares is None:
+        return None
+    if limits is None:
+        raise ProfileError("tasks.reach.planner: this robot takes no tool targets", "set it to null")
+    low, high = (share * limits.acceleration for share in shares)
+    return _Planner(limits.speed, (low, high), settings.period_s)
+
+
 class _Reach:
     """The task's functions, closed over constants of the model."""
 
     def __init__(self, settings: TaskSettings) -> None:
         self.chain = kinematics.read_chain(settings.model, "link_base", "tcp")
-        self.scale = ACTION_SCALE if settings.action_scale is None else settings.action_scale
-        self.threshold = THRESHOLD if settings.threshold is None else settings.threshold
-        self.planner = settings.planner
+        self.scale = settings.section.action_scale
+        self.threshold = settings.section.threshold_m
+        self.planner = _planner(settings)
         pose = kinematics.forward(self.chain, jnp.array(HOME))
         self.home = pose.position
         self.held = pose.rotation
@@ -92,7 +112,7 @@ class _Reach:
                 "distance": Term(lambda w: jnp.minimum(distance(w), BOUNDS) / 0.2, -1.0),
                 "near": Term(lambda w: closeness(distance(w), 1 / 0.03), 0.5),
             },
-            settings.rewards,
+            settings.section.rewards,
         )
 
     def reset(self, key: jax.Array, params: Params) -> Start:

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from s2rctl.core.errors import Interrupted
-from s2rctl.stages.protocol import Context, Input, Result, Stage
+from s2rctl.stages.protocol import Context, Result
+from s2rctl.systems.protocol import Input, Stage
 
 READS = ("system", "robot.name")
 

@@ -14,8 +14,8 @@ from s2rctl.robots.aloha.gripper import GRIPPERS
 from s2rctl.robots.aloha.specification import SPECIFICATION
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.sim.kinematic import home_target
-from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import AlohaRobot
 
 SPEED_SLACK = 1.5
 """The motors' own speed limit stands this much above the filter's: the filter limits, the motors only catch."""
@@ -25,7 +25,7 @@ FIRST_READING_S = 1.0
 _JOINTS = 6
 
 
-def make(robot: RobotSettings, safety: Safety) -> "Aloha":
+def make(robot: AlohaRobot, safety: Safety, period_s: float) -> "Aloha":
     """Return the driver for the arms at ``robot.ports``; UsageError without a device for each."""
     arms = tuple(arm.rstrip("/") for arm in SPECIFICATION.arms)
     for arm in arms:
@@ -33,7 +33,7 @@ def make(robot: RobotSettings, safety: Safety) -> "Aloha":
             raise UsageError(
                 f"robot.ports has no device for the {arm} arm", f"--set robot.ports.{arm}=/dev/ttyDXL_follower_{arm}"
             )
-    return Aloha({arm: robot.ports[arm] for arm in arms}, robot, safety)
+    return Aloha({arm: robot.ports[arm] for arm in arms}, robot, safety, period_s)
 
 
 class Aloha:
@@ -41,7 +41,7 @@ class Aloha:
 
     specification: RobotSpecification = SPECIFICATION
 
-    def __init__(self, ports: dict[str, str], robot: RobotSettings, safety: Safety) -> None:
+    def __init__(self, ports: dict[str, str], robot: AlohaRobot, safety: Safety, period_s: float) -> None:
         gripper = GRIPPERS[robot.gripper]
         if robot.gripper_range_rad is not None:
             gripper = gripper.between(*robot.gripper_range_rad)
@@ -49,7 +49,7 @@ class Aloha:
             speed=safety.joint_speed * SPEED_SLACK,
             gripper_current_ma=robot.gripper_current_ma,
             watchdog_s=safety.device_watchdog_s,
-            silence_s=SILENCE_SHARE * safety.max_state_age_periods / SPECIFICATION.rate_hz,
+            silence_s=SILENCE_SHARE * safety.max_state_age_periods * period_s,
             low=SPECIFICATION.target_low[:_JOINTS],
             high=SPECIFICATION.target_high[:_JOINTS],
         )

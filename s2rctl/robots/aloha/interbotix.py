@@ -24,8 +24,8 @@ from s2rctl.robots.aloha.specification import SPECIFICATION
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.remote import RemoteRobot
 from s2rctl.robots.sim.kinematic import home_target
-from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import AlohaRobot
 
 MODEL = "vx300s"
 POLL_S = 0.005
@@ -36,13 +36,13 @@ _JOINTS = 6
 _NAMES = tuple(motor.name for motor in LEADING)
 
 
-def apart(robot: RobotSettings, safety: Safety) -> RemoteRobot:
+def apart(robot: AlohaRobot, safety: Safety, period_s: float) -> RemoteRobot:
     """Return the driver in a process of its own, which stops the arms when the loop is gone."""
     _names(robot)
-    return RemoteRobot(SPECIFICATION, robot, safety, factory="aloha-interbotix")
+    return RemoteRobot(SPECIFICATION, robot, safety, period_s, factory="aloha-interbotix")
 
 
-def make(robot: RobotSettings, safety: Safety) -> "Interbotix":
+def make(robot: AlohaRobot, safety: Safety, period_s: float) -> "Interbotix":
     """Return the driver itself."""
     gripper = GRIPPERS[robot.gripper]
     if robot.gripper_range_rad is not None:
@@ -50,7 +50,7 @@ def make(robot: RobotSettings, safety: Safety) -> "Interbotix":
     return Interbotix(_names(robot), gripper)
 
 
-def _names(robot: RobotSettings) -> list[str]:
+def _names(robot: AlohaRobot) -> list[str]:
     """Return the ROS name of each arm's robot; UsageError where one is missing."""
     arms = [arm.rstrip("/") for arm in SPECIFICATION.arms]
     for arm in arms:

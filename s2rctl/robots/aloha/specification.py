@@ -59,8 +59,9 @@ SPECIFICATION = RobotSpecification(
     arms=_ARMS,
     tools=tuple(f"{arm}gripper" for arm in _ARMS),
     kinematics=KINEMATICS,
+    base_body="base_link",
+    hand_body="gripper_link",
+    tool_axis=(1.0, 0.0, 0.0),
     command="joint",
-    action_scale=(0.02,) * len(_TARGET_JOINT),
-    rate_hz=20.0,
     mimic={arm * _PER_ARM + 7: arm * _PER_ARM + 6 for arm in range(len(_ARMS))},
 )

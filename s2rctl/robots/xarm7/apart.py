@@ -6,9 +6,10 @@ the loop's interpreter lock; and its controller holds the last target for ever w
 
 from s2rctl.robots.remote import RemoteRobot
 from s2rctl.robots.xarm7.specification import SPECIFICATION
-from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import XArm7Robot
 
 
-def make(robot: Robot, safety: Safety) -> RemoteRobot:
+def make(robot: XArm7Robot, safety: Safety, period_s: float) -> RemoteRobot:
     """Return the driver for the controller at ``robot.address``; it says so when there is no address."""
-    return RemoteRobot(SPECIFICATION, robot, safety, factory="xarm7")
+    return RemoteRobot(SPECIFICATION, robot, safety, period_s, factory="xarm7")

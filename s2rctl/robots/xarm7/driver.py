@@ -18,8 +18,8 @@ from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLeve
 from s2rctl.robots.sim.kinematic import home_target
 from s2rctl.robots.xarm7.sdk import Sockets, ToStderr, quiet
 from s2rctl.robots.xarm7.specification import SPECIFICATION
-from s2rctl.schema.deployment import Robot as RobotSettings
 from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import XArm7Robot
 
 MODE_LINE_ONLINE = 7
 STOPPED_STATES = (4, 5)
@@ -35,7 +35,7 @@ AGREEMENT_M = 0.005
 VELOCITY_WINDOW_S = 0.03
 
 
-def make(robot: RobotSettings, safety: Safety) -> "XArm7":
+def make(robot: XArm7Robot, safety: Safety, period_s: float) -> "XArm7":
     """Return the driver for the controller at ``robot.address``; UsageError without an address."""
     if not robot.address:
         raise UsageError("robot.address is not set", "--set robot.address=192.168.1.203 (the controller's IP address)")

@@ -37,7 +37,8 @@ SPECIFICATION = RobotSpecification(
     arms=("",),
     tools=("tcp",),
     kinematics=KINEMATICS,
+    base_body="link_base",
+    hand_body="link7",
+    tool_axis=(0.0, 0.0, 1.0),
     command="tool",
-    action_scale=(0.03, 0.03, 0.03),  # m: x, y, z of the tool
-    rate_hz=20.0,
 )

@@ -1,0 +1,92 @@
+"""Profile section ``robot``: which robot, and where; one model per robot."""
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter
+
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.cameras import CameraDevice
+
+
+class ToolLimits(NamedTuple):
+    """What the controller of a robot that takes tool targets keeps to on the way there."""
+
+    speed: float  # m/s
+    acceleration: float  # m/s²
+
+
+class RobotSection(Model):
+    """What every robot has."""
+
+    name: str = quantity(..., "", "robot table name")
+    driver: str = quantity("direct", "", "direct: the vendor's SDK")
+    cameras: dict[str, CameraDevice] = quantity({}, "", "device of each policy camera, by the camera's name")
+
+    @property
+    def place(self) -> str:
+        """Where the robot is reached, for messages; empty when the profile does not say."""
+        return ""
+
+    @property
+    def recovery_warning(self) -> str:
+        """What a person has to know before the robot's errors are cleared."""
+        return "The motors are switched on again where the robot stands. Nobody within reach."
+
+    @property
+    def planner_acceleration(self) -> float | None:
+        """Acceleration (m/s²) with which the robot plans the way to a tool target; None: it takes no tool targets."""
+        return None
+
+
+class AlohaRobot(RobotSection):
+    """Two ViperX-300 arms."""
+
+    name: Literal["aloha"] = quantity(..., "", "robot table name")
+    driver: Literal["direct", "interbotix"] = quantity(
+        "direct", "", "direct: the vendor's SDK; interbotix: through the ROS packages that it already runs"
+    )
+    ports: dict[str, str] = quantity(
+        {}, "", "per arm its serial device, e.g. left: /dev/ttyDXL_follower_left, or its name in ROS"
+    )
+    gripper: Literal["aloha1", "aloha2"] = quantity("aloha2", "", "generation of the grippers")
+    gripper_range_rad: tuple[float, float] | None = quantity(
+        None, "rad", "motor angles measured with the grippers closed and open, instead of the preset's"
+    )
+    gripper_current_ma: float = quantity(540.0, "mA", "largest current of the grippers' motors", gt=0, le=1200)
+
+    @property
+    def place(self) -> str:
+        """The arms' ports."""
+        return ", ".join(self.ports.values())
+
+    @property
+    def recovery_warning(self) -> str:
+        """The servos have no brakes."""
+        return "A motor with an error restarts without torque: its joint drops. Hold the arms with your hands."
+
+
+class XArm7Robot(RobotSection):
+    """An xArm7 behind its controller."""
+
+    name: Literal["xarm7"] = quantity(..., "", "robot table name")
+    driver: Literal["direct"] = quantity("direct", "", "direct: the vendor's SDK")
+    address: str | None = quantity(None, "", "IP address of the controller")
+    tool_acceleration: float = quantity(
+        5.0, "m/s²", "acceleration with which the controller plans the way to the tool's target", gt=0, le=50
+    )
+
+    @property
+    def place(self) -> str:
+        """The controller's address."""
+        return self.address or ""
+
+    @property
+    def planner_acceleration(self) -> float | None:
+        """The controller's."""
+        return self.tool_acceleration
+
+
+ROBOT: TypeAdapter[AlohaRobot | XArm7Robot] = TypeAdapter(
+    Annotated[AlohaRobot | XArm7Robot, Field(discriminator="name")]
+)
+"""The section of any robot that comes with s2rctl."""

@@ -1,0 +1,55 @@
+"""Profile sections ``tasks.<name>``: what a task is, apart from how a policy for it is learned."""
+
+from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.simulation import Delays, Noise
+
+
+class TaskSection(Model):
+    """What every task has. The environment of training, evaluation, rehearsal and live runs is built from it."""
+
+    episode_steps: int = quantity(160, "step", "episode length", ge=1)
+    action_scale: float = quantity(
+        0.02, "rad, m", "change of each commanded target per control step at |action| = 1", gt=0
+    )
+    delays: Delays = Delays()
+    rewards: dict[str, float] = quantity({}, "", "reward weights that replace the task's own")
+
+
+class HandlingTask(TaskSection):
+    """A task whose teacher sees objects by noisy measurements of their poses."""
+
+    noise: Noise = Noise()
+    tracking: bool = quantity(False, "", "whether the teacher sees objects through a tracker or each noisy measurement")
+
+
+class ReachTask(TaskSection):
+    """Bringing the tool to a point in space."""
+
+    episode_steps: int = quantity(50, "step", "episode length", ge=1)
+    action_scale: float = quantity(
+        0.03, "m", "displacement of the tool's target per control step at |action| = 1", gt=0
+    )
+    planner: tuple[float, float] | None = quantity(
+        None,
+        "",
+        "the arm follows its target as the controller's planner does; each episode's acceleration lies between these "
+        "multiples of robot.tool_acceleration; null: it is there at once",
+    )
+    threshold_m: float = quantity(0.05, "m", "an episode that ends this close is a success", gt=0)
+
+
+class TaskSections(Model):
+    """The tasks of a system, one field each, named like the task."""
+
+
+class AlohaTasks(TaskSections):
+    """Gripping with one arm, and inserting with both."""
+
+    pick: HandlingTask = HandlingTask()
+    insertion: HandlingTask = HandlingTask()
+
+
+class ReachTasks(TaskSections):
+    """Reaching."""
+
+    reach: ReachTask = ReachTask()

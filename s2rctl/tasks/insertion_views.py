@@ -1,0 +1,34 @@
+"""What the wrist cameras' images are asked to tell of an insertion: the part of the state that they show."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from s2rctl.tasks import rotation
+from s2rctl.tasks.protocol import World
+
+_NEAR = 0.1  # m: unit of offsets; beyond 3 units an object is as good as out of sight
+_INSIDE = 0.05  # m: unit of the peg's way in the socket's axes
+
+
+def targets(world: World) -> jax.Array:
+    """Return the targets (2, 12) of the wrist cameras, left first.
+
+    In the gripper's axes the way from the fingertips' midpoint to the object's grip point (3) and the object's x and z
+    axes (6); in the socket's axes the peg end's place (3).
+    """
+    signals: Any = world.signals
+    way = jnp.clip(signals.peg_end_in_socket / _INSIDE, -3.0, 3.0)
+    left = _held(signals.left_fingertip_pos, signals.left_gripper_quat, signals.socket_grip_pos, signals.socket_quat)
+    right = _held(signals.right_fingertip_pos, signals.right_gripper_quat, signals.peg_grip_pos, signals.peg_quat)
+    return jnp.stack([jnp.concatenate([left, way]), jnp.concatenate([right, way])])
+
+
+def _held(fingertips: jax.Array, gripper: jax.Array, grip: jax.Array, quat: jax.Array) -> jax.Array:
+    """Return the object's grip point (3) and x and z axes (6) as seen from the gripper; all inputs in one frame."""
+    axes = rotation.to_matrix(gripper)
+    middle = 0.5 * (fingertips[:3] + fingertips[3:])
+    offset = jnp.clip(axes.T @ (grip - middle) / _NEAR, -3.0, 3.0)
+    turned = axes.T @ rotation.to_matrix(quat)
+    return jnp.concatenate([offset, turned[:, 0], turned[:, 2]])
