@@ -92,7 +92,7 @@ def contract_of(spec: RobotSpecification) -> Contract:
         inputs=(eye,),
         outputs=(action,),
         action_meaning="back and forth",
-        action_scale=spec.action_scale,
+        action_scale=(0.02,) * len(names) if spec.command == "joint" else (0.03,) * len(names),
     )
 
 
@@ -116,7 +116,7 @@ def main(arguments: list[str]) -> None:
     """Run until a fault, a signal or the end of the standard input."""
     name, *settings = arguments
     profile = load_profile("xarm7-reach" if name == "xarm7" else "aloha", settings).profile
-    robot = Clocked(DRIVERS.load(name)(profile.robot, profile.deploy.safety))
+    robot = Clocked(DRIVERS.load(name)(profile.robot, profile.deploy.safety, PERIOD_S))
     spec = robot._robot.specification
     noise, waves = Noise(), Waves(spec)
     camera = Camera("eye", noise, Fit(View(32, 32, 40.0, None, None), LENS, "eye"))

@@ -40,7 +40,7 @@ def run(name: str, seconds: float, path: Path) -> EpisodeLog:
     with EmulatorProcess(name, model) as emulator:
         emulator.reset(PlantStart(data.qpos, data.qvel, data.ctrl), 0)
         profile = load_profile("xarm7-reach" if name == "xarm7" else "aloha", emulator.settings).profile
-        robot, safety = DRIVERS.load(name)(profile.robot, profile.deploy.safety), profile.deploy.safety
+        robot, safety = DRIVERS.load(name)(profile.robot, profile.deploy.safety, PERIOD_S), profile.deploy.safety
         spec = robot.specification
         card = contract_of(spec)
         camera = Camera("eye", Noise(), Fit(View(32, 32, 40.0, None, None), LENS, "eye"))

@@ -73,15 +73,8 @@ def run_rehearsal(context: Context) -> Result:
     with closing(stand):
         for number in range(settings.episodes):
             path = context.run_folder / f"episode-{number:03d}.mcap"
-            episode, log = _rehearse(
-                context,
-                rig,
-                stand,
-                policy,
-                derived_seed(context.seed, "rehearse", number),
-                path,
-                film if number == 0 else None,
-            )
+            seed = derived_seed(context.seed, "rehearse", number)
+            episode, log = _rehearse(context, rig, stand, policy, seed, path, film if number == 0 else None)
             episodes.append(episode)
             timings.merge(log.timings)
             files[path.name] = path

@@ -8,6 +8,7 @@ from s2rctl.calibration import overlay
 from s2rctl.core.errors import GateError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
+from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.schema.calibration import Calibration, randomisation
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.simulation import Appearance
@@ -16,9 +17,10 @@ from s2rctl.stages.protocol import Context
 
 
 def _context(folder, profile: str, *sets: str) -> Context:
+    chosen = load_profile(profile, ["calibration.poses=8", *sets], seed=1).profile
     return Context(
-        profile=load_profile(profile, ["calibration.poses=8", *sets]).profile,
-        seed=1,
+        stage=stage_named(graph_of(chosen.system), "calibrate-camera"),
+        profile=chosen,
         inputs={},
         store=None,  # type: ignore[arg-type]
         run_folder=folder,

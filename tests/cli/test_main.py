@@ -35,7 +35,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("S2RCTL_STORE", str(tmp_path / "store"))
     monkeypatch.delenv("S2RCTL_DEBUG", raising=False)
-    monkeypatch.setitem(graph.GRAPHS, "xarm7-reach", fake_stages.GRAPH)
+    monkeypatch.setattr(graph, "graph_of", lambda system: fake_stages.GRAPH)
     return tmp_path
 
 
@@ -189,10 +189,10 @@ def test_no_op_run_takes_less_than_two_seconds_and_loads_no_jax(here):
     from s2rctl.schema.load import load_profile
 
     profile = load_profile("xarm7-smoke").profile
-    run_pipeline(fake_stages.GRAPH, Job(profile, profile.seed, Store(here / "store"), NullReporter(), ""))
+    run_pipeline(fake_stages.GRAPH, Job(profile, Store(here / "store"), NullReporter(), ""))
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import fake_stages; from s2rctl.pipeline import graph;"
-        "graph.GRAPHS['xarm7-reach'] = fake_stages.GRAPH; from s2rctl.cli.main import main;"
+        "graph.graph_of = lambda system: fake_stages.GRAPH; from s2rctl.cli.main import main;"
         "code = main(['pipeline', 'run', '-p', 'xarm7-smoke']);"
         "print('LOADED', sorted({'jax', 'mujoco', 'onnx', 'flax'} & set(sys.modules)), code)"
     )

@@ -41,11 +41,20 @@ TINY = RobotSpecification(
     tools=("gripper",),
     kinematics=Kinematics(_LINKS, JOINTS, _POINTS),
     command="joint",
-    action_scale=(0.02, 0.02, 0.02),
-    rate_hz=20.0,
+    base_body="turn_link",
+    hand_body="lift",
+    tool_axis=(1.0, 0.0, 0.0),
     mimic={3: 2},
 )
 """A turntable with one lifting link and a gripper: two hinges, two slides."""
+
+
+RATE_HZ = 20.0
+
+
+def scale_of(specification: RobotSpecification) -> tuple[float, ...]:
+    """Change of each target per step at |action| = 1."""
+    return (0.02,) * (len(specification.targets) if specification.command == "joint" else 3)
 
 
 def contract(specification: RobotSpecification, **changes: object) -> Contract:
@@ -54,7 +63,7 @@ def contract(specification: RobotSpecification, **changes: object) -> Contract:
     fields: dict[str, object] = {
         "policy": "test",
         "robot": specification.name,
-        "rate_hz": specification.rate_hz,
+        "rate_hz": RATE_HZ,
         "inputs": (
             Tensor(
                 name="joint_pos",
@@ -68,7 +77,7 @@ def contract(specification: RobotSpecification, **changes: object) -> Contract:
             Tensor(name="action", dtype="float32", shape=("batch", len(actions)), meaning="action", elements=actions),
         ),
         "action_meaning": "change of the target",
-        "action_scale": specification.action_scale,
+        "action_scale": scale_of(specification),
     }
     return Contract.model_validate({**fields, **changes})
 

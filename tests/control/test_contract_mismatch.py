@@ -6,7 +6,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from rigs import write_policy
+from rigs import scale_of, write_policy
 
 from s2rctl.control.policy import Policy, contract_of
 from s2rctl.core import seal
@@ -54,7 +54,7 @@ def student_card():
         inputs=(*images, joints, targets, tensor("switched", "float32", 1)),
         outputs=(tensor("action", "float32", 14, elements=spec.targets, low=(-1.0,) * 14, high=(1.0,) * 14),),
         action_meaning="change of each joint target",
-        action_scale=spec.action_scale,
+        action_scale=scale_of(spec),
         cameras=tuple(
             CameraContract(
                 name=camera.name, width=SIZE, height=SIZE, fovy_deg=58, parent=f"{side}/gripper_link",

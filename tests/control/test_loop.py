@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mcap.reader import make_reader
-from rigs import TINY, contract
+from rigs import RATE_HZ, TINY, contract
 
 from s2rctl.control import loop
 from s2rctl.control.action import action_mapping
@@ -56,7 +56,7 @@ def rig(policy, clock=None, cameras=(), specification=TINY, safety=None, card=No
     clock = clock or VirtualClock()
     safety = safety or Safety(tool_speed=1.0)
     guard = SafetyFilter(
-        envelope(specification, safety, specification.rate_hz),
+        envelope(specification, safety, RATE_HZ),
         action_mapping(specification, card or contract(specification), 0.05),
         specification,
     )

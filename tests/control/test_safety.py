@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rigs import TINY, contract
+from rigs import RATE_HZ, TINY, contract
 
 from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope
@@ -17,7 +17,7 @@ from s2rctl.robots.protocol import State
 from s2rctl.robots.sim.kinematic import tool_poses
 from s2rctl.schema.deployment import Safety
 
-TOOL = replace(TINY, command="tool", action_scale=(0.02,) * 3)
+TOOL = replace(TINY, command="tool")
 SAFETY = Safety(
     joint_speed=1.0,
     tool_speed=0.2,
@@ -31,7 +31,7 @@ joints = st.tuples(st.floats(-3.05, 3.05), st.floats(-1.55, 1.55), st.floats(-0.
 
 def make(specification=TINY, safety=SAFETY):
     mapping = action_mapping(specification, contract(specification), 0.05)
-    return SafetyFilter(envelope(specification, safety, specification.rate_hz), mapping, specification)
+    return SafetyFilter(envelope(specification, safety, RATE_HZ), mapping, specification)
 
 
 def measured(q, velocity=0.0, t=0.0):

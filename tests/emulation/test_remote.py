@@ -21,7 +21,8 @@ from s2rctl.emulation.remote import EmulatorProcess
 from s2rctl.robots import DRIVERS, ROBOTS
 from s2rctl.robots.protocol import Target
 from s2rctl.scene import SCENES
-from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import ROBOT, AlohaRobot
 from s2rctl.stages.wire import located
 
 pytestmark = pytest.mark.paced
@@ -75,7 +76,7 @@ def test_a_driver_finds_the_device_and_sees_the_episode_that_was_set(name, joint
     model = SCENES.load(SCENE[name])(0.005)
     shots = []
     with EmulatorProcess(name, model, shots.append) as device:
-        robot = DRIVERS.load(name)(located(Robot(name=name), device.settings), SAFETY)
+        robot = DRIVERS.load(name)(located(ROBOT.validate_python({"name": name}), device.settings), SAFETY, 0.05)
         robot.connect()
         index = ROBOTS.load(name).joints.index(joint)
         for value in (0.3, -0.2):
@@ -108,7 +109,7 @@ def robot_stop():
 def test_faults_come_when_they_are_due_and_the_next_episode_is_without():
     model = SCENES.load("insertion")(0.005)
     with EmulatorProcess("aloha", model) as device:
-        robot = DRIVERS.load("aloha")(located(Robot(name="aloha"), device.settings), SAFETY)
+        robot = DRIVERS.load("aloha")(located(AlohaRobot(name="aloha"), device.settings), SAFETY, 0.05)
         device.reset(start_of(model), 0, faults=[(0.2, "overload")])
         time.sleep(0.4)
         assert device.look().values["figures"]["errors"] == ["left/9"]

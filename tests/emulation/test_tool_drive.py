@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2rctl.core.lines import Going, follow
-from s2rctl.emulation.tool_drive import Limits, ToolDrive
+from s2rctl.emulation.tool_drive import ToolDrive
 from s2rctl.robots import ROBOTS
+from s2rctl.schema.robots import ToolLimits
 
 SPEED, ACCELERATION, DT = 0.6, 5.0, 0.005
 
@@ -55,7 +56,7 @@ def test_training_and_the_emulated_controller_go_the_same_way():
 
 def test_joint_targets_bring_the_tool_there_and_late_targets_do_not_overtake():
     spec = ROBOTS.load("xarm7")
-    drive = ToolDrive(spec, Limits(SPEED, ACCELERATION))
+    drive = ToolDrive(spec, ToolLimits(SPEED, ACCELERATION))
     home = spec.joints_from_targets(np.array(spec.home))
     tool = spec.kinematics.point("tcp", home)
     aside = tool + np.array([0.0, 0.05, 0.0])

@@ -7,11 +7,11 @@ import pytest
 from s2rctl.core.clock import RealClock, VirtualClock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
-from s2rctl.emulation.tool_drive import Limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.scene import SCENES
+from s2rctl.schema.robots import ToolLimits
 
 pytestmark = pytest.mark.paced
 
@@ -37,8 +37,8 @@ NONE = Faults()
 
 def twin_of(model, robot, faults=NONE, clock=None, cameras=(), render=None):
     specification = ROBOTS.load(robot)
-    limits = Limits(speed=0.65, acceleration=5.0)
-    twin = Twin(model, specification, clock or VirtualClock(), cameras, render, faults, limits)
+    limits = ToolLimits(speed=0.65, acceleration=5.0)
+    twin = Twin(model, specification, clock or VirtualClock(), cameras, render, faults, limits, period_s=0.05)
     twin.reset(home_start(model, specification), 0)
     return twin
 

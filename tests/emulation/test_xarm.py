@@ -27,7 +27,8 @@ from s2rctl.emulation.xarm.wire import HEADER, Report, split
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.robots.xarm7.driver import XArm7, make
 from s2rctl.scene import SCENES
-from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import XArm7Robot
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
@@ -214,7 +215,7 @@ def test_no_controller_and_no_address_are_explained():
         XArm7(f"{HOST}:5999", SAFETY, 5.0).connect()
     assert caught.value.exit_code == ExitCode.ENVIRONMENT
     with pytest.raises(UsageError, match=r"robot\.address"):
-        make(Robot(name="xarm7"), SAFETY)
+        make(XArm7Robot(name="xarm7"), SAFETY, 0.05)
 
 
 def test_reports_have_the_layout_that_the_sdk_declares():

@@ -1,19 +1,26 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from s2rctl.env.hide import hide, insertion_hiding
-from s2rctl.scene import SCENES
+from s2rctl.core.errors import UsageError
+from s2rctl.env.build import make_model, make_task
+from s2rctl.env.hide import hide, hiding_of
+from s2rctl.schema.load import load_profile
 from s2rctl.tasks.protocol import Start
 
-MODEL = SCENES.load("insertion")(0.005)
+PROFILE = load_profile("aloha").profile
+MODEL = make_model(PROFILE, "insertion")
+TASK = make_task(PROFILE, "insertion", MODEL)
 WORLDS = 4000
 
 
 def drawn(share):
     qpos = jnp.broadcast_to(jnp.asarray(MODEL.qpos0, jnp.float32), (WORLDS, MODEL.nq))
     start = Start(qpos, jnp.zeros((WORLDS, MODEL.nv)), jnp.zeros((WORLDS, MODEL.nu)), None)
-    return start, *hide(jax.random.key(0), start, insertion_hiding(MODEL, share), 14)
+    return start, *hide(jax.random.key(0), start, hiding_of(TASK, MODEL, share), 14)
 
 
 def test_each_object_is_hidden_in_its_share_and_its_own_arm_stays_still():
@@ -38,5 +45,12 @@ def test_each_object_is_hidden_in_its_share_and_its_own_arm_stays_still():
 
 def test_hidden_objects_lie_on_the_table():
     table, size = MODEL.geom("table").pos, MODEL.geom("table").size
-    for item in insertion_hiding(MODEL, 0.1).objects:
+    for item in hiding_of(TASK, MODEL, 0.1).objects:
         assert abs(item.place[0] - table[0]) < size[0] and abs(item.place[1] - table[1]) < size[1]
+
+
+def test_a_task_without_such_objects_and_too_large_shares_are_refused():
+    with pytest.raises(UsageError, match="no object that can be hidden"):
+        hiding_of(replace(TASK, asides=()), MODEL, 0.1)
+    with pytest.raises(UsageError, match="more than all"):
+        hiding_of(TASK, MODEL, 0.6)

@@ -4,16 +4,17 @@ import pytest
 import taint
 import toy
 
-from s2rctl.scene import SCENES
-from s2rctl.tasks import TASKS
-from s2rctl.tasks.protocol import TaskSettings
+from s2rctl.env.build import make_model, make_task
+from s2rctl.schema.load import load_profile
+from s2rctl.systems import all_systems
 
 
-@pytest.mark.parametrize("name", sorted(TASKS.rows))
-def test_deployed_inputs_use_real_signals_only(name):
-    model = SCENES.load(name)(0.005)
-    task = TASKS.load(name)(TaskSettings(model=model, episode_steps=10))
-    assert task.scene == name
+@pytest.mark.parametrize("system, name", [(s, name) for s in all_systems() for name in s.tasks])
+def test_deployed_inputs_use_real_signals_only(system, name):
+    profile = load_profile(system.profile).profile
+    model = make_model(profile, name)
+    task = make_task(profile, name, model)
+    assert task.scene == system.scenes[name]
     found = taint.tainted_inputs(task, model)
     assert found, "a task without inputs cannot be deployed"
     assert not any(found.values()), found

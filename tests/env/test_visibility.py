@@ -8,7 +8,7 @@ from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.env.images import Images
 from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.env.visibility import MARGIN, Sight, facing, goal_in_sight, in_frame
+from s2rctl.env.visibility import MARGIN, Sight, facing, in_frame, points_in_sight
 from s2rctl.physics.native import NativePhysics
 from s2rctl.render.raycast import RaycastRenderer
 from s2rctl.schema.load import load_profile
@@ -48,8 +48,8 @@ def test_goals_are_drawn_where_every_camera_sees_them():
     """With fields of view between 14 and 74 degrees some goals would lie outside of the picture."""
     profile = load_profile("xarm7-reach", ["vision.appearance.camera_fovy_deg=30"]).profile
     model = make_model(profile, "reach")
-    accept, images = goal_in_sight(model, profile.vision), make_images(profile.vision, model, "reach")
-    task, _ = make_task(profile, "reach", model)
+    task = make_task(profile, "reach", model)
+    accept, images = points_in_sight(task, model, profile.vision), make_images(profile, "reach", model)
     worlds = 400
     look, _ = images.draw(make_key(0), worlds)
     keys = jax.random.split(jax.random.key(1), 6 * worlds).reshape(6, worlds)

@@ -93,6 +93,7 @@ def make(episode_steps: int = 12, *, drive_until: int = 0, noise: float = 0.0) -
         signals=Signals,
         episode_steps=episode_steps,
         action_size=2,
+        action_scale=1.0,
         rewards=rewards,
         randomised=RANDOMISED,
         failures=("none", "far"),

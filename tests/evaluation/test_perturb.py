@@ -50,7 +50,7 @@ def drawn(situation: Situation) -> Callable[[Profile], list[np.ndarray]]:
     """Return a function from a profile to what is drawn for an episode: cameras, lights, brightness."""
 
     def draw(profile: Profile) -> list[np.ndarray]:
-        images = make_images(profile.vision, situation.model, "insertion")
+        images = make_images(profile, "insertion", situation.model)
         return [np.asarray(leaf) for leaf in jax.tree.leaves(images.draw(jax.random.key(3), WORLDS))]
 
     return draw
@@ -89,7 +89,7 @@ def test_depth_gets_worse(name: str, situation: Situation) -> None:
 @pytest.mark.parametrize("name", DELAYS)
 def test_latency_shifts_the_delays_by_its_time(name: str, situation: Situation) -> None:
     def mean(profile: Profile, kind: str) -> float:
-        weights = np.asarray(getattr(profile.teacher.insert.delays, kind))  # type: ignore[union-attr]
+        weights = np.asarray(getattr(profile.tasks.insertion.delays, kind))  # type: ignore[union-attr]
         return float(np.sum(np.arange(len(weights)) * weights) / np.sum(weights))
 
     kinds = ("joint_action", "gripper_action") if name == "latency" else ("observation",)
@@ -102,7 +102,7 @@ def test_latency_shifts_the_delays_by_its_time(name: str, situation: Situation) 
 
 def test_noise_multiplies_what_is_measured(situation: Situation) -> None:
     changed, _ = apply(situation, {"noise": 2.0})
-    before, after = (p.teacher.insert.noise for p in (situation.profile, changed))  # type: ignore[union-attr]
+    before, after = (p.tasks.insertion.noise for p in (situation.profile, changed))  # type: ignore[union-attr]
     assert before.joint_pos > 0
     assert after.model_dump() == {name: 2 * value for name, value in before.model_dump().items()}
 

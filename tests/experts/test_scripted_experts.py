@@ -7,25 +7,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s2rctl.env.build import make_model, make_task
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.experts import EXPERTS
+from s2rctl.experts import EXPERTS, make_expert
 from s2rctl.physics.native import NativePhysics
-from s2rctl.scene import SCENES
 from s2rctl.scene.signals import quantities
+from s2rctl.schema.load import load_profile
+from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Delays
-from s2rctl.tasks import TASKS
-from s2rctl.tasks.protocol import TaskSettings, World
+from s2rctl.systems import all_systems
+from s2rctl.tasks.protocol import World
 
 DELAYS = Delays(joint_action=(0.83, 0.104, 0.02, 0.014), gripper_action=(1, 1, 1, 1))
 
 
+def profile_of(task: str, steps: int) -> Profile:
+    """A profile whose task has neither noise nor tracking nor a planner: the expert sees the truth."""
+    (system,) = [system for system in all_systems() if task in system.tasks]
+    plain = ["tracking=false"] if system.name == "aloha" else ["planner=null", "action_scale=0.03"]
+    changes = [f"tasks.{task}.{change}" for change in (*plain, f"episode_steps={steps}")]
+    return load_profile(system.profile, changes).profile
+
+
 def first_episodes(name: str, worlds: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Success at the end of each world's first episode, and all actions (T, B, n)."""
-    model = SCENES.load(name)(0.005)
-    task = TASKS.load(name)(TaskSettings(model=model, episode_steps=steps))
+    profile = profile_of(name, steps)
+    model = make_model(profile, name)
+    task = make_task(profile, name, model)
     build = lambda edits: NativePhysics(model, worlds, substeps=10, edits=edits)  # noqa: E731
     env = VecEnv(task, model, build, worlds, key=jax.random.key(0), delays=DELAYS)
-    act: Callable = jax.vmap(EXPERTS.load(name)(model))
+    act: Callable = jax.vmap(make_expert(profile, name))
 
     @jax.jit
     def roll(key: jax.Array) -> tuple[jax.Array, ...]:
@@ -50,14 +61,14 @@ def test_expert_succeeds_from_home_under_full_delay(name: str, worlds: int, step
 
 def test_every_expert_labels_any_state_with_a_finite_action() -> None:
     for name in EXPERTS.rows:
-        model = SCENES.load(name)(0.005)
-        task = TASKS.load(name)(TaskSettings(model=model, episode_steps=10))
+        profile = profile_of(name, 10)
+        task = make_task(profile, name, make_model(profile, name))
         rng = np.random.default_rng(0)
         params = {q.name: jnp.full(50, q.high) for q in task.randomised}
         start = jax.jit(jax.vmap(task.reset))(jax.random.split(jax.random.key(0), 50), params)
         shapes = quantities(task.signals)
         values = {n: jnp.asarray(rng.normal(0, 1, (50, *q.shape)), jnp.float32) for n, q in shapes.items()}
         world = World(task.signals(**values), start.ctrl, start.state, params)
-        action = np.asarray(jax.jit(jax.vmap(EXPERTS.load(name)(model)))(world))
+        action = np.asarray(jax.jit(jax.vmap(make_expert(profile, name)))(world))
         assert action.shape == (50, task.action_size)
         assert np.isfinite(action).all() and np.abs(action).max() <= 1 + 1e-5

@@ -26,7 +26,7 @@ from fake_stages import GRAPH  # noqa: E402
 
 def make_job(folder: Path, sets: tuple[str, ...] = (), seed: int | None = None, **options: bool) -> Job:
     profile = load_profile("xarm7-smoke", sets, seed).profile
-    return Job(profile, profile.seed, Store(folder / "store"), NullReporter(), "s2rctl pipeline run", **options)
+    return Job(profile, Store(folder / "store"), NullReporter(), "s2rctl pipeline run", **options)
 
 
 def calls(folder: Path) -> list[str]:
@@ -37,7 +37,7 @@ def calls(folder: Path) -> list[str]:
 
 
 def reasons(folder: Path, job: Job, **options: object) -> dict[str, tuple[str, str]]:
-    steps = make_plan(GRAPH, job.profile, job.seed, job.store, **options)
+    steps = make_plan(GRAPH, job.profile, job.store, **options)
     return {step.stage.name: (step.action, step.reason) for step in steps}
 
 
@@ -83,9 +83,9 @@ def test_seed_version_and_never_made(tmp_path):
     assert reasons(tmp_path, make_job(tmp_path, seed=3))["first"] == ("run", "seed 0 -> 3")
     job = make_job(tmp_path)
     newer = [replace(GRAPH[0], version=2)]
-    assert make_plan(newer, job.profile, job.seed, job.store)[0].reason == "stage version 1 -> 2"
+    assert make_plan(newer, job.profile, job.store)[0].reason == "stage version 1 -> 2"
     fresh = [replace(GRAPH[0], output="new")]
-    assert make_plan(fresh, job.profile, job.seed, job.store)[0].reason == "never made"
+    assert make_plan(fresh, job.profile, job.store)[0].reason == "never made"
 
 
 def test_from_and_force(tmp_path):
@@ -148,7 +148,7 @@ def test_stage_alone_takes_its_inputs_from_the_store(tmp_path):
 
 def test_a_run_folder_belongs_to_one_process(tmp_path):
     job = make_job(tmp_path)
-    folder = job.store.run_folder(cache_key(GRAPH[0], job.profile, job.seed, {}))
+    folder = job.store.run_folder(cache_key(GRAPH[0], job.profile, {}))
     lock = folder.parent / f".{folder.name}.lock"
     with locked(lock, "the run"), pytest.raises(StoreLockedError, match=f"run of first .*{os.getpid()}"):
         run_alone(GRAPH[0], job, {})
@@ -221,7 +221,7 @@ def test_fresh_forgets_a_half_finished_run(tmp_path):
 
 def test_who_lacks_teachers_is_told_of_the_pretrained_ones(tmp_path):
     profile = load_profile("aloha-smoke", (), None).profile
-    job = Job(profile, 0, Store(tmp_path / "store"), NullReporter(), "s2rctl distill")
+    job = Job(profile, Store(tmp_path / "store"), NullReporter(), "s2rctl distill")
     graph = graph_of("aloha")
     with pytest.raises(ArtifactError, match="distill needs teacher/") as caught:
         make_inputs(graph, stage_named(graph, "distill"), job)

@@ -37,7 +37,8 @@ from s2rctl.robots.aloha.motors import (
 from s2rctl.robots.aloha.specification import SPECIFICATION
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.scene import SCENES
-from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import AlohaRobot
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
@@ -61,7 +62,7 @@ def emulator(model):
 
 
 def driver_of(emulator, **changes):
-    return make(Robot(name="aloha", ports=emulator.ports, **changes), PATIENT)
+    return make(AlohaRobot(name="aloha", ports=emulator.ports, **changes), PATIENT, 0.05)
 
 
 @pytest.fixture
@@ -266,8 +267,8 @@ def test_a_missing_motor_is_named(emulator):
 
 def test_devices_that_cannot_be_opened(emulator, tmp_path):
     with pytest.raises(UsageError, match="no device for the right arm"):
-        make(Robot(name="aloha", ports={"left": "/dev/null"}), Safety())
-    missing = Aloha({"left": str(tmp_path / "tty")}, Robot(name="aloha"), Safety())
+        make(AlohaRobot(name="aloha", ports={"left": "/dev/null"}), Safety(), 0.05)
+    missing = Aloha({"left": str(tmp_path / "tty")}, AlohaRobot(name="aloha"), Safety(), 0.05)
     with pytest.raises(MissingEnvironmentError, match="there is no serial device"):
         missing.connect()
     first = driver_of(emulator)
@@ -282,8 +283,9 @@ import sys, time
 import numpy as np
 from s2rctl.robots.aloha.driver import make
 from s2rctl.robots.protocol import Target
-from s2rctl.schema.deployment import Robot, Safety
-robot = make(Robot(name="aloha", ports={"left": sys.argv[1], "right": sys.argv[2]}), Safety())
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import AlohaRobot
+robot = make(AlohaRobot(name="aloha", ports={"left": sys.argv[1], "right": sys.argv[2]}), Safety(), 0.05)
 robot.connect()
 home = np.array(robot.specification.home)
 jump = home.copy()

@@ -18,7 +18,8 @@ from s2rctl.robots import DRIVERS
 from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.scene import SCENES
-from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import XArm7Robot
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
@@ -36,8 +37,10 @@ import sys, time
 import numpy as np
 from s2rctl.robots import DRIVERS
 from s2rctl.robots.protocol import Target
-from s2rctl.schema.deployment import Robot, Safety
-arm = DRIVERS.load("xarm7")(Robot(name="xarm7", address=sys.argv[1]), Safety.model_validate_json(sys.argv[2]))
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import XArm7Robot
+safety = Safety.model_validate_json(sys.argv[2])
+arm = DRIVERS.load("xarm7")(XArm7Robot(name="xarm7", address=sys.argv[1]), safety, 0.05)
 arm.connect()
 arm.send(Target("tool", arm.parking().values + np.array([0.0, 0.3, 0.0])))
 print("moving", flush=True)
@@ -60,7 +63,7 @@ def arm(emulator):
 
 
 def make(address):
-    return DRIVERS.load("xarm7")(Robot(name="xarm7", address=address), SAFETY)
+    return DRIVERS.load("xarm7")(XArm7Robot(name="xarm7", address=address), SAFETY, 0.05)
 
 
 def send(arm, values):
@@ -105,7 +108,7 @@ def test_errors_come_through_as_they_are(arm):
     with pytest.raises(SafetyStop, match="only finite tool positions"):
         arm.send(Target("tool", np.array([np.nan, 0.0, 0.3])))
     with pytest.raises(UsageError, match="address is not set") as caught:
-        DRIVERS.load("xarm7")(Robot(name="xarm7"), SAFETY).connect()
+        DRIVERS.load("xarm7")(XArm7Robot(name="xarm7"), SAFETY, 0.05).connect()
     assert "robot.address" in caught.value.hint
     with pytest.raises(MissingEnvironmentError, match="no xArm controller answers"):
         make("127.0.0.1:9").connect()

@@ -12,12 +12,13 @@ from s2rctl.robots.aloha import interbotix
 from s2rctl.robots.aloha.gripper import GRIPPERS
 from s2rctl.robots.aloha.motors import LEADING
 from s2rctl.robots.protocol import StopLevel, Target
-from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import AlohaRobot, XArm7Robot
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
 
-SETTINGS = Robot(name="aloha", driver="interbotix", ports={"left": "follower_left", "right": "follower_right"})
+SETTINGS = AlohaRobot(name="aloha", driver="interbotix", ports={"left": "follower_left", "right": "follower_right"})
 NAMES = [motor.name for motor in LEADING]
 
 
@@ -171,10 +172,10 @@ def _with(key, value):
 
 def test_a_profile_chooses_it_and_it_runs_apart_and_says_what_is_missing():
     with pytest.raises(ValueError, match="for the robot aloha"):
-        Robot(name="xarm7", driver="interbotix")
+        XArm7Robot(name="xarm7", driver="interbotix")
     with pytest.raises(UsageError, match="left arm"):
-        make_driver(Robot(name="aloha", driver="interbotix"), Safety())
-    driver = make_driver(SETTINGS, Safety())
+        make_driver(AlohaRobot(name="aloha", driver="interbotix"), Safety(), 0.05)
+    driver = make_driver(SETTINGS, Safety(), 0.05)
     with pytest.raises(MissingEnvironmentError, match="ROS packages are not on the Python path"):
         driver.connect()
     driver.close()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.scene import SCENES
+from s2rctl.schema.load import load_profile
 
 SCENE_OF = {"aloha": "insertion", "xarm7": "reach"}
 
@@ -22,7 +23,6 @@ def test_lengths_agree(specification: RobotSpecification) -> None:
     assert len(specification.joint_low) == len(specification.joint_high) == len(specification.joint_speed) == joints
     assert len(specification.target_low) == len(specification.target_high) == len(specification.home) == targets
     assert len(specification.target_joint) == len(set(specification.target_joint)) == targets
-    assert len(specification.action_scale) == (targets if specification.command == "joint" else 3)
     assert len(specification.arms) == len(specification.tools)
     assert specification.kinematics.joints == specification.joints
     assert set(specification.tools) <= set(specification.kinematics.points)
@@ -39,10 +39,11 @@ def test_home_and_targets_are_within_the_limits(specification: RobotSpecificatio
 
 def test_no_policy_step_is_faster_than_the_device() -> None:
     """Of a joint-commanded robot; where the policy moves the tool, the safety filter bounds the joints."""
-    specification = ROBOTS.load("aloha")
+    specification, profile = ROBOTS.load("aloha"), load_profile("aloha").profile
     assert specification.command == "joint"
-    speed = np.array(specification.action_scale) * specification.rate_hz
-    assert (speed <= np.array(specification.joint_speed)[list(specification.target_joint)]).all()
+    for task in ("pick", "insertion"):
+        speed = profile.task(task).action_scale * profile.simulation.rate_hz
+        assert (speed <= np.array(specification.joint_speed)[list(specification.target_joint)]).all()
 
 
 @given(st.data())

@@ -61,7 +61,7 @@ def test_set_and_seed_win_and_are_the_origin(write):
 def test_all_faults_at_once_with_file_and_line(write):
     text = MINIMAL + "reach:\n  stepz: 5\n  batch: 0\n  polyak: high\nrobto: 3\nseed: -1\n"
     with pytest.raises(ProfileError) as caught:
-        load_profile(write("bad.yaml", text), ["reach.thresold_m=1", "export=3"])
+        load_profile(write("bad.yaml", text), ["tasks.reach.thresold_m=1", "export=3"])
     message = caught.value.message
     assert message.startswith("7 faults in profile bad.yaml\n")
     for line in (
@@ -70,7 +70,7 @@ def test_all_faults_at_once_with_file_and_line(write):
         "bad.yaml:9: reach.polyak: ",
         "bad.yaml:10: robto: unknown key; did you mean robot?",
         "bad.yaml:11: seed: input should be greater than or equal to 0 (got -1)",
-        "--set reach.thresold_m=1: reach.thresold_m: unknown key; did you mean threshold_m?",
+        "--set tasks.reach.thresold_m=1: tasks.reach.thresold_m: unknown key; did you mean threshold_m?",
         "--set export=3: export: needs keys of its own",
     ):
         assert line in message

@@ -21,7 +21,11 @@ from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import write_policy
+from rigs import scale_of, write_policy
+
+from s2rctl.pipeline.graph import graph_of, stage_named
+
+STAGE = stage_named(graph_of("aloha"), "rehearse")
 
 STEPS = 6
 
@@ -50,12 +54,12 @@ def aloha_card():
     spec = ROBOTS.load("aloha")
     inputs = (Tensor(name="joint_pos", dtype="float32", shape=("batch", 16), meaning="joints", elements=spec.joints),)
     outputs = (Tensor(name="action", dtype="float32", shape=("batch", 14), meaning="a", elements=spec.targets),)
-    return reach_card(robot="aloha", inputs=inputs, outputs=outputs, action_scale=spec.action_scale, cameras=())
+    return reach_card(robot="aloha", inputs=inputs, outputs=outputs, action_scale=scale_of(spec), cameras=())
 
 
 @pytest.fixture(scope="module")
 def profile():
-    return load_profile("xarm7-smoke", [f"reach.episode_steps={STEPS}", "deploy.rehearsal.episodes=2"]).profile
+    return load_profile("xarm7-smoke", [f"tasks.reach.episode_steps={STEPS}", "deploy.rehearsal.episodes=2"]).profile
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,7 @@ def context(tmp_path, profile, action=(0.01, 0.0, 0.0), card=None, interrupt=Non
     onnx = publish(store, profile, "onnx", "xarm7-reach", {"policy.onnx": path}, contract=card)
     run = tmp_path / "run"
     run.mkdir(exist_ok=True)
-    return Context(profile, 0, {"onnx": onnx}, store, run, NullReporter(), interrupt or Interrupt())
+    return Context(STAGE, profile, {"onnx": onnx}, store, run, NullReporter(), interrupt or Interrupt())
 
 
 def test_a_rehearsal_moves_the_twin_and_is_certified(tmp_path, profile, one_stand):
@@ -172,11 +176,11 @@ def ready(
         files = {"certificate.json": tmp_path / "certificate.json"}
         inputs["rehearsal"] = publish(job.store, profile, "deployment", "d", files, made_from)
     if other_limits:
-        loaded = load_profile("xarm7-smoke", [f"reach.episode_steps={STEPS}", "deploy.safety.tool_speed=0.9"])
+        loaded = load_profile("xarm7-smoke", [f"tasks.reach.episode_steps={STEPS}", "deploy.safety.tool_speed=0.9"])
         profile = loaded.profile
     asking = profile.evaluate.gate.model_copy(update={"success_low": asked})
     profile = profile.model_copy(update={"evaluate": profile.evaluate.model_copy(update={"gate": asking})})
-    return Context(profile, 0, inputs, job.store, job.run_folder, NullReporter(), Interrupt())
+    return Context(STAGE, profile, inputs, job.store, job.run_folder, NullReporter(), Interrupt())
 
 
 @pytest.mark.parametrize(

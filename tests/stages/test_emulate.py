@@ -8,7 +8,8 @@ from s2rctl.core.errors import MissingEnvironmentError, UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.robots.aloha.driver import make
-from s2rctl.schema.deployment import Robot, Safety
+from s2rctl.schema.deployment import Safety
+from s2rctl.schema.robots import AlohaRobot
 from s2rctl.stages import emulate
 
 HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.7"
@@ -45,7 +46,7 @@ def test_an_aloha_has_ports_with_lasting_names_and_faults_in_time(tmp_path):
 
     def use():
         ports = {arm: str(folder / f"ttyDXL_follower_{arm}") for arm in ("left", "right")}
-        driver = make(Robot(name="aloha", ports=ports), Safety())
+        driver = make(AlohaRobot(name="aloha", ports=ports), Safety(), 0.05)
         driver.connect()
         seen.append(driver.read().joint_pos.shape)
         driver.close()

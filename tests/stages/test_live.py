@@ -78,7 +78,7 @@ def rig(monkeypatch):
 
 
 def profile_with(*sets):
-    fixed = [f"reach.episode_steps={STEPS}", "deploy.live.pause_s=0", "robot.address=127.0.0.1"]
+    fixed = [f"tasks.reach.episode_steps={STEPS}", "deploy.live.pause_s=0", "robot.address=127.0.0.1"]
     return load_profile("xarm7-smoke", [*fixed, *sets]).profile
 
 
@@ -110,7 +110,7 @@ def test_shadow_runs_at_full_speed_and_sends_nothing(tmp_path, rig):
 def test_a_stop_ends_the_run_with_exit_6_and_closes_everything(tmp_path, rig, monkeypatch):
     frozen = []
     monkeypatch.setattr(live, "open_cameras", lambda *_: frozen.append(Eye(freeze_after=2)) or frozen)
-    profile = profile_with("deploy.live.episodes=3", "deploy.live.ramp=[1.0]", "reach.episode_steps=40")
+    profile = profile_with("deploy.live.episodes=3", "deploy.live.ramp=[1.0]", "tasks.reach.episode_steps=40")
     with pytest.raises(SafetyStop, match=r"'side' is \d+ ms old") as caught:
         live.run_live(ready(tmp_path, profile))
     assert caught.value.exit_code == ExitCode.SAFETY

@@ -11,7 +11,7 @@ from s2rctl.cli.evaluate import tables
 from s2rctl.core.errors import ArtifactError
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import InputRef, StageRef
-from s2rctl.stages.policies import import_onnx, pick_of, policy_of, stored_onnx, task_of
+from s2rctl.stages.policies import import_onnx, pilot_of, policy_of, stored_onnx
 from s2rctl.store.store import Artifact, Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
@@ -48,15 +48,16 @@ def card(policy: str, **more: object) -> Contract:
 def test_every_policy_and_its_export_do_the_same_task(store, tmp_path, kind, name, task):
     policy = publish(store, kind, name, tmp_path)
     export = publish(store, "onnx", "anything", tmp_path, contract=card(f"{kind}/{name}"))
-    assert task_of(policy) == task_of(export) == task
-    assert policy_of(policy) == policy_of(export) == (kind, name)
+    found = policy_of(policy)
+    assert found == policy_of(export)
+    assert (found.kind, found.name, found.task) == (kind, name, task)
 
 
 def test_what_is_no_policy_is_refused(store, tmp_path):
     with pytest.raises(ArtifactError, match="cannot be evaluated"):
-        task_of(publish(store, "encoder", "aloha", tmp_path))
+        policy_of(publish(store, "encoder", "aloha", tmp_path))
     with pytest.raises(ArtifactError, match="carries no contract"):
-        task_of(publish(store, "onnx", "aloha-pick", tmp_path))
+        policy_of(publish(store, "onnx", "aloha-pick", tmp_path))
 
 
 def test_the_pick_teacher_is_found_by_lineage_also_for_an_export(store, tmp_path):
@@ -64,9 +65,10 @@ def test_the_pick_teacher_is_found_by_lineage_also_for_an_export(store, tmp_path
     insert = publish(store, "teacher", "insert", tmp_path, inputs=[InputRef(role="pick", id=pick.id)])
     lineage = {"policy": insert.id, "pick": pick.id}
     export = publish(store, "onnx", "aloha-insert", tmp_path, contract=card("teacher/insert", trained_from=lineage))
-    assert pick_of(insert).id == pick_of(export).id == pick.id
-    with pytest.raises(ArtifactError, match="does not say which pick teacher"):
-        pick_of(publish(store, "teacher", "insert", tmp_path))
+    policy = policy_of(insert)
+    assert pilot_of(insert, policy).id == pilot_of(export, policy).id == pick.id
+    with pytest.raises(ArtifactError, match="does not say which pick policy drives"):
+        pilot_of(publish(store, "teacher", "insert", tmp_path), policy)
 
 
 def test_an_onnx_file_is_the_artifact_with_its_bytes_or_a_new_one_without_a_ref(store, tmp_path):

@@ -20,10 +20,10 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
-from s2rctl.emulation.tool_drive import Limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.schema.contract import Contract, Tensor
 from s2rctl.schema.load import load_profile
+from s2rctl.schema.robots import ToolLimits
 from s2rctl.stages import latency, replay
 from s2rctl.stages.lerobot import export
 from s2rctl.stages.mirror import Mirror, robot_of
@@ -68,7 +68,9 @@ def mirror():
 def episode(mirror, path, latency_s=(0.0, 0.0), still=False, steps=STEPS):
     """Record one episode of the reach robot whose commands take effect late."""
     spec, clock = mirror.specification, VirtualClock()
-    twin = Twin(mirror.model, spec, clock, ["side"], pictures, Faults(latency_s=latency_s), Limits(0.65, 5.0))
+    twin = Twin(
+        mirror.model, spec, clock, ["side"], pictures, Faults(latency_s=latency_s), ToolLimits(0.65, 5.0), period_s=0.05
+    )
     home = spec.joints_from_targets(np.array(spec.home))
     twin.reset(PlantStart(mirror.qpos(home), np.zeros(mirror.model.nv), mirror.ctrl(home)), 1)
     profile = load_profile("xarm7-smoke").profile
@@ -161,8 +163,8 @@ def test_an_injected_delay_is_found_and_becomes_a_profile(recorded, tmp_path):
     assert data["residual_rad"] < 0.005
     trained = load_profile(str(output)).profile
     assert trained.name == "xarm7-measured"
-    assert trained.reach.delays.joint_action == tuple(data["joint_action_weights"])
-    assert trained.reach.delays.observation == tuple(data["observation_weights"]) == (1.0,)
+    assert trained.tasks.reach.delays.joint_action == tuple(data["joint_action_weights"])
+    assert trained.tasks.reach.delays.observation == tuple(data["observation_weights"]) == (1.0,)
     assert sum(data["action_histogram"].values()) == data["windows"]
 
 

@@ -9,6 +9,7 @@ from s2rctl.core.progress import NullReporter
 from s2rctl.env.build import make_env
 from s2rctl.learning.metrics_log import read
 from s2rctl.learning.policy_files import load_policy
+from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.schema.load import load_profile
 from s2rctl.stages import train_teacher
 from s2rctl.stages.protocol import Context
@@ -26,12 +27,11 @@ SETS = [
         "ppo.steps=80",
         "ppo.minibatches=2",
         "ppo.updates=1",
-        "episode_steps=20",
         f"gate.episodes={WORLDS}",
         "network.policy=[16]",
         "network.value=[16]",
     )
-]
+] + ["tasks.pick.episode_steps=20"]
 
 
 class Stop(NullReporter):
@@ -54,7 +54,15 @@ class Stop(NullReporter):
 
 def context(folder, reporter, interrupt):
     profile = load_profile("aloha-smoke", SETS).profile
-    return Context(profile, 0, {}, SimpleNamespace(), folder, reporter, interrupt)
+    return Context(
+        stage_named(graph_of("aloha"), "train-teacher-pick"),
+        profile,
+        {},
+        SimpleNamespace(),
+        folder,
+        reporter,
+        interrupt,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +70,10 @@ def run(tmp_path_factory):
     """A pick training that is interrupted in PPO and run again."""
     folder, interrupt = tmp_path_factory.mktemp("run"), Interrupt()
     with pytest.raises(Interrupted):
-        train_teacher.run_pick(context(folder, Stop(interrupt), interrupt))
+        train_teacher.run(context(folder, Stop(interrupt), interrupt))
     first = read(folder / "metrics.jsonl")
     reporter = Stop(None)
-    return folder, first, train_teacher.run_pick(context(folder, reporter, Interrupt())), reporter
+    return folder, first, train_teacher.run(context(folder, reporter, Interrupt())), reporter
 
 
 def test_the_second_attempt_goes_on_instead_of_starting_over(run):

@@ -27,7 +27,11 @@ from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import write_policy
+from rigs import scale_of, write_policy
+
+from s2rctl.pipeline.graph import graph_of, stage_named
+
+STAGE = stage_named(graph_of("aloha"), "rehearse")
 
 pytestmark = pytest.mark.paced
 
@@ -43,7 +47,7 @@ LENIENT = [  # a test machine may be busy
 
 
 def settings(robot):
-    length = "teacher.insert.episode_steps" if robot == "aloha" else "reach.episode_steps"
+    length = "tasks.insertion.episode_steps" if robot == "aloha" else "tasks.reach.episode_steps"
     return [*LENIENT, f"{length}={STEPS}", "deploy.rehearsal.episodes=2", "deploy.rehearsal.through=driver"]
 
 
@@ -66,7 +70,7 @@ def card(robot):
         inputs=(tensor("joint_pos", len(joints), joints),),
         outputs=(action,),
         action_meaning="test",
-        action_scale=specification.action_scale,
+        action_scale=scale_of(specification),
     )
 
 
@@ -85,7 +89,7 @@ def context(tmp_path, robot, action, sets=()):
     )
     run = tmp_path / "run"
     run.mkdir()
-    return Context(profile, 0, {"onnx": onnx}, store, run, NullReporter(), Interrupt())
+    return Context(STAGE, profile, {"onnx": onnx}, store, run, NullReporter(), Interrupt())
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,23 @@ import numpy as np
 
 from s2rctl.scene import SCENES
 from s2rctl.scene.signals import SignalReader, quantities
+from s2rctl.schema.robots import ToolLimits
+from s2rctl.schema.tasks import HandlingTask, ReachTask
 from s2rctl.tasks import TASKS
 from s2rctl.tasks.protocol import Task, TaskSettings, World, combine
+
+SECTIONS = {"pick": HandlingTask, "insertion": HandlingTask, "reach": ReachTask}
+
+
+def settings_for(model: mujoco.MjModel, name: str, **section: Any) -> TaskSettings:
+    """Settings with the schema's own values, changed by ``section``; an xArm's controller where one is asked for."""
+    chosen = SECTIONS[name](**{"episode_steps": 160, **section})
+    return TaskSettings(model, chosen, tool_limits=ToolLimits(0.6, 5.0) if name == "reach" else None)
 
 
 def build(name: str, **settings: Any) -> tuple[mujoco.MjModel, Task]:
     model = SCENES.load(name)(0.005)
-    return model, TASKS.load(name)(TaskSettings(model=model, **{"episode_steps": 160, **settings}))
+    return model, TASKS.load(name)(settings_for(model, name, **settings))
 
 
 def nominal(task: Task) -> dict[str, jax.Array]:

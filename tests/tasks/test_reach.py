@@ -5,7 +5,7 @@ import pytest
 from task_worlds import build, random_world, silent_terms
 
 from s2rctl.tasks import kinematics, reach
-from s2rctl.tasks.protocol import Planner, World
+from s2rctl.tasks.protocol import World
 
 MODEL, TASK = build("reach", episode_steps=50)
 START = jax.jit(TASK.reset)(jax.random.key(0), {})
@@ -49,8 +49,8 @@ def test_the_command_stays_in_the_workspace() -> None:
 
 
 def test_a_planned_arm_comes_after_its_command_within_its_acceleration() -> None:
-    planner = Planner(speed=0.6, acceleration=(3.0, 7.0), period_s=0.05)
-    task = build("reach", planner=planner)[1]
+    period_s = 0.05
+    task = build("reach", planner=(0.6, 1.4))[1]  # of 5 m/s²
     start = jax.jit(task.reset)(jax.random.key(3), {})
     assert 3.0 <= float(start.state.acceleration) <= 7.0
     world = World(at(START.state.command).signals, start.ctrl, start.state, {})
@@ -65,15 +65,15 @@ def test_a_planned_arm_comes_after_its_command_within_its_acceleration() -> None
     assert 0.01 < ahead[4] < 0.08, "it is on its way while the command moves"
     assert abs(ahead[-1]) < 2e-3 and went[-1] > 0.08, "and arrives"
     change = np.linalg.norm(np.diff(paces, axis=0), axis=1)
-    assert change.max() <= float(start.state.acceleration) * planner.period_s * 1.001
+    assert change.max() <= float(start.state.acceleration) * period_s * 1.001
     seen = task.observe(world, jax.random.key(0))
-    np.testing.assert_allclose(seen.critic[9:12], state.going.velocity * planner.period_s, atol=1e-6)
+    np.testing.assert_allclose(seen.critic[9:12], state.going.velocity * period_s, atol=1e-6)
 
 
 def test_success_is_a_distance_that_the_profile_may_set() -> None:
     near = at(START.state.goal + jnp.array([0.04, 0.0, 0.0]))
     assert bool(advance(near, jnp.zeros(3)).success)
-    strict = build("reach", threshold=0.03)[1]
+    strict = build("reach", threshold_m=0.03)[1]
     outcome = strict.advance(near, jnp.zeros(3))
     assert not bool(outcome.success) and strict.failures[int(outcome.failure)] == "timeout"
     lost = advance(at(jnp.array([3.0, 0.0, 0.0])), jnp.zeros(3))

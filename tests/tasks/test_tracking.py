@@ -92,11 +92,8 @@ def test_before_the_first_look_nothing_is_replaced() -> None:
 
 
 def test_insertion_follows_the_peg_end_from_both_poses() -> None:
-    from s2rctl.tasks import peg_insertion
-    from s2rctl.tasks.protocol import TaskSettings
-
     model, task = build("insertion")
-    followed = peg_insertion.make(TaskSettings(model, 100, tracking=True))
+    followed = build("insertion", episode_steps=100, tracking=True)[1]
     start = jax.jit(followed.reset)(jax.random.key(0), {})
     world = measured_world(model, task, np.asarray(start.qpos), start.state)
     assert followed.remember is not None
