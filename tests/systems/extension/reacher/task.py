@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from reacher.robot import LENGTH, SPECIFICATION
 
+from reacher.robot import LENGTH, SPECIFICATION
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
 from s2rctl.tasks.weights import replace_weights
