@@ -44,7 +44,7 @@ DISTILL: Mapping[str, tuple[str, ...]] = {
     "encoder_finetuned": ("distill.encoder=finetuned",),
     "no_aggregate": ("distill.aggregate=0", "distill.epochs=2"),
     "cloning": ("distill.behaviour_cloning=true",),
-    "no_gripper_poses": ("distill.gripper_poses=false",),
+    "no_hand_poses": ("distill.hand_poses=false",),
     "not_guided": ("distill.guided=0",),
     "lasting_looks": ("distill.fresh_looks=0",),
     "from_switch": ("distill.from_switch=0.4",),

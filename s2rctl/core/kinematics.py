@@ -106,6 +106,12 @@ class Kinematics:
         self._paths = {name: self._path(link) for name, (link, _) in self._points.items()}
 
     @property
+    def slides(self) -> tuple[bool, ...]:
+        """Whether each joint slides instead of turning, in the order of ``joints``."""
+        sliding = {link.joint for link in self._links if link.slide}
+        return tuple(joint in sliding for joint in self.joints)
+
+    @property
     def points(self) -> tuple[str, ...]:
         """Names of the points."""
         return tuple(self._points)

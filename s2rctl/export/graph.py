@@ -12,6 +12,7 @@ import numpy as np
 from s2rctl.core.errors import ArtifactError
 from s2rctl.learning import reach_networks, student
 from s2rctl.learning.policy_files import Policy
+from s2rctl.learning.policy_kinds import upgraded_student
 from s2rctl.learning.reach_networks import ReachSettings
 from s2rctl.learning.student import StudentSettings
 from s2rctl.tasks.protocol import Observation
@@ -37,7 +38,7 @@ class Graph:
 def of_policy(policy: Policy) -> Graph:
     """Return a loaded policy as a graph; ArtifactError for a kind that cannot be exported."""
     if policy.kind == "student":
-        return student_graph(StudentSettings.model_validate(policy.config), policy.params)
+        return student_graph(StudentSettings.model_validate(upgraded_student(policy.config)), policy.params)
     if policy.kind == "reach":
         return reach_graph(ReachSettings.model_validate(policy.config), policy.params)
     if policy.kind == "teacher":

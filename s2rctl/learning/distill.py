@@ -197,7 +197,7 @@ def make_replay(distill: Distill, settings: StudentSettings, folder: Path | None
         return None
     fields = {
         "label": Field((settings.action_size,), np.float32),
-        "joints": Field((preprocess.joint_size(settings.poses),), np.float32),
+        "joints": Field((settings.joints.size,), np.float32),
     }
     if distill.encoder == "frozen":
         fields["seen"] = Field((len(settings.cameras) * settings.encoder.latent,), np.float32)
@@ -245,7 +245,7 @@ def _consider(
     label = distiller.label(observation, acting, state.still)
     counts = (taught == 0) if state.still is None else (taught == 0) & ~jnp.any(state.still, axis=-1)
     seen = student.latents(params["encoder"], settings, observation.inputs)
-    joints = preprocess.joint_features(observation.inputs, settings.poses)
+    joints = settings.joints.features(observation.inputs)
     action = student.act_on(params["head"], settings, seen, joints)
     # A frozen encoder's latents are the sample: 100 times smaller than the images and computed once.
     sample: dict[str, Any] = {"label": label, "joints": joints}

@@ -19,11 +19,23 @@ def teacher(config: Mapping[str, Any]) -> Apply:
     return lambda params, observation: teacher_action(params, settings, observation.actor)
 
 
+def upgraded_student(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a student of version 0.1, which were always an Aloha's, as they are written today."""
+    new = dict(config)
+    if "robot" not in new:
+        from s2rctl.tasks.peg_insertion import READY
+
+        poses = new.pop("poses", False)
+        ready = [*READY["left"], *READY["right"]] if poses else None
+        new |= {"robot": "aloha", "switched": True, "ready": ready, "action_size": new.get("action_size", 14)}
+    return new
+
+
 def student(config: Mapping[str, Any]) -> Apply:
     """Return the image student over the raw input tensors."""
     from s2rctl.learning.student import StudentSettings, mean
 
-    settings = StudentSettings.model_validate(config)
+    settings = StudentSettings.model_validate(upgraded_student(config))
     return lambda params, observation: mean(params, settings, observation.inputs)
 
 

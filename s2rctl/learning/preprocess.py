@@ -8,17 +8,11 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from s2rctl.learning.gripper_poses import COMMANDED, commanded
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.simulation import CameraSettings
 
 Inputs = Mapping[str, jax.Array]
 """Raw tensors by ONNX input name, each with a leading batch axis."""
-
-_ARM_JOINTS = 6
-_FINGER_SCALE = 1.0 / 0.041  # m: opening range of a ViperX finger, so that an open finger reads 1
-_JOINT_ERROR_SCALE = 5.0  # 1/rad: a target runs ahead of a moving joint by up to about 0.2 rad
-_FINGER_ERROR_SCALE = 1.0 / 0.041
 
 
 class Camera(Model):
@@ -69,43 +63,6 @@ def views(inputs: Inputs, cameras: tuple[Camera, ...]) -> jax.Array:
     """Return the images of all cameras (N, H, W, channels of all), one after the other along the channels."""
     seen = [image(inputs, camera) for camera in cameras]
     return jnp.concatenate(seen, axis=-1) if len(seen) > 1 else seen[0]
-
-
-def proprio(inputs: Inputs) -> jax.Array:
-    """Return the 33 numbers (N, 33) of a bi-arm student: 16 joint positions, 16 position errors, the switch.
-
-    ``joint_pos`` (N, 16) is per arm six joints (rad) and two fingers (m); ``joint_target`` (N, 14) is per arm six
-    joints and one gripper, which both fingers follow; ``switched`` (N, 1) is 1 once the insertion policy acts.
-    """
-    position, target = inputs["joint_pos"], inputs["joint_target"]
-    joints, errors = [], []
-    for arm in range(2):
-        measured = position[:, 8 * arm : 8 * arm + 8]
-        wanted = target[:, 7 * arm : 7 * arm + 7]
-        angles, fingers = measured[:, :_ARM_JOINTS], measured[:, _ARM_JOINTS:]
-        joints += [angles, fingers * _FINGER_SCALE]
-        errors += [
-            (angles - wanted[:, :_ARM_JOINTS]) * _JOINT_ERROR_SCALE,
-            (fingers - wanted[:, _ARM_JOINTS:]) * _FINGER_ERROR_SCALE,
-        ]
-    return jnp.concatenate([*joints, *errors, inputs["switched"]], axis=-1)
-
-
-def joint_features(inputs: Inputs, poses: bool) -> jax.Array:
-    """Return what a bi-arm student knows of its arms (N, joint_size(poses)).
-
-    With ``poses`` where the commanded joints bring the grippers, and of the measured joints only how far they are from
-    the command: single readings are a hundred times coarser than commands. Without, the 33 numbers of ``proprio``.
-    """
-    read = proprio(inputs)
-    if not poses:
-        return read
-    return jnp.concatenate([commanded(inputs["joint_target"]), read[:, 16:]], axis=-1)
-
-
-def joint_size(poses: bool) -> int:
-    """Return how many numbers ``joint_features`` gives."""
-    return COMMANDED + 17 if poses else 33
 
 
 def raw_shapes(cameras: tuple[Camera, ...]) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -1,5 +1,6 @@
 """The student: camera images and joint readings -> joint-target changes, as a pure function of raw tensors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,6 +11,8 @@ from s2rctl.learning import encoder as nets
 from s2rctl.learning import preprocess
 from s2rctl.learning.encoder import Encoder, EncoderSettings, Size, settings_for
 from s2rctl.learning.preprocess import Camera, Inputs, camera_from
+from s2rctl.learning.proprioception import Proprioception, proprioception
+from s2rctl.robots import ROBOTS
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.learning import Distill
 from s2rctl.schema.learning import Encoder as EncoderProfile
@@ -18,8 +21,6 @@ from s2rctl.schema.simulation import CameraSettings
 Params = Any
 """Nested dictionary of arrays: ``encoder/...`` (flax parameters of Encoder) and ``head/...`` (of Policy)."""
 
-_PROPRIO = {"joint_pos": 16, "joint_target": 14, "switched": 1}
-
 
 class StudentSettings(Model):
     """What the student is made of; the ``config`` of its policy.json."""
@@ -27,15 +28,49 @@ class StudentSettings(Model):
     cameras: tuple[Camera, ...] = quantity(..., "", "policy cameras in the order of the latents")
     encoder: EncoderSettings
     hidden: tuple[int, ...] = quantity(..., "", "hidden layers after the encoder")
-    poses: bool = quantity(False, "", "whether the gripper poses of the commanded joints are among the features")
-    action_size: int = quantity(14, "", "joint-target changes", ge=1)
+    robot: str = quantity(..., "", "robot table name: its specification says what the joint inputs are")
+    ready: tuple[float, ...] | None = quantity(
+        None, "rad", "joints from which hand poses of the commanded joints are told; null: they are no features"
+    )
+    switched: bool = quantity(..., "", "whether the policy is told when its pilot has handed over")
+    action_size: int = quantity(..., "", "joint-target changes", ge=1)
+
+    @property
+    def joints(self) -> Proprioception:
+        """The joint features."""
+        return proprioception(self.robot, self.ready, self.switched)
 
 
-def student_settings(cameras: tuple[CameraSettings, ...], encoder: EncoderProfile, distill: Distill) -> StudentSettings:
-    """Return the student that a profile describes; all cameras share one encoder and so one image size."""
+def student_settings(
+    cameras: tuple[CameraSettings, ...],
+    encoder: EncoderProfile,
+    distill: Distill,
+    robot: str,
+    *,
+    ready: Sequence[float] | None = None,
+    switched: bool = False,
+) -> StudentSettings:
+    """Return the student that a profile describes, for a robot that is commanded by joint targets.
+
+    ``ready`` (rad) is where the task's work with both hands begins: hand poses are told from there, if the profile
+    wants them; ``switched``: whether a pilot drives at first.
+    """
     read = tuple(camera_from(camera) for camera in cameras)
-    shape = settings_for(Size(read[0].height, read[0].width), read[0].channels, encoder.latent)
-    return StudentSettings(cameras=read, encoder=shape, hidden=distill.network, poses=distill.gripper_poses)
+    return StudentSettings(
+        cameras=read,
+        encoder=encoder_shape(cameras, encoder),
+        hidden=distill.network,
+        robot=robot,
+        ready=tuple(ready) if ready is not None and distill.hand_poses else None,
+        switched=switched,
+        action_size=len(ROBOTS.load(robot).targets),
+    )
+
+
+def encoder_shape(cameras: tuple[CameraSettings, ...], encoder: EncoderProfile) -> EncoderSettings:
+    """Return the shape of the image encoder; all cameras share it and so have one image size."""
+    first = camera_from(cameras[0])
+    return settings_for(Size(first.height, first.width), first.channels, encoder.latent)
 
 
 class Policy(nn.Module):
@@ -54,7 +89,7 @@ class Policy(nn.Module):
 
 def feature_size(settings: StudentSettings) -> int:
     """Return the number of features: one latent per camera and what is known of the arms."""
-    return len(settings.cameras) * settings.encoder.latent + preprocess.joint_size(settings.poses)
+    return len(settings.cameras) * settings.encoder.latent + settings.joints.size
 
 
 def init(key: jax.Array, settings: StudentSettings) -> Params:
@@ -78,7 +113,7 @@ def latents(encoder: Params, settings: StudentSettings, inputs: Inputs) -> jax.A
 def mean(params: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array:
     """Return the action (N, actions) in [-1, 1]: tanh of the network's mean."""
     seen = latents(params["encoder"], settings, inputs)
-    return act_on(params["head"], settings, seen, preprocess.joint_features(inputs, settings.poses))
+    return act_on(params["head"], settings, seen, settings.joints.features(inputs))
 
 
 def act_on(head: Params, settings: StudentSettings, seen: jax.Array, joints: jax.Array) -> jax.Array:
@@ -89,5 +124,4 @@ def act_on(head: Params, settings: StudentSettings, seen: jax.Array, joints: jax
 
 def raw_shapes(settings: StudentSettings) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return shape without batch and dtype of every input, by ONNX input name, in graph order."""
-    joints = {name: ((size,), "float32") for name, size in _PROPRIO.items()}
-    return preprocess.raw_shapes(settings.cameras) | joints
+    return preprocess.raw_shapes(settings.cameras) | settings.joints.raw_shapes

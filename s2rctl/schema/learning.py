@@ -113,8 +113,8 @@ class Distill(Model):
     weight_decay: float = quantity(0.0, "", "share of the learning rate by which weights shrink; muon needs some", ge=0)
     final_rate: float = quantity(0.1, "", "share of the learning rate that is left at the end", gt=0, le=1)
     network: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the student")
-    gripper_poses: bool = quantity(
-        True, "", "the student also gets the gripper poses that the commanded joints have by forward kinematics"
+    hand_poses: bool = quantity(
+        True, "", "the student also gets the hand poses that the commanded joints have by forward kinematics"
     )
     encoder: Literal["random", "frozen", "finetuned"] = quantity(
         "finetuned", "", "random weights, or the pretrained ones kept fixed or trained further"

@@ -12,6 +12,7 @@ MOVED: Mapping[str, str] = {
     **{f"teacher.insert.{name}": f"tasks.insertion.{name}" for name in _TASK},
     **{f"reach.{name}": f"tasks.reach.{name}" for name in _REACH},
     "reach.action_scale_m": "tasks.reach.action_scale",
+    "distill.gripper_poses": "distill.hand_poses",
 }
 """Old dotted path -> new one."""
 _OTHER_ROBOTS: Mapping[str, tuple[str, ...]] = {

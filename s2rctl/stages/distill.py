@@ -6,7 +6,7 @@ from collections import deque
 import numpy as np
 
 from s2rctl.core.errors import Interrupted, ProfileError
-from s2rctl.env.build import make_env
+from s2rctl.env.build import make_env, make_model, make_task
 from s2rctl.env.keys import make_key
 from s2rctl.experts import make_expert
 from s2rctl.learning import student
@@ -21,6 +21,7 @@ from s2rctl.learning.teachers import Pilot, kept_bank
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named
+from s2rctl.systems.protocol import Policy
 from s2rctl.tasks.protocol import Start
 
 _PANELS = (("action_error",), ("success",), ("switched",))
@@ -34,9 +35,10 @@ def run(context: Context) -> Result:
     """Write the student's policy files and training curves; metrics: action error and running success."""
     profile = context.profile
     distill = profile.section("distill", Distill)
-    settings = student.student_settings(profile.vision.cameras, profile.section("encoder", Encoder), distill)
+    taught = _taught(context)
+    settings = _settings(context, distill, taught)
     replay = make_replay(distill, settings, context.run_folder / "aggregate")
-    distiller = _distiller(context, distill, settings, replay)
+    distiller = _distiller(context, distill, taught, settings, replay)
     context.reporter.start("distill", distill.iterations, "iterations")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     snapshot = distiller.start(_params(context, distill, settings))
@@ -77,12 +79,32 @@ def run(context: Context) -> Result:
     return Result(files, {"iterations": distill.iterations, "samples": samples, **summary})
 
 
-def _distiller(context: Context, distill: Distill, settings: StudentSettings, replay: Replay | None) -> Distiller:
-    """Return the distillation that the profile describes, of the teacher among the inputs and of its pilot."""
-    profile, system = context.profile, system_named(context.profile.system)
+def _taught(context: Context) -> Policy:
+    """Return the teacher that the student imitates: the one that does its task."""
+    system = system_named(context.profile.system)
     task = system.policy(context.stage.kind, context.stage.output).task
-    taught = next(p for p in system.policies if p.kind == "teacher" and p.task == task)
-    make_pilot = taught.load_pilot()
+    return next(policy for policy in system.policies if policy.kind == "teacher" and policy.task == task)
+
+
+def _settings(context: Context, distill: Distill, taught: Policy) -> StudentSettings:
+    """Return what the student is made of."""
+    profile = context.profile
+    task = make_task(profile, taught.task, make_model(profile, taught.task))
+    return student.student_settings(
+        profile.vision.cameras,
+        profile.section("encoder", Encoder),
+        distill,
+        profile.robot.name,
+        ready=task.ready,
+        switched=taught.pilot is not None,
+    )
+
+
+def _distiller(
+    context: Context, distill: Distill, taught: Policy, settings: StudentSettings, replay: Replay | None
+) -> Distiller:
+    """Return the distillation that the profile describes, of the teacher among the inputs and of its pilot."""
+    profile, task, make_pilot = context.profile, taught.task, taught.load_pilot()
     pilot = make_pilot(load_policy(context.inputs[taught.pilot_role].folder())) if make_pilot is not None else None
     from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
     if from_switch.any() and pilot is None:

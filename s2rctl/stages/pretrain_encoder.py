@@ -17,8 +17,8 @@ from s2rctl.learning.encoder import EncoderSettings
 from s2rctl.learning.encoder_files import save_encoder
 from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
 from s2rctl.learning.preprocess import camera_from
-from s2rctl.learning.student import student_settings
-from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.learning.student import encoder_shape
+from s2rctl.schema.learning import Encoder
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import World
@@ -33,7 +33,7 @@ def run(context: Context) -> Result:
     """Write encoder.safetensors and encoder.json; metrics: how far the held-out regression is off."""
     profile = context.profile
     budget = profile.section("encoder", Encoder)
-    settings = student_settings(profile.vision.cameras, budget, profile.section("distill", Distill)).encoder
+    settings = encoder_shape(profile.vision.cameras, budget)
     if budget.images == 0:
         context.reporter.start("pretrain-encoder", 0, "images")
         params = pretrain.random_params(context.seed, settings, RANDOM_OUTPUTS)

@@ -102,18 +102,11 @@ def make(settings: TaskSettings) -> Task:
         observe=insertion.observe,
         acting=lambda state: state.switched,
         remember=insertion.remember if settings.section.tracking else None,
+        ready=(*READY["left"], *READY["right"]),
         asides=ASIDES,
         image_targets=insertion_views.targets,
         acting_steps=STEPS_AFTER_SWITCH,
     )
-
-
-def start_from(qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> Start:
-    """Return the start of an episode at a recorded state of the moment of the switch: a state-bank entry.
-
-    Arrays (nq,), (nv,), (nu,) of one world; ``vmap`` makes a bank of many. For a task without tracking.
-    """
-    return Start(qpos, qvel, ctrl, State(jnp.bool_(True), jnp.int32(0)))
 
 
 class Hands(NamedTuple):

@@ -123,6 +123,7 @@ class Task:
     image_targets: Callable[[World], jax.Array] | None = None
     """Of a world: what each policy camera's image is to tell when an encoder is pretrained, (cameras, n); the first
     three are the way to the object, in units of 0.1 m. None: nothing."""
+    ready: tuple[float, ...] | None = None  # rad, joints of all arms from which hand poses are told; None: none needed
     asides: tuple[Aside, ...] = ()  # objects that training may hide
     acting_steps: int | None = None  # control steps that the learner acts at most; None: up to the whole episode
 

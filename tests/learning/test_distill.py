@@ -8,6 +8,7 @@ from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.distill import Distiller, make_replay
 from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.tasks.peg_insertion import READY as FACING
 from tests.learning.test_student import CAMERAS
 from tests.learning.toy_insertion import ToyInsertion, pilot, teacher
 
@@ -16,8 +17,11 @@ BUDGET = Distill(worlds=32, iterations=40, steps=4, epochs=2, batch=32, learning
 ENV = ToyInsertion(BUDGET.worlds)
 
 
+READY = (*FACING["left"], *FACING["right"])
+
+
 def make(budget):
-    settings = student.student_settings(CAMERAS, Encoder(latent=16), budget)
+    settings = student.student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True)
     return Distiller(ENV, settings, budget, teacher, pilot, seed=5)
 
 
@@ -97,7 +101,7 @@ def test_the_aggregate_buffer_brings_earlier_samples_back_and_survives_a_kill(tm
     budget = BUDGET.model_copy(update={"aggregate": 64 * 32, "iterations": 4})
 
     def begin():
-        settings = student.student_settings(CAMERAS, Encoder(latent=16), budget)
+        settings = student.student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True)
         replay = make_replay(budget, settings, tmp_path)
         return Distiller(ENV, settings, budget, teacher, pilot, 5, replay)
 

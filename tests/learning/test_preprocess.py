@@ -1,19 +1,10 @@
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from s2rctl.learning import preprocess
 from s2rctl.learning.preprocess import Camera
 
 CAMERA = Camera(name="eye", width=8, height=8, depth=True, depth_unit_m=1e-3, depth_range_m=(0.05, 0.4))
-
-
-def joint_inputs(position=0.0, target=0.0, switched=0.0):
-    return {
-        "joint_pos": jnp.full((2, 16), position),
-        "joint_target": jnp.full((2, 14), target),
-        "switched": jnp.full((2, 1), switched),
-    }
 
 
 def test_colours_span_half_a_unit_either_side():
@@ -39,32 +30,6 @@ def test_image_puts_depth_last_and_leaves_it_out_for_a_colour_camera():
     seen = preprocess.image(inputs, CAMERA)
     assert seen.shape == (2, 8, 8, CAMERA.channels) and jnp.allclose(seen[..., 3], 0.5)
     assert preprocess.image(inputs, CAMERA.model_copy(update={"depth": False})).shape == (2, 8, 8, 3)
-
-
-def test_proprio_is_33_numbers_with_no_error_when_targets_are_reached():
-    found = preprocess.proprio(joint_inputs(0.02, 0.02, 1.0))
-    assert found.shape == (2, 33)
-    np.testing.assert_allclose(found[:, 16:32], 0, atol=1e-7)
-    np.testing.assert_allclose(found[:, 32], 1)
-
-
-def test_both_fingers_are_compared_with_their_own_arms_gripper_target():
-    inputs = joint_inputs()
-    inputs["joint_target"] = inputs["joint_target"].at[:, 13].set(0.041)
-    errors = preprocess.proprio(inputs)[0, 16:32]
-    np.testing.assert_allclose(errors[14:], -1, atol=1e-6)
-    np.testing.assert_allclose(errors[:14], 0, atol=1e-7)
-
-
-@pytest.mark.parametrize("poses", [False, True])
-def test_every_raw_number_reaches_the_features(poses):
-    plain = joint_inputs()
-    before = preprocess.joint_features(plain, poses)
-    assert before.shape == (2, preprocess.joint_size(poses))
-    for name, value in plain.items():
-        for column in range(value.shape[1]):
-            changed = plain | {name: value.at[:, column].add(0.01)}
-            assert jnp.any(preprocess.joint_features(changed, poses) != before), (name, column)
 
 
 def test_raw_shapes_list_images_in_graph_order():

@@ -7,8 +7,10 @@ from s2rctl.learning import student
 from s2rctl.learning.policy_files import load_policy, save_policy
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.schema.simulation import CameraSettings
+from s2rctl.tasks.peg_insertion import READY as FACING
 from tests.learning.toy_insertion import SIZE, ToyInsertion
 
+READY = (*FACING["left"], *FACING["right"])
 CAMERAS = tuple(
     CameraSettings(name=f"wrist_cam_{side}", width=SIZE, height=SIZE, depth=True) for side in ("left", "right")
 )
@@ -16,7 +18,9 @@ CAMERAS = tuple(
 
 @pytest.fixture(scope="module")
 def parts():
-    settings = student.student_settings(CAMERAS, Encoder(latent=8), Distill(network=(16,)))
+    settings = student.student_settings(
+        CAMERAS, Encoder(latent=8), Distill(network=(16,)), "aloha", ready=READY, switched=True
+    )
     return settings, student.init(jax.random.key(0), settings)
 
 

@@ -28,7 +28,7 @@ class ReacherProfile(Profile):
     tasks: Tasks = Tasks()
     teacher: Teachers = Teachers()
     encoder: Encoder = Encoder(images=0)
-    distill: Distill = Distill(hide_object=0.0, gripper_poses=False)
+    distill: Distill = Distill(hide_object=0.0, hand_poses=False)
 
 
 SYSTEM = System(

@@ -1,0 +1,78 @@
+"""What a student knows of its robot's joints, from the robot's specification: the same for training and the graph."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.learning.hand_poses import HandPoses
+from s2rctl.learning.preprocess import Inputs
+from s2rctl.robots import ROBOTS
+
+_ERROR_SCALE = 5.0  # 1/rad: a target runs ahead of a moving joint by up to about 0.2 rad
+
+
+class Proprioception:
+    """Joint features of one robot; ``ready`` None: without hand poses; ``switched``: the policy has a pilot."""
+
+    def __init__(self, robot: str, ready: Sequence[float] | None, switched: bool) -> None:
+        spec = ROBOTS.load(robot)
+        self._switched = switched
+        self.joints, self.targets = len(spec.joints), len(spec.targets)
+        driver = {joint: target for target, joint in enumerate(spec.target_joint)}
+        self._wanted = [driver[spec.mimic.get(joint, joint)] for joint in range(self.joints)]
+        slides = spec.kinematics.slides
+        travel = np.subtract(spec.joint_high, spec.joint_low)
+        # A slide's travel reads 1, an angle is as it is.
+        self._scale = np.where(slides, 1.0 / travel, 1.0).astype(np.float32)
+        self._error_scale = np.where(slides, 1.0 / travel, _ERROR_SCALE).astype(np.float32)
+        self._hands = HandPoses(spec, ready) if ready is not None else None
+
+    @property
+    def size(self) -> int:
+        """How many numbers ``features`` gives."""
+        first = self._hands.size if self._hands is not None else self.joints
+        return first + self.joints + self._switched
+
+    @property
+    def raw_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape without batch and dtype of the inputs, by ONNX input name, in graph order."""
+        sizes = {"joint_pos": self.joints, "joint_target": self.targets} | ({"switched": 1} if self._switched else {})
+        return {name: ((size,), "float32") for name, size in sizes.items()}
+
+    def read(self, inputs: Inputs) -> tuple[jax.Array, jax.Array]:
+        """Return the joint positions and how far they are from their targets (N, joints) each, in units of order one.
+
+        ``joint_pos`` (N, joints) and ``joint_target`` (N, targets) are rad, and m for slides; a joint that copies
+        another one is compared with that one's target.
+        """
+        position, target = inputs["joint_pos"], inputs["joint_target"]
+        error = position - _columns(target, self._wanted)
+        return position * self._scale, error * self._error_scale
+
+    def features(self, inputs: Inputs) -> jax.Array:
+        """Return what the student knows of its joints (N, size).
+
+        With hand poses where the commanded joints bring the hands, and of the measured joints only how far they are
+        from the command: single readings are a hundred times coarser than commands.
+        """
+        position, error = self.read(inputs)
+        first = self._hands.features(inputs["joint_target"]) if self._hands is not None else position
+        flag = [inputs["switched"]] if self._switched else []
+        return jnp.concatenate([first, error, *flag], axis=-1)
+
+
+@lru_cache(maxsize=16)
+def proprioception(robot: str, ready: tuple[float, ...] | None, switched: bool) -> Proprioception:
+    """Return the joint features of a robot; equal arguments give the same object, so nothing is compiled twice."""
+    return Proprioception(robot, ready, switched)
+
+
+def _columns(values: jax.Array, wanted: Sequence[int]) -> jax.Array:
+    """Return columns (N, len(wanted)) by slices, each of which is one cheap operation of an exported graph."""
+    runs = [[item for _, item in run] for _, run in groupby(enumerate(wanted), key=lambda pair: pair[1] - pair[0])]
+    parts = [values[:, run[0] : run[-1] + 1] for run in runs]
+    return jnp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
