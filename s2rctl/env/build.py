@@ -17,7 +17,7 @@ from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.render import RENDERERS
 from s2rctl.render.protocol import Renderer
 from s2rctl.scene import SCENES
-from s2rctl.schema.profile import PROFILE, AlohaProfile, Profile, ReachProfile
+from s2rctl.schema.profile import AlohaProfile, Profile, ReachProfile
 from s2rctl.schema.simulation import Delays, Noise, Vision
 from s2rctl.tasks import TASKS
 from s2rctl.tasks.protocol import Planner, Start, Task, TaskSettings
@@ -52,20 +52,37 @@ def make_env(
     """
     shown = task in _WITH_IMAGES if images is None else images
     if pilot is None and bank is None:
-        return _shared(profile.model_dump_json(), task, worlds, seed, shown, randomise, hide, emphasis)
+        return _shared(_ByValue(profile), task, worlds, seed, shown, randomise, hide, emphasis)
     return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide, emphasis)
+
+
+class _ByValue:
+    """A profile as a key, told from others by its values.
+
+    It is not validated anew: a perturbed one may go beyond the limits of profiles that are written.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._values = profile.model_dump_json()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByValue) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(self._values)
 
 
 @lru_cache(maxsize=4)
 def _shared(
-    profile: str, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float, emphasis: float
+    key: _ByValue, task: str, worlds: int, seed: int, images: bool, randomise: bool, hide: float, emphasis: float
 ) -> VecEnv:
-    """Return the environment of a profile (JSON) without pilot and bank."""
-    parsed = PROFILE.validate_json(profile)
-    made, _ = make_task(parsed, task, make_model(parsed, task))
+    """Return the environment of a profile without pilot and bank."""
+    profile = key.profile
+    made, _ = make_task(profile, task, make_model(profile, task))
     if seed and not made.randomised:
-        return _shared(profile, task, worlds, 0, images, randomise, hide, emphasis)
-    return _make(parsed, task, worlds, seed, images, randomise, None, None, 0.0, hide, emphasis)
+        return _shared(key, task, worlds, 0, images, randomise, hide, emphasis)
+    return _make(profile, task, worlds, seed, images, randomise, None, None, 0.0, hide, emphasis)
 
 
 def _make(

@@ -132,7 +132,7 @@ class Appearance(Model):
         (0, 0, 0), "m", "± camera position, camera frame"
     )
     camera_rotation_deg: float = quantity(0.0, "deg", "± camera rotation about a random axis", ge=0, le=180)
-    camera_fovy_deg: float = quantity(0.0, "deg", "± vertical field of view", ge=0, le=20)
+    camera_fovy_deg: float = quantity(0.0, "deg", "± vertical field of view", ge=0, le=40)
     light_position_m: float = quantity(0.0, "m", "± light position on each axis", ge=0, le=100)
     light_direction_deg: float = quantity(0.0, "deg", "± light direction", ge=0, le=180)
     light_intensity: float = quantity(0.0, "", "± relative light intensity", ge=0, lt=1)
