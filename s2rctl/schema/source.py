@@ -198,12 +198,15 @@ class _Builder:
 
     def __init__(self, name: str, source: Source) -> None:
         self._name, self._source, self._count = name, source, 0
+        self._furthest: Any = None  # mark of the last line reached: what an alias stands for was written before
 
     def build(self, node: yaml.Node, path: KeyPath, around: tuple[yaml.Node, ...]) -> Any:
         """Return the value of a node at a path; note origins and faults."""
         self._count += 1
+        if self._furthest is None or node.start_mark.line > self._furthest.line:
+            self._furthest = node.start_mark
         if self._count > MOST_VALUES:
-            raise _refusal(f"more than {MOST_VALUES} values", node.start_mark)
+            raise _refusal(f"more than {MOST_VALUES} values", self._furthest)
         if len(around) >= DEEPEST:
             raise _refusal(f"nested more than {DEEPEST} levels deep", node.start_mark)
         if any(node is other for other in around):
