@@ -26,7 +26,7 @@ def refusal(text):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("a: 1\n" + BOMB, f"more than {MOST_VALUES} values"),
+        ("a: 1\n" + BOMB, f"p.yaml:6: not valid YAML: more than {MOST_VALUES} values"),
         ("a: 1\n\nb: \0\n", "p.yaml:3: not valid YAML: the character U+0000 is not allowed"),
         ("a: 1\nb: \x1b[31m\n", "p.yaml:2: not valid YAML: the character U+001B"),
         ("\n" + "[" * 3000, f"p.yaml:2: not valid YAML: nested more than {DEEPEST} levels deep"),
