@@ -8,27 +8,47 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from s2rctl.schema.moved import moved_to
-from s2rctl.schema.source import Fault, KeyPath, Source, dotted
+from s2rctl.schema.source import Fault, KeyPath, Source, dotted, shown
+
+MOST_SUGGESTIONS = 50
+"""Unknown keys for which a known one is sought: it takes a while."""
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], source: Source) -> list[Fault]:
     """Return one fault per validation error, in the order of the profile's lines."""
-    found = []
+    found: list[Fault] = []
     for item in error.errors(include_url=False):
         path: KeyPath = tuple(item["loc"])
+        if item["type"] == "value_error":
+            found += _told(str(item["ctx"]["error"]), path, source)
+            continue
         if item["type"] == "extra_forbidden":
             new = moved_to(dotted(path))
-            message = f"stands at {new} now" if new else f"unknown key; {_suggest(path, model)}"
+            known = f"; {_suggest(path, model)}" if len(found) < MOST_SUGGESTIONS else ""
+            message = f"stands at {new} now" if new else f"unknown key{known}"
         elif item["type"] == "missing":
             message = "required, but not given"
         elif item["type"] == "model_type":
-            message = f"needs keys of its own, not a single value (got {item['input']!r})"
+            message = f"needs keys of its own, not a single value (got {shown(item['input'])})"
+        elif item["type"] == "string_type" and isinstance(item["input"], int | float):
+            message = f"needs text: quote it (got {shown(item['input'])})"
         else:
             message = item["msg"][:1].lower() + item["msg"][1:]
-            if not isinstance(item["input"], dict | list) and item["type"] != "value_error":
-                message += f" (got {item['input']!r})"
+            if not isinstance(item["input"], dict | list):
+                message += f" (got {shown(item['input'])})"
         found.append(Fault(origin_of(path, source), dotted(path), message))
     return found
+
+
+def _told(message: str, path: KeyPath, source: Source) -> list[Fault]:
+    """Return the faults that a check of several fields tells, one a line: ``field.of.it: what is the matter``."""
+    faults = []
+    for line in message.splitlines():
+        where, colon, what = line.partition(": ")
+        parts = tuple(int(part) if part.isdecimal() else part for part in where.split("."))
+        inner = (*path, *parts) if colon and " " not in where else path
+        faults.append(Fault(origin_of(inner, source), dotted(inner), what if inner is not path else line))
+    return faults
 
 
 def origin_of(path: KeyPath, source: Source) -> str:

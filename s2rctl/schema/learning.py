@@ -2,7 +2,19 @@
 
 from typing import Literal
 
-from s2rctl.schema.base import Model, quantity
+from pydantic import model_validator
+
+from s2rctl.schema.base import (
+    STEPS_LIMIT,
+    WORLDS_LIMIT,
+    CameraName,
+    Layers,
+    Line,
+    Model,
+    quantity,
+    require,
+    too_many,
+)
 
 Optimiser = Literal["adam", "muon"]
 OPTIMISER = "adam, or muon: orthogonal updates of matrices, and Adam at a tenth of the rate for the rest"
@@ -11,56 +23,77 @@ OPTIMISER = "adam, or muon: orthogonal updates of matrices, and Adam at a tenth 
 class Network(Model):
     """A multi-layer perceptron."""
 
-    policy: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the policy")
-    value: tuple[int, ...] = quantity((256, 256), "", "hidden layers of the value function")
+    policy: Layers = quantity((256, 256, 256), "", "hidden layers of the policy")
+    value: Layers = quantity((256, 256), "", "hidden layers of the value function")
 
 
 class WarmStart(Model):
     """Imitation of the scripted expert (DAgger) before reinforcement learning."""
 
-    rounds: int = quantity(14, "", "rounds of acting and learning; 0 switches the warm start off", ge=0)
-    worlds: int = quantity(512, "", "parallel worlds per round", ge=1)
-    steps: int = quantity(2500, "", "optimiser steps per round", ge=1)
-    batch: int = quantity(1024, "", "samples per optimiser step", ge=1)
-    learning_rate: float = quantity(1e-3, "", "Adam learning rate", gt=0)
+    rounds: int = quantity(14, "", "rounds of acting and learning; 0 switches the warm start off", ge=0, le=10_000)
+    worlds: int = quantity(512, "", "parallel worlds per round", ge=1, le=WORLDS_LIMIT)
+    steps: int = quantity(2500, "", "optimiser steps per round", ge=1, le=10_000_000)
+    batch: int = quantity(1024, "", "samples per optimiser step", ge=1, le=1_000_000)
+    learning_rate: float = quantity(1e-3, "", "Adam learning rate", ge=1e-9, le=100)
 
 
 class Ppo(Model):
     """Proximal policy optimisation."""
 
-    steps: int = quantity(20_000_000, "step", "environment steps; 0 skips PPO", ge=0)
-    worlds: int = quantity(2048, "", "parallel worlds", ge=1)
-    unroll: int = quantity(10, "step", "steps per world between updates", ge=1)
-    minibatches: int = quantity(32, "", "minibatches per pass", ge=1)
-    updates: int = quantity(8, "", "passes over each batch of rollouts", ge=1)
+    steps: int = quantity(20_000_000, "step", "environment steps; 0 skips PPO", ge=0, le=STEPS_LIMIT)
+    worlds: int = quantity(2048, "", "parallel worlds", ge=1, le=WORLDS_LIMIT)
+    unroll: int = quantity(10, "step", "steps per world between updates", ge=1, le=1000)
+    minibatches: int = quantity(32, "", "minibatches per pass", ge=1, le=1_000_000)
+    updates: int = quantity(8, "", "passes over each batch of rollouts", ge=1, le=100)
     reward_scale: float = quantity(
-        1.0, "", "factor on rewards, so that the value function's numbers are of the order of 1 to 10", gt=0
+        1.0,
+        "",
+        "factor on rewards, so that the value function's numbers are of the order of 1 to 10",
+        ge=1e-6,
+        le=1e6,
     )
-    discount: float = quantity(0.97, "", "discount per step", gt=0, lt=1)
+    discount: float = quantity(0.97, "", "discount per step", ge=1e-3, lt=1)
     gae_lambda: float = quantity(0.95, "", "generalised advantage estimation", ge=0, le=1)
-    clip: float = quantity(0.3, "", "clipping of the probability ratio", gt=0)
-    learning_rate: float = quantity(1e-3, "", "Adam learning rate of the policy, at most", gt=0)
+    clip: float = quantity(0.3, "", "clipping of the probability ratio", ge=1e-6, le=100)
+    learning_rate: float = quantity(1e-3, "", "Adam learning rate of the policy, at most", ge=1e-9, le=100)
     value_learning_rate: float | None = quantity(
-        None, "", "Adam learning rate of the value function; null: the policy's largest", gt=0
+        None, "", "Adam learning rate of the value function; null: the policy's largest", ge=1e-9, le=100
     )
     desired_kl: float | None = quantity(
-        0.06, "", "divergence from the acting policy that the learning rate aims at; null: a constant rate", gt=0
+        0.06,
+        "",
+        "divergence from the acting policy that the learning rate aims at; null: a constant rate",
+        ge=1e-9,
+        le=100,
     )
-    final_rate: float = quantity(1.0, "", "share of the learning rate that is left at the end", gt=0, le=1)
-    averaging: float = quantity(0.0, "", "iterations over which the published policy is averaged; 0: the newest", ge=0)
-    entropy: float = quantity(2e-2, "", "entropy bonus", ge=0)
-    imitation: float = quantity(0.0, "", "weight of staying close to the warm start, decays to 0 over training", ge=0)
-    max_grad_norm: float = quantity(1.0, "", "gradient clipping", gt=0)
+    final_rate: float = quantity(1.0, "", "share of the learning rate that is left at the end", ge=1e-6, le=1)
+    averaging: float = quantity(
+        0.0, "", "iterations over which the published policy is averaged; 0: the newest", ge=0, le=1e6
+    )
+    entropy: float = quantity(2e-2, "", "entropy bonus", ge=0, le=1000)
+    imitation: float = quantity(
+        0.0, "", "weight of staying close to the warm start, decays to 0 over training", ge=0, le=1e6
+    )
+    max_grad_norm: float = quantity(1.0, "", "gradient clipping", ge=1e-6, le=1e6)
     exploration: float = quantity(
-        0.2, "", "standard deviation before tanh with which a policy that was taught begins to explore", gt=0
+        0.2,
+        "",
+        "standard deviation before tanh with which a policy that was taught begins to explore",
+        ge=1e-4,
+        le=10,
     )
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> "Ppo":
+        require(too_many("unroll", worlds=self.worlds, unroll=self.unroll))
+        return self
 
 
 class Gate(Model):
     """When a result is good enough."""
 
     success_low: float = quantity(0.0, "", "the Wilson lower bound of the success rate must reach this", ge=0, le=1)
-    episodes: int = quantity(512, "", "episodes that decide it", ge=1)
+    episodes: int = quantity(512, "", "episodes that decide it", ge=1, le=1_000_000)
 
 
 class TeacherPhase(Model):
@@ -70,12 +103,16 @@ class TeacherPhase(Model):
     warm_start: WarmStart = WarmStart()
     ppo: Ppo = Ppo()
     emphasis: float = quantity(
-        0.0, "", "power with which training draws hard worlds more often; judging and evaluation draw uniformly", ge=0
+        0.0,
+        "",
+        "power with which training draws hard worlds more often; judging and evaluation draw uniformly",
+        ge=0,
+        le=10,
     )
     bank_probability: float = quantity(0.0, "", "share of episodes that start from the state bank", ge=0, le=1)
     gate: Gate = quantity(Gate(success_low=0.95), "", "when the teacher is good enough, judged from the task's start")
     stop_early: bool = quantity(True, "", "end when the gate is met with confidence")
-    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)
+    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0, le=86_400)
 
 
 class Teacher(Model):
@@ -91,28 +128,40 @@ class Encoder(Model):
     source: Literal["states", "cifar10"] = quantity(
         "states", "", "what is learned: the simulator's state from randomised renders, or the classes of CIFAR-10"
     )
-    cifar10: str | None = quantity(None, "", "binary archive or folder of CIFAR-10 on disk")
-    images: int = quantity(100_000, "", "rendered training images; 0 keeps random weights", ge=0)
-    batch: int = quantity(256, "", "images per optimiser step", ge=1)
-    passes: int = quantity(2, "", "passes over the images", ge=1)
-    latent: int = quantity(64, "", "size of the latent", ge=1)
+    cifar10: Line | None = quantity(None, "", "binary archive or folder of CIFAR-10 on disk")
+    images: int = quantity(100_000, "", "rendered training images; 0 keeps random weights", ge=0, le=10_000_000)
+    batch: int = quantity(256, "", "images per optimiser step", ge=1, le=1_000_000)
+    passes: int = quantity(2, "", "passes over the images", ge=1, le=1000)
+    latent: int = quantity(64, "", "size of the latent", ge=1, le=8192)
     optimiser: Optimiser = quantity("muon", "", OPTIMISER)
-    learning_rate: float = quantity(0.03, "", "learning rate; for muon that of the matrices", gt=0)
+    learning_rate: float = quantity(0.03, "", "learning rate; for muon that of the matrices", ge=1e-9, le=100)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Encoder":
+        problems = []
+        if self.passes * self.images > 1_000_000_000:
+            problems.append("passes: passes x images is more than 1,000,000,000")
+        if self.source == "cifar10" and not self.cifar10:
+            problems.append("cifar10: the source cifar10 needs the archive, e.g. cifar-10-binary.tar.gz")
+        require(problems)
+        return self
 
 
 class Distill(Model):
     """DAgger from the teachers to the student that sees images."""
 
-    worlds: int = quantity(1024, "", "parallel worlds", ge=1)
-    iterations: int = quantity(400, "", "iterations of acting and learning", ge=1)
-    steps: int = quantity(6, "step", "control steps per iteration", ge=1)
-    epochs: int = quantity(4, "", "passes over each iteration's samples", ge=1)
-    batch: int = quantity(256, "", "samples per optimiser step", ge=1)
+    worlds: int = quantity(1024, "", "parallel worlds", ge=1, le=WORLDS_LIMIT)
+    iterations: int = quantity(400, "", "iterations of acting and learning", ge=1, le=10_000_000)
+    steps: int = quantity(6, "step", "control steps per iteration", ge=1, le=1000)
+    epochs: int = quantity(4, "", "passes over each iteration's samples", ge=1, le=100)
+    batch: int = quantity(256, "", "samples per optimiser step", ge=1, le=1_000_000)
     optimiser: Optimiser = quantity("adam", "", OPTIMISER)
-    learning_rate: float = quantity(4e-4, "", "learning rate; for muon that of the matrices", gt=0)
-    weight_decay: float = quantity(0.0, "", "share of the learning rate by which weights shrink; muon needs some", ge=0)
-    final_rate: float = quantity(0.1, "", "share of the learning rate that is left at the end", gt=0, le=1)
-    network: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of the student")
+    learning_rate: float = quantity(4e-4, "", "learning rate; for muon that of the matrices", ge=1e-9, le=100)
+    weight_decay: float = quantity(
+        0.0, "", "share of the learning rate by which weights shrink; muon needs some", ge=0, le=100
+    )
+    final_rate: float = quantity(0.1, "", "share of the learning rate that is left at the end", ge=1e-6, le=1)
+    network: Layers = quantity((256, 256, 256), "", "hidden layers of the student")
     hand_poses: bool = quantity(
         True, "", "the student also gets the hand poses that the commanded joints have by forward kinematics"
     )
@@ -120,7 +169,11 @@ class Distill(Model):
         "finetuned", "", "random weights, or the pretrained ones kept fixed or trained further"
     )
     aggregate: int = quantity(
-        0, "", "samples of earlier iterations to learn from again, as many at a time as there are new ones", ge=0
+        0,
+        "",
+        "samples of earlier iterations to learn from again, as many at a time as there are new ones",
+        ge=0,
+        le=1_000_000_000,
     )
     behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
     guided: float = quantity(
@@ -145,7 +198,12 @@ class Distill(Model):
     hide_object: float = quantity(
         0.07, "", "share of episodes that hide the peg, and likewise the socket", ge=0, le=0.5
     )
-    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)
+    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0, le=86_400)
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> "Distill":
+        require(too_many("steps", worlds=self.worlds, steps=self.steps))
+        return self
 
 
 ReachVariant = Literal["best", "plain", "depth", "alexnet", "twin", "two_camera", "keypoint"]
@@ -161,7 +219,7 @@ class Reach(Model):
         "bottleneck; as best, but alexnet: AlexNet-style extractor, twin: two critics, two_camera: a second view, "
         "keypoint: soft-argmax extractor",
     )
-    second_camera: str = quantity("front", "", "camera that the variant two_camera adds")
+    second_camera: CameraName = quantity("front", "", "camera that the variant two_camera adds")
     hindsight: float = quantity(
         0.0,
         "",
@@ -169,20 +227,20 @@ class Reach(Model):
         ge=0,
         le=1,
     )
-    worlds: int = quantity(64, "", "parallel worlds", ge=1)
-    steps: int = quantity(1_000_000, "step", "environment steps", ge=1)
-    replay: int = quantity(100_000, "", "transitions kept", ge=1)
-    warmup: int = quantity(2_000, "step", "random environment steps before learning", ge=0)
-    batch: int = quantity(256, "", "transitions per optimiser step", ge=1)
-    updates_per_step: float = quantity(0.25, "", "optimiser steps per vector step of all worlds", gt=0)
-    discount: float = quantity(0.98, "", "discount per step", gt=0, lt=1)
+    worlds: int = quantity(64, "", "parallel worlds", ge=1, le=WORLDS_LIMIT)
+    steps: int = quantity(1_000_000, "step", "environment steps", ge=1, le=STEPS_LIMIT)
+    replay: int = quantity(100_000, "", "transitions kept", ge=1, le=1_000_000_000)
+    warmup: int = quantity(2_000, "step", "random environment steps before learning", ge=0, le=STEPS_LIMIT)
+    batch: int = quantity(256, "", "transitions per optimiser step", ge=1, le=1_000_000)
+    updates_per_step: float = quantity(0.25, "", "optimiser steps per vector step of all worlds", ge=1e-6, le=10_000)
+    discount: float = quantity(0.98, "", "discount per step", ge=1e-3, lt=1)
     polyak: float = quantity(0.95, "", "share of the old target that each update keeps", ge=0, lt=1)
-    actor_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
-    critic_learning_rate: float = quantity(8e-4, "", "Adam learning rate", gt=0)
+    actor_learning_rate: float = quantity(8e-4, "", "Adam learning rate", ge=1e-9, le=100)
+    critic_learning_rate: float = quantity(8e-4, "", "Adam learning rate", ge=1e-9, le=100)
     extractor_rate: float = quantity(
-        1.0, "", "share of the actor's learning rate for an initialised extractor and its position", gt=0, le=1
+        1.0, "", "share of the actor's learning rate for an initialised extractor and its position", ge=1e-9, le=1
     )
-    final_rate: float = quantity(1.0, "", "share of both learning rates that is left at the end", gt=0, le=1)
+    final_rate: float = quantity(1.0, "", "share of both learning rates that is left at the end", ge=1e-6, le=1)
     fresh_looks: float = quantity(
         0.0,
         "",
@@ -191,9 +249,11 @@ class Reach(Model):
         ge=0,
         le=1,
     )
-    bottleneck: float = quantity(1.0, "", "weight of MSE(position, predicted position)", ge=0)
-    action_l2: float = quantity(0.3, "", "penalty on the squared action", ge=0)
-    exploration_noise: float = quantity(0.2, "", "standard deviation of the action noise, of the action range", ge=0)
+    bottleneck: float = quantity(1.0, "", "weight of MSE(position, predicted position)", ge=0, le=1e6)
+    action_l2: float = quantity(0.3, "", "penalty on the squared action", ge=0, le=1e6)
+    exploration_noise: float = quantity(
+        0.2, "", "standard deviation of the action noise, of the action range", ge=0, le=10
+    )
     random_action: float = quantity(0.3, "", "share of uniformly random actions while exploring", ge=0, le=1)
-    hidden: tuple[int, ...] = quantity((256, 256, 256), "", "hidden layers of actor and critic")
-    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0)
+    hidden: Layers = quantity((256, 256, 256), "", "hidden layers of actor and critic")
+    checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0, le=86_400)

@@ -2,7 +2,10 @@
 
 import difflib
 import json
+import os
+import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,30 @@ from pydantic import BaseModel, ValidationError
 from s2rctl.core.errors import ProfileError, UsageError
 from s2rctl.core.resources import data_folder
 from s2rctl.schema.faults import faults_of
+from s2rctl.schema.layers import merge, put
 from s2rctl.schema.moved import upgraded
 from s2rctl.schema.profile import PROFILES, Profile
-from s2rctl.schema.source import Fault, KeyPath, Source, dotted, leaves, merge, read_scalar, read_yaml
+from s2rctl.schema.source import (
+    DEEPEST,
+    MOST_BYTES,
+    Fault,
+    KeyPath,
+    Source,
+    dotted,
+    leaves,
+    read_scalar,
+    read_yaml,
+    shown,
+    unprintable,
+)
 
 DEFAULT = "default"
+LONGEST_CHAIN = 16
+"""Profiles that extend each other."""
+LONGEST_SET = 4_096
+"""Characters of one ``--set`` option."""
+MOST_FAULTS = 50
+"""That are listed."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +62,10 @@ class Loaded:
 def profile_files() -> dict[str, Path]:
     """Return the profiles that can be called by name: those of ``./profiles``, then those that come with s2rctl."""
     found: dict[str, Path] = {}
-    for folder in (Path.cwd() / "profiles", data_folder("profiles")):
-        for path in sorted(folder.glob("*.yaml")):
-            found.setdefault(path.stem, path)
+    with suppress(OSError):  # of a working folder that is gone
+        found |= {path.stem: path for path in sorted((Path.cwd() / "profiles").glob("*.yaml"))}
+    for path in sorted(data_folder("profiles").glob("*.yaml")):
+        found.setdefault(path.stem, path)
     return found
 
 
@@ -60,7 +83,11 @@ def load_resolved(values: Mapping[str, Any], sets: Sequence[str] = (), seed: int
     """Return the profile that an artifact's manifest holds, with ``--set`` and ``--seed`` on top."""
     changes = [_parse_set(item) for item in sets]
     name = str(values.get("name", "manifest"))
-    source = Source(json.loads(json.dumps(upgraded(values))), {(): f"manifest of {name}"})
+    origin = f"manifest of {shown(name) if unprintable(name) else name}"
+    source = Source(json.loads(json.dumps(upgraded(values))), {(): origin})
+    for path, value in leaves(source.value):
+        if any(unprintable(str(part)) for part in (*path, *(value if isinstance(value, list) else [value]))):
+            source.faults.append(Fault(origin, shown(dotted(path)), "text with a control character"))
     return _finish(source, Path(name), changes, sets, seed)
 
 
@@ -69,9 +96,9 @@ def _finish(
 ) -> Loaded:
     """Apply the changes, validate, and raise everything that is wrong at once."""
     for text, path, value in changes:
-        _apply(source, path, value, f"--set {text}")
+        put(source, path, value, f"--set {text}")
     if seed is not None:
-        _apply(source, ("seed",), seed, f"--seed {seed}")
+        put(source, ("seed",), seed, f"--seed {seed}")
     # What was to be read and is not there would only give faults that are none.
     unread = any(fault.message.startswith("not valid YAML") for fault in source.faults)
     model = None if unread else _model(source)
@@ -92,13 +119,15 @@ def _validate(model: type[BaseModel], source: Source) -> Any:
 
 def _error(file: Path, faults: Sequence[Fault]) -> ProfileError:
     lines = [str(fault) for fault in sorted(faults, key=_place)]
+    if len(lines) > MOST_FAULTS:
+        lines[MOST_FAULTS:] = [f"and {len(lines) - MOST_FAULTS} more"]
     if all(fault.origin.startswith("--") for fault in faults):
         hint = f"s2rctl profile show {_shown(file)}   (lists every path and its value)"
     else:
         hint = f"correct and check: s2rctl profile validate {_shown(file)}"
     if len(lines) == 1:
         return ProfileError(lines[0], hint)
-    return ProfileError(f"{len(lines)} faults in profile {_shown(file)}\n" + "\n".join(lines), hint)
+    return ProfileError(f"{len(faults)} faults in profile {_shown(file)}\n" + "\n".join(lines), hint)
 
 
 def _place(fault: Fault) -> tuple[str, int]:
@@ -109,26 +138,51 @@ def _place(fault: Fault) -> tuple[str, int]:
 def _shown(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):
         return str(path)
 
 
 def _locate(name: str, beside: Path | None) -> Path:
     """Return the file of a profile given by name or by path (relative to ``beside`` for ``extends``)."""
+    if strange := unprintable(name):
+        raise ProfileError(f"a profile's name cannot have the character {strange}", "s2rctl profile list")
     if name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name:
-        path = Path(name).expanduser()
-        path = path if path.is_absolute() else (beside or Path.cwd()) / path
-        if not path.is_file():
+        try:
+            path = Path(name).expanduser()
+            path = path if path.is_absolute() else (beside or Path.cwd()) / path
+            there, regular = path.exists(), path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ProfileError(f"cannot read profile {shown(name)}: {_reason(error)}", "check the path") from None
+        if not there:
             raise ProfileError(f"there is no profile file {_shown(path)}", "s2rctl profile list")
+        if not regular:
+            raise ProfileError(f"{_shown(path)} is not a file", "give the path of a .yaml file (s2rctl profile list)")
         return path
     known = profile_files()
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=3) or sorted(known)
+        close = difflib.get_close_matches(name[:100], known, n=3) or sorted(known)
         raise ProfileError(
-            f"there is no profile '{name}'",
+            f"there is no profile {shown(name)}",
             f"use {', '.join(close)}, or the path of a .yaml file (s2rctl profile list)",
         )
     return known[name]
+
+
+def _content(file: Path) -> bytes:
+    """Return what a profile's file holds, and no more than tells that it is too large; ProfileError if unreadable."""
+    try:
+        # Not to wait for a writer: between the look at the path and this, a file can become anything.
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as opened:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ProfileError(f"{_shown(file)} is not a file", "give the path of a .yaml file")
+            return opened.read(MOST_BYTES + 1) or b""
+    except (OSError, ValueError) as error:
+        raise ProfileError(f"cannot read profile {_shown(file)}: {_reason(error)}", "check the file") from None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _read_chain(file: Path, below: tuple[Path, ...], asked: str = "") -> Source:
@@ -137,10 +191,11 @@ def _read_chain(file: Path, below: tuple[Path, ...], asked: str = "") -> Source:
     if file in below:
         circle = " -> ".join(_shown(path) for path in (*below, file))
         raise ProfileError(f"{asked}: profiles extend each other in a circle: {circle}", "remove one 'extends'")
-    try:
-        source = read_yaml(file.read_text(encoding="utf-8"), _shown(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"cannot read profile {_shown(file)}: {error}", "check the file") from None
+    if len(below) >= LONGEST_CHAIN:
+        raise ProfileError(
+            f"{asked}: more than {LONGEST_CHAIN} profiles extend one another", "merge some of them into one file"
+        )
+    source = read_yaml(_content(file), _shown(file))
     parent = source.value.pop("extends", None)
     origin = source.origins.pop(("extends",), "")
     if parent is None:
@@ -149,57 +204,34 @@ def _read_chain(file: Path, below: tuple[Path, ...], asked: str = "") -> Source:
         source.faults.append(Fault(origin, "extends", "needs the name or the path of one profile"))
         return source
     try:
-        base = _read_chain(_locate(parent, file.parent), (*below, file), origin)
+        above = _locate(parent, file.parent)
     except ProfileError as error:
-        raise ProfileError(
-            error.message
-            if "in a circle" in error.message or error.message.startswith("cannot")
-            else f"{origin}: {error.message}",
-            error.hint,
-        ) from None
+        raise ProfileError(f"{origin}: {error.message}", error.hint) from None
+    base = _read_chain(above, (*below, file), origin)
     return merge(base, source)
 
 
 def _parse_set(text: str) -> tuple[str, KeyPath, Any]:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
+    if len(text) > LONGEST_SET:
+        raise UsageError(f"--set {text[:60]}…: longer than {LONGEST_SET} characters", "write a profile that extends it")
+    if strange := unprintable(text):
+        raise UsageError(f"--set {shown(text)}: text with the character {strange}", "leave the character out")
     if not equals or not all(parts):
         raise UsageError(f"--set {text}: needs the form path=value", "e.g. --set teacher.pick.ppo.steps=100000")
+    if len(parts) > DEEPEST:
+        raise UsageError(f"--set {text}: a path has at most {DEEPEST} parts", "s2rctl profile show lists every path")
     try:
         parsed = read_scalar(value)
     except ValueError as error:
         raise UsageError(f"--set {text}: {error}", "quote text that YAML cannot read") from None
-    return text, tuple(int(part) if part.isdigit() else part for part in parts), parsed
+    return text, tuple(int(part) if _is_position(part) else part for part in parts), parsed
 
 
-def _apply(source: Source, path: KeyPath, value: Any, origin: str) -> None:
-    """Put one value into the tree; a step into something that has no parts is a fault."""
-    node = source.value
-    for depth, part in enumerate(path[:-1]):
-        following: Any = None
-        if isinstance(node, dict):
-            following = node.get(str(part))
-            if following is None:
-                following = node[str(part)] = {}
-                source.origins[path[: depth + 1]] = origin
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            following = node[part]
-        if not isinstance(following, dict | list) or not isinstance(node, dict | list):
-            source.faults.append(Fault(origin, dotted(path), f"'{dotted(path[: depth + 1])}' has no parts"))
-            return
-        node = following
-    last = path[-1]
-    if isinstance(node, list):
-        if not isinstance(last, int) or last >= len(node):
-            source.faults.append(Fault(origin, dotted(path), f"the list has positions 0 to {len(node) - 1}"))
-            return
-        node[last] = value
-    else:
-        node[str(last)] = value
-        path = (*path[:-1], str(last))
-    for old in [known for known in source.origins if known[: len(path)] == path]:
-        del source.origins[old]
-    source.origins[path] = origin
+def _is_position(part: str) -> bool:
+    """Return whether a part of a path can be a place in a list; ``²`` is a digit to Python, and no number."""
+    return part.isascii() and part.isdigit() and len(part) <= 9 and str(int(part)) == part
 
 
 def _model(source: Source) -> type[Profile] | None:
@@ -210,7 +242,7 @@ def _model(source: Source) -> type[Profile] | None:
         return model
     choice = " or ".join(sorted(PROFILES.names()))
     origin = source.origins.get(("system",), source.origins.get((), "profile"))
-    source.faults.append(Fault(origin, "system", f"must be {choice}" + (f" (got {system!r})" if system else "")))
+    source.faults.append(Fault(origin, "system", f"must be {choice}" + (f" (got {shown(system)})" if system else "")))
     return None
 
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.core.tables import Table
-from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.base import SEED_LIMIT, WORLDS_LIMIT, Line, Model, quantity, require, too_many, within
+from s2rctl.schema.consistency import SMALLEST_IMAGE, camera_problems, device_problems, size_problems, watchdog_problems
 from s2rctl.schema.deployment import Calibration, Deploy
 from s2rctl.schema.learning import Distill, Encoder, Gate, Reach, Teacher
 from s2rctl.schema.robots import AlohaRobot, RobotSection, ToolLimits, XArm7Robot
@@ -19,28 +20,32 @@ Section = TypeVar("Section", bound=Model)
 class Export(Model):
     """ONNX export and its parity gate."""
 
-    observations: int = quantity(1000, "", "recorded observations to compare JAX and ONNX on", ge=1)
-    max_difference: float = quantity(1e-5, "", "largest allowed difference of any action", gt=0)
-    opset: int = quantity(21, "", "ONNX operator set", ge=17)
+    observations: int = quantity(1000, "", "recorded observations to compare JAX and ONNX on", ge=1, le=1_000_000)
+    max_difference: float = quantity(1e-5, "", "largest allowed difference of any action", ge=1e-9, le=2)
+    opset: int = quantity(21, "", "ONNX operator set", ge=17, le=26)
 
 
 class Evaluate(Model):
     """Evaluation."""
 
     gate: Gate = Gate()
-    worlds: int = quantity(128, "", "episodes run side by side", ge=1)
-    videos: int = quantity(2, "", "episodes to film, per outcome, and one of each kind of failure; 0: none", ge=0)
-    perturb: dict[str, float] = quantity({}, "", "departures from training by name, see s2rctl evaluate --perturb")
+    worlds: int = quantity(128, "", "episodes run side by side", ge=1, le=WORLDS_LIMIT)
+    videos: int = quantity(
+        2, "", "episodes to film, per outcome, and one of each kind of failure; 0: none", ge=0, le=1000
+    )
+    perturb: Annotated[dict[Line, float], Field(max_length=64), AfterValidator(within(-1e6, 1e6))] = quantity(
+        {}, "", "departures from training by name, see s2rctl evaluate --perturb"
+    )
 
 
 class Profile(Model):
     """What all systems share."""
 
     system: str = quantity(..., "", "system table name")
-    name: str = quantity(..., "", "profile name", pattern=r"^[a-z0-9][a-z0-9-]*$")
-    description: str = ""
-    seed: int = quantity(0, "", "seed of everything random", ge=0)
-    wandb: str | None = quantity(None, "", "Weights & Biases project that gets the training figures too; null: none")
+    name: str = quantity(..., "", "profile name", pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)
+    description: str = quantity("", "", "what it is for, in a line", max_length=2000)
+    seed: int = quantity(0, "", "seed of everything random", ge=0, le=SEED_LIMIT)
+    wandb: Line | None = quantity(None, "", "Weights & Biases project that gets the training figures too; null: none")
     robot: RobotSection
     tasks: TaskSections = TaskSections()
     simulation: Simulation = Simulation()
@@ -49,6 +54,18 @@ class Profile(Model):
     evaluate: Evaluate = Evaluate()
     deploy: Deploy = Deploy()
     calibration: Calibration
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Profile":
+        require(
+            [
+                *watchdog_problems(self.simulation, self.deploy),
+                *camera_problems(self.vision.cameras),
+                *device_problems(self.robot, self.simulation),
+                *size_problems(self.vision.cameras, {"evaluate.worlds": self.evaluate.worlds}),
+            ]
+        )
+        return self
 
     def section(self, path: str, kind: type[Section]) -> Section:
         """Return the section at a dotted path; ProfileError if this profile has none of that kind there."""
@@ -83,6 +100,15 @@ class AlohaProfile(Profile):
     encoder: Encoder = Encoder()
     distill: Distill = Distill()
 
+    @model_validator(mode="after")
+    def _learns(self) -> "AlohaProfile":
+        problems = [*size_problems(self.vision.cameras, {"distill.worlds": self.distill.worlds})]
+        for phase, task in (("pick", self.tasks.pick), ("insert", self.tasks.insertion)):
+            worlds = getattr(self.teacher, phase).warm_start.worlds
+            problems += too_many(f"teacher.{phase}.warm_start.worlds", worlds=worlds, steps=task.episode_steps)
+        require(problems)
+        return self
+
 
 class ReachProfile(Profile):
     """Reaching from one side camera."""
@@ -94,7 +120,17 @@ class ReachProfile(Profile):
     reach: Reach = Reach()
 
     @model_validator(mode="after")
-    def _variant_cameras(self) -> "ReachProfile":
+    def _learns(self) -> "ReachProfile":
+        found = self._with_variant_cameras()
+        cameras = found.vision.cameras
+        smallest = SMALLEST_IMAGE["alexnet" if found.reach.variant == "alexnet" else "plain"]
+        problems = [*camera_problems(cameras, smallest), *size_problems(cameras, {"reach.worlds": found.reach.worlds})]
+        if found.extractor.source != "states":
+            problems.append("extractor.source: the extractor of reach learns from states")
+        require(problems)
+        return found
+
+    def _with_variant_cameras(self) -> "ReachProfile":
         """Give the variant the cameras that it is about, so that every stage sees the same ones."""
         cameras, variant = self.vision.cameras, self.reach.variant
         if cameras and variant == "depth" and not cameras[0].depth:

@@ -14,6 +14,10 @@ _HEAD = """# Profile reference
 Written from the models by `python -m s2rctl.schema.reference`; do not edit by hand. A profile is YAML; `extends:` names
 a parent profile whose values it changes; `--set path=value` changes a value for one run. Keys that are not listed here
 are errors.
+
+A file is UTF-8 text of at most 256 kB. Only `true` and `false` are truth values; dates, `1:30` and `no` are text.
+A whole number that begins with 0 is refused: quote it where it is text, as a serial number is.
+Every number has limits, which `s2rctl profile validate` tells.
 """
 
 

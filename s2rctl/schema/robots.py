@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.base import CameraName, Line, Model, Range, quantity, within
 from s2rctl.schema.cameras import CameraDevice
 
 
@@ -20,7 +20,7 @@ class RobotSection(Model):
 
     name: str = quantity(..., "", "robot table name")
     driver: str = quantity("direct", "", "direct: the vendor's SDK")
-    cameras: dict[str, CameraDevice] = quantity({}, "", "device of each policy camera, by the camera's name")
+    cameras: dict[CameraName, CameraDevice] = quantity({}, "", "device of each policy camera, by the camera's name")
 
     @property
     def place(self) -> str:
@@ -45,14 +45,20 @@ class AlohaRobot(RobotSection):
     driver: Literal["direct", "interbotix"] = quantity(
         "direct", "", "direct: the vendor's SDK; interbotix: through the ROS packages that it already runs"
     )
-    ports: dict[str, str] = quantity(
+    ports: dict[Line, Line] = quantity(
         {}, "", "per arm its serial device, e.g. left: /dev/ttyDXL_follower_left, or its name in ROS"
     )
     gripper: Literal["aloha1", "aloha2"] = quantity("aloha2", "", "generation of the grippers")
-    gripper_range_rad: tuple[float, float] | None = quantity(
+    gripper_range_rad: Annotated[Range, AfterValidator(within(-1.6, 1.6))] | None = quantity(
         None, "rad", "motor angles measured with the grippers closed and open, instead of the preset's"
     )
-    gripper_current_ma: float = quantity(540.0, "mA", "largest current of the grippers' motors", gt=0, le=1200)
+    gripper_current_ma: float = quantity(540.0, "mA", "largest current of the grippers' motors", ge=1, le=1200)
+
+    @model_validator(mode="after")
+    def _gripper_moves(self) -> "AlohaRobot":
+        if self.gripper_range_rad and self.gripper_range_rad[1] - self.gripper_range_rad[0] < 0.1:
+            raise ValueError("gripper_range_rad: closed and open are the same angle")
+        return self
 
     @property
     def place(self) -> str:
@@ -70,9 +76,11 @@ class XArm7Robot(RobotSection):
 
     name: Literal["xarm7"] = quantity(..., "", "robot table name")
     driver: Literal["direct"] = quantity("direct", "", "direct: the vendor's SDK")
-    address: str | None = quantity(None, "", "IP address of the controller")
+    address: Annotated[Line, Field(max_length=253, pattern=r"^\S+$")] | None = quantity(
+        None, "", "IP address of the controller"
+    )
     tool_acceleration: float = quantity(
-        5.0, "m/s²", "acceleration with which the controller plans the way to the tool's target", gt=0, le=50
+        5.0, "m/s²", "acceleration with which the controller plans the way to the tool's target", ge=0.01, le=50
     )
 
     @property

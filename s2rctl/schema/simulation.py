@@ -1,19 +1,34 @@
 """Profile sections that describe the simulated world: physics, delays, noise, randomisation, cameras."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from s2rctl.schema.base import Model, quantity
+from s2rctl.schema.base import CameraName, Line, Model, Range, quantity, require, within
+
+Weights = Annotated[tuple[float, ...], Field(min_length=1, max_length=32), AfterValidator(within(0, 1e6))]
+"""One weight for each number of control steps that something can be late."""
+SLOWEST_HZ, FASTEST_HZ = 1.0, 500.0
+"""Control rates."""
+MOST_CAMERAS = 8
 
 
 class Simulation(Model):
     """Physics backend and clock."""
 
     physics: Literal["native", "mjx"] = quantity("native", "", "physics backend")
-    timestep_s: float = quantity(0.005, "s", "physics time step", gt=0, le=0.02)
-    substeps: int = quantity(10, "", "physics steps per control step", ge=1)
-    threads: int = quantity(0, "", "CPU threads of the native backend; 0: all cores", ge=0)
+    timestep_s: float = quantity(0.005, "s", "physics time step", ge=1e-4, le=0.02)
+    substeps: int = quantity(10, "", "physics steps per control step", ge=1, le=1000)
+    threads: int = quantity(0, "", "CPU threads of the native backend; 0: all cores", ge=0, le=1024)
+
+    @model_validator(mode="after")
+    def _rate(self) -> "Simulation":
+        if not SLOWEST_HZ <= self.rate_hz <= FASTEST_HZ:
+            raise ValueError(
+                f"substeps: timestep_s x substeps makes a control rate of {self.rate_hz:g} Hz; "
+                f"it can be {SLOWEST_HZ:g} to {FASTEST_HZ:g} Hz"
+            )
+        return self
 
     @property
     def period_s(self) -> float:
@@ -29,60 +44,79 @@ class Simulation(Model):
 class Delays(Model):
     """Latency as probabilities over a history of control steps; entry i is 'i steps old'."""
 
-    joint_action: tuple[float, ...] = quantity((1.0,), "", "delay of joint targets, weights")
-    gripper_action: tuple[float, ...] = quantity((1.0,), "", "delay of gripper targets, weights")
-    observation: tuple[float, ...] = quantity((1.0,), "", "delay of the actor's observation, weights")
+    joint_action: Weights = quantity((1.0,), "", "delay of joint targets, weights")
+    gripper_action: Weights = quantity((1.0,), "", "delay of gripper targets, weights")
+    observation: Weights = quantity((1.0,), "", "delay of the actor's observation, weights")
 
     @model_validator(mode="after")
     def _weights(self) -> "Delays":
-        for name in ("joint_action", "gripper_action", "observation"):
-            weights = getattr(self, name)
-            if not weights or min(weights) < 0 or sum(weights) <= 0:
-                raise ValueError(f"{name}: needs non-negative weights with a positive sum")
+        names = ("joint_action", "gripper_action", "observation")
+        require(f"{name}: needs weights with a positive sum" for name in names if sum(getattr(self, name)) < 1e-6)
         return self
 
 
 class Noise(Model):
     """Uniform observation noise, half widths."""
 
-    joint_pos: float = quantity(0.0, "rad", "joint position", ge=0)
-    joint_vel: float = quantity(0.0, "rad/s", "joint velocity", ge=0)
-    object_pos: float = quantity(0.0, "m", "object position", ge=0)
-    object_linvel: float = quantity(0.0, "m/s", "object velocity", ge=0)
-    object_angvel: float = quantity(0.0, "rad/s", "object angular velocity", ge=0)
-    gripper_offset: float = quantity(0.0, "m", "gripper-to-object offset: difference of two draws of half this", ge=0)
-    gripper_angle_deg: float = quantity(0.0, "deg", "gripper rotation about a random axis", ge=0)
-    object_angle_deg: float = quantity(0.0, "deg", "object rotation about a random axis", ge=0)
+    joint_pos: float = quantity(0.0, "rad", "joint position", ge=0, le=4)
+    joint_vel: float = quantity(0.0, "rad/s", "joint velocity", ge=0, le=100)
+    object_pos: float = quantity(0.0, "m", "object position", ge=0, le=10)
+    object_linvel: float = quantity(0.0, "m/s", "object velocity", ge=0, le=100)
+    object_angvel: float = quantity(0.0, "rad/s", "object angular velocity", ge=0, le=1000)
+    gripper_offset: float = quantity(
+        0.0, "m", "gripper-to-object offset: difference of two draws of half this", ge=0, le=10
+    )
+    gripper_angle_deg: float = quantity(0.0, "deg", "gripper rotation about a random axis", ge=0, le=180)
+    object_angle_deg: float = quantity(0.0, "deg", "object rotation about a random axis", ge=0, le=180)
 
 
 class CameraSettings(Model):
     """A policy camera."""
 
-    name: str = quantity(..., "", "camera name in the scene")
+    name: CameraName = quantity(..., "", "camera name in the scene")
     width: int = quantity(..., "px", "image width", ge=8, le=640)
     height: int = quantity(..., "px", "image height", ge=8, le=640)
     depth: bool = quantity(False, "", "whether the policy sees depth")
-    depth_unit_m: float = quantity(1e-4, "m", "metres per count of the uint16 depth image", gt=0)
-    depth_range_m: tuple[float, float] = quantity((0.0, 0.4), "m", "depth outside is read as nothing")
+    depth_unit_m: float = quantity(1e-4, "m", "metres per count of the uint16 depth image", ge=1e-6, le=0.1)
+    depth_range_m: Annotated[Range, AfterValidator(within(0, 1000))] = quantity(
+        (0.0, 0.4), "m", "depth outside is read as nothing"
+    )
+
+    @model_validator(mode="after")
+    def _depth(self) -> "CameraSettings":
+        require(self.depth_problems())
+        return self
+
+    def depth_problems(self) -> list[str]:
+        """Return what is wrong with range and unit of the depth, if the policy sees any."""
+        low, high = self.depth_range_m
+        most = 65535 * self.depth_unit_m
+        if low >= high:
+            return [f"depth_range_m: holds no depth (got {low:g}, {high:g})"]
+        if self.depth and high > most * (1 + 1e-9):
+            return [f"depth_range_m: 65535 counts of {self.depth_unit_m:g} m reach {most:g} m, not {high:g} m"]
+        return []
 
 
 class DepthNoise(Model):
     """Faults of a stereo depth camera, applied in this order."""
 
-    edge_gradient: float = quantity(0.05, "m/px", "depth steps above this lose pixels", ge=0)
-    edge_gain: float = quantity(10.0, "px/m", "loss probability is atan(gain * gradient)", ge=0)
-    disparity_shift_px: float = quantity(0.5, "px", "sub-pixel shift, standard deviation", ge=0)
-    disparity_sigma: float = quantity(1 / 6, "", "disparity noise, standard deviation", ge=0)
-    disparity_constant: float = quantity(35130.0, "mm", "disparity = constant / depth in mm (Handa et al. 2014)", gt=0)
+    edge_gradient: float = quantity(0.05, "m/px", "depth steps above this lose pixels", ge=0, le=1000)
+    edge_gain: float = quantity(10.0, "px/m", "loss probability is atan(gain * gradient)", ge=0, le=1e6)
+    disparity_shift_px: float = quantity(0.5, "px", "sub-pixel shift, standard deviation", ge=0, le=2)
+    disparity_sigma: float = quantity(1 / 6, "", "disparity noise, standard deviation", ge=0, le=100)
+    disparity_constant: float = quantity(
+        35130.0, "mm", "disparity = constant / depth in mm (Handa et al. 2014)", ge=1, le=1e7
+    )
     loss: float = quantity(0.006, "", "probability that a pixel is lost", ge=0, le=1)
-    scratches: int = quantity(16, "", "largest number of line scratches per frame", ge=0)
+    scratches: int = quantity(16, "", "largest number of line scratches per frame", ge=0, le=256)
     blackout: float = quantity(0.02, "", "probability that a whole frame is lost", ge=0, le=1)
 
 
 class ColourRange(Model):
     """One drawn RGB colour for all geoms whose names match."""
 
-    geoms: tuple[str, ...] = quantity(..., "", "names or patterns of geoms")
+    geoms: tuple[Line, ...] = quantity(..., "", "names or patterns of geoms", min_length=1, max_length=256)
     low: tuple[float, float, float] = quantity(..., "", "darkest red, green, blue")
     high: tuple[float, float, float] = quantity(..., "", "brightest red, green, blue")
     grey: bool = quantity(False, "", "one draw for all three channels")
@@ -98,17 +132,21 @@ class Appearance(Model):
     """Visual randomisation per world or episode. 0 switches a part off."""
 
     colour: float = quantity(1.0, "", "how much of the colour ranges is used", ge=0, le=1)
-    colours: tuple[ColourRange, ...] = quantity((), "", "colour ranges; none: the scene's own")
-    camera_position_m: tuple[float, float, float] = quantity((0, 0, 0), "m", "± camera position, camera frame")
-    camera_rotation_deg: float = quantity(0.0, "deg", "± camera rotation about a random axis", ge=0)
-    camera_fovy_deg: float = quantity(0.0, "deg", "± vertical field of view", ge=0)
-    light_position_m: float = quantity(0.0, "m", "± light position on each axis", ge=0)
-    light_direction_deg: float = quantity(0.0, "deg", "± light direction", ge=0)
+    colours: tuple[ColourRange, ...] = quantity((), "", "colour ranges; none: the scene's own", max_length=64)
+    camera_position_m: Annotated[tuple[float, float, float], AfterValidator(within(0, 2))] = quantity(
+        (0, 0, 0), "m", "± camera position, camera frame"
+    )
+    camera_rotation_deg: float = quantity(0.0, "deg", "± camera rotation about a random axis", ge=0, le=180)
+    camera_fovy_deg: float = quantity(0.0, "deg", "± vertical field of view", ge=0, le=40)
+    light_position_m: float = quantity(0.0, "m", "± light position on each axis", ge=0, le=100)
+    light_direction_deg: float = quantity(0.0, "deg", "± light direction", ge=0, le=180)
     light_intensity: float = quantity(0.0, "", "± relative light intensity", ge=0, lt=1)
     shadow_probability: float = quantity(
         1.0, "", "share of worlds with shadows, where vision.shadows is on", ge=0, le=1
     )
-    brightness: tuple[float, float] = quantity((1.0, 1.0), "", "image brightness factor, range")
+    brightness: Annotated[Range, AfterValidator(within(0, 100))] = quantity(
+        (1.0, 1.0), "", "image brightness factor, range"
+    )
     pixel_noise: float = quantity(0.0, "", "± noise on each colour value, of 1", ge=0, le=0.5)
 
 
@@ -117,6 +155,8 @@ class Vision(Model):
 
     renderer: Literal["raycast", "gl", "warp", "madrona"] = quantity("raycast", "", "renderer for policy images")
     shadows: bool = quantity(False, "", "hard shadows")
-    cameras: tuple[CameraSettings, ...] = ()
+    cameras: tuple[CameraSettings, ...] = quantity(
+        (), "", "policy cameras, of one size and kind", max_length=MOST_CAMERAS
+    )
     appearance: Appearance = Appearance()
     depth_noise: DepthNoise | None = quantity(None, "", "depth camera faults; none: perfect depth")

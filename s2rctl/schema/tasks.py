@@ -1,18 +1,24 @@
 """Profile sections ``tasks.<name>``: what a task is, apart from how a policy for it is learned."""
 
-from s2rctl.schema.base import Model, quantity
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from s2rctl.schema.base import Line, Model, Range, quantity, within
 from s2rctl.schema.simulation import Delays, Noise
+
+Rewards = Annotated[dict[Line, float], Field(max_length=64), AfterValidator(within(-1e6, 1e6))]
 
 
 class TaskSection(Model):
     """What every task has. The environment of training, evaluation, rehearsal and live runs is built from it."""
 
-    episode_steps: int = quantity(160, "step", "episode length", ge=1)
+    episode_steps: int = quantity(160, "step", "episode length", ge=1, le=10_000)
     action_scale: float = quantity(
-        0.02, "rad, m", "change of each commanded target per control step at |action| = 1", gt=0
+        0.02, "rad, m", "change of each commanded target per control step at |action| = 1", ge=1e-5, le=1
     )
     delays: Delays = Delays()
-    rewards: dict[str, float] = quantity({}, "", "reward weights that replace the task's own")
+    rewards: Rewards = quantity({}, "", "reward weights that replace the task's own")
 
 
 class HandlingTask(TaskSection):
@@ -25,17 +31,17 @@ class HandlingTask(TaskSection):
 class ReachTask(TaskSection):
     """Bringing the tool to a point in space."""
 
-    episode_steps: int = quantity(50, "step", "episode length", ge=1)
+    episode_steps: int = quantity(50, "step", "episode length", ge=1, le=10_000)
     action_scale: float = quantity(
-        0.03, "m", "displacement of the tool's target per control step at |action| = 1", gt=0
+        0.03, "m", "displacement of the tool's target per control step at |action| = 1", ge=1e-5, le=1
     )
-    planner: tuple[float, float] | None = quantity(
+    planner: Annotated[Range, AfterValidator(within(0.01, 100))] | None = quantity(
         None,
         "",
         "the arm follows its target as the controller's planner does; each episode's acceleration lies between these "
         "multiples of robot.tool_acceleration; null: it is there at once",
     )
-    threshold_m: float = quantity(0.05, "m", "an episode that ends this close is a success", gt=0)
+    threshold_m: float = quantity(0.05, "m", "an episode that ends this close is a success", ge=1e-4, le=2)
 
 
 class TaskSections(Model):

@@ -21,7 +21,7 @@ from s2rctl.schema.load import load_profile
 from s2rctl.schema.profile import Profile
 
 WORLDS = 2
-SMALL = [f"vision.cameras.{i}.{side}=16" for i in (0, 1) for side in ("width", "height")]
+SMALL = [f"vision.cameras.{i}.{side}=20" for i in (0, 1) for side in ("width", "height")]
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +199,9 @@ def test_a_whole_rollout_changes(name: str, profile: Profile) -> None:
         return [np.asarray(state.physics.qpos), *map(np.asarray, jax.tree.leaves(state.observation))]
 
     assert any(np.any(a != b) for a, b in zip(roll({}), roll({name: PERTURBATIONS[name].example}), strict=True))
+
+
+def test_a_perturbation_may_go_beyond_what_a_profile_may_say() -> None:
+    smoke = load_profile("xarm7-smoke").profile
+    env = make_worlds(Worlds(smoke, "reach", WORLDS, 0, True, {"light_direction": 180.0, "latency": 2.0}))
+    assert env.worlds == WORLDS and len(env.delays.joint_action) > 40

@@ -14,6 +14,7 @@ system: xarm7-reach
 robot: {name: xarm7}
 calibration:
   camera: side
+vision: {cameras: [{name: side, width: 84, height: 84}]}
 """
 
 
@@ -41,7 +42,7 @@ def test_extends_merges_mappings_replaces_lists_and_keeps_origins(write):
     loaded = load_profile(write("child.yaml", "extends: base.yaml\nname: child\nreach:\n  hidden: [4]\n"))
     reach = loaded.profile.reach
     assert (loaded.profile.name, reach.steps, reach.hidden, reach.polyak) == ("child", 5, (4,), 0.1)
-    assert loaded.origins["reach.steps"] == "base.yaml:7"
+    assert loaded.origins["reach.steps"] == "base.yaml:8"
     assert loaded.origins["reach.hidden"] == "child.yaml:4"
     listed = {path: origin for path, _, origin in loaded.values()}
     assert listed["reach.batch"] == "default" and listed["name"] == "child.yaml:2"
@@ -49,12 +50,12 @@ def test_extends_merges_mappings_replaces_lists_and_keeps_origins(write):
 
 def test_set_and_seed_win_and_are_the_origin(write):
     loaded = load_profile(
-        write("p.yaml", MINIMAL), ["reach.steps=7", "robot.address=10.0.0.3", "vision.cameras=[]"], seed=4
+        write("p.yaml", MINIMAL), ["reach.steps=7", "robot.address=10.0.0.3", "vision.appearance.colours=[]"], seed=4
     )
     assert loaded.profile.reach.steps == 7 and loaded.profile.robot.address == "10.0.0.3"
     assert loaded.profile.seed == 4
     assert loaded.origins["reach.steps"] == "--set reach.steps=7" and loaded.origins["seed"] == "--seed 4"
-    assert load_profile("aloha", ["vision.cameras.1.width=16"]).profile.vision.cameras[1].width == 16
+    assert load_profile("aloha", ["vision.appearance.colours.1.grey=true"]).profile.vision.appearance.colours[1].grey
     assert load_profile("aloha", ["vision.depth_noise=null"]).profile.vision.depth_noise is None
 
 
@@ -65,11 +66,11 @@ def test_all_faults_at_once_with_file_and_line(write):
     message = caught.value.message
     assert message.startswith("7 faults in profile bad.yaml\n")
     for line in (
-        "bad.yaml:7: reach.stepz: unknown key; did you mean steps?",
-        "bad.yaml:8: reach.batch: input should be greater than or equal to 1 (got 0)",
-        "bad.yaml:9: reach.polyak: ",
-        "bad.yaml:10: robto: unknown key; did you mean robot?",
-        "bad.yaml:11: seed: input should be greater than or equal to 0 (got -1)",
+        "bad.yaml:8: reach.stepz: unknown key; did you mean steps?",
+        "bad.yaml:9: reach.batch: input should be greater than or equal to 1 (got 0)",
+        "bad.yaml:10: reach.polyak: ",
+        "bad.yaml:11: robto: unknown key; did you mean robot?",
+        "bad.yaml:12: seed: input should be greater than or equal to 0 (got -1)",
         "--set tasks.reach.thresold_m=1: tasks.reach.thresold_m: unknown key; did you mean threshold_m?",
         "--set export=3: export: needs keys of its own",
     ):
@@ -112,7 +113,7 @@ def test_malformed_set_is_a_usage_error(setting):
         ("- 1\n", "p.yaml:1: a profile is a mapping"),
         ("", "system: must be aloha or xarm7-reach"),
         ("a: &x [*x]\n", "p.yaml:1"),
-        (MINIMAL + "name: twice\n", "p.yaml:6: name: given twice"),
+        (MINIMAL + "name: twice\n", "p.yaml:7: name: given twice"),
         ("name: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         ("extends: nowhere.yaml\n", "p.yaml:1: there is no profile file nowhere.yaml"),
         ("extends: alohha\n", "p.yaml:1: there is no profile 'alohha'"),
