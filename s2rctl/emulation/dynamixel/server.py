@@ -9,7 +9,6 @@ import threading
 import time
 import tty
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +17,7 @@ import mujoco
 from s2rctl.emulation.device import LONGEST_LAG_S
 from s2rctl.emulation.dynamixel.arms import Arms
 from s2rctl.emulation.dynamixel.bus import LineFaults
+from s2rctl.emulation.dynamixel.ports import PortNames
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
 
@@ -31,9 +31,14 @@ def make(model: mujoco.MjModel) -> "EmulatedAloha":
 
 
 class EmulatedAloha:
-    """Running arms; use as a context. ``ports`` are the serial devices to open, by arm."""
+    """Running arms; use as a context. ``ports`` are the serial devices to open, by arm.
 
-    def __init__(self, model: mujoco.MjModel, gripper: Gripper = GRIPPERS["aloha2"]) -> None:
+    ``names``: what they are called while the emulator runs.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, gripper: Gripper = GRIPPERS["aloha2"], names: PortNames | None = None
+    ) -> None:
         self.arms = Arms(model, gripper, time.monotonic())
         self.lock, self.plant = self.arms.lock, self.arms.plant
         self.on_tick: Callable[[], None] = lambda: None
@@ -50,7 +55,7 @@ class EmulatedAloha:
         self._masters: dict[str, int] = {}
         self._slaves: dict[str, int] = {}
         self._late: list[tuple[float, int, str, bytes]] = []
-        self._links: list[Path] = []
+        self._names = names
         self._sent = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="emulated arms", daemon=True)
@@ -91,16 +96,6 @@ class EmulatedAloha:
             "worst_lag_s": round(self._lag, 4),
         }
 
-    def link(self, folder: Path) -> None:
-        """Give the ports names that stay while the emulator runs: ``ttyDXL_follower_<arm>`` in a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for arm, device in self.ports.items():
-            path = folder / f"ttyDXL_follower_{arm}"
-            path.unlink(missing_ok=True)
-            path.symlink_to(device)
-            self._links.append(path)
-            self.ports[arm] = str(path)
-
     def lose_port(self, arm: str) -> None:
         """Fault: the serial device goes away, as when its plug is pulled."""
         with self.arms.lock:
@@ -117,6 +112,13 @@ class EmulatedAloha:
             # the slave stays open here, so that a client that goes leaves the line standing
             self._masters[arm], self._slaves[arm] = master, slave
             self.ports[arm] = os.ttyname(slave)
+        if self._names is not None:
+            try:
+                self._names.make(self.ports)
+            except BaseException:
+                self._close_ports()
+                raise
+            self.ports = {arm: str(path) for arm, path in self._names.paths.items()}
         self._thread.start()
         return self
 
@@ -125,8 +127,11 @@ class EmulatedAloha:
     ) -> None:
         self._closed.set()
         self._thread.join(timeout=2.0)
-        for path in self._links:
-            path.unlink(missing_ok=True)  # the device behind it may soon be somebody's terminal
+        if self._names is not None:
+            self._names.remove()  # the devices behind them may soon be somebody's terminals
+        self._close_ports()
+
+    def _close_ports(self) -> None:
         for arm in list(self._masters):
             self.lose_port(arm)
 
