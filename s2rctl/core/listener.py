@@ -4,6 +4,7 @@ import contextlib
 import errno
 import select
 import socket
+import threading
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ class Listener(socket.socket):
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
         self._most = most
         self._open: list[socket.socket] = []
+        self._counting = threading.Lock()
         try:
             self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -36,8 +38,9 @@ class Listener(socket.socket):
     @property
     def peers(self) -> list[socket.socket]:
         """The connections that are still open."""
-        self._open = [peer for peer in self._open if peer.fileno() >= 0]
-        return list(self._open)
+        with self._counting:
+            self._open = [peer for peer in self._open if peer.fileno() >= 0]
+            return list(self._open)
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection, blocking, and its address; OSError once this socket is closed."""
@@ -59,7 +62,8 @@ class Listener(socket.socket):
                 peer.close()
                 continue
             peer.settimeout(None)
-            self._open.append(peer)
+            with self._counting:
+                self._open.append(peer)
             return peer, address
         raise OSError(errno.EBADF, "closed")
 
