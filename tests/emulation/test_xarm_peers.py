@@ -292,7 +292,7 @@ def test_the_genuine_sdks_mode_16_is_refused_and_the_reports_go_on(arm):
         for mode in (16, 255):
             assert driver._arm.set_mode(mode) != 0
         assert driver._arm.set_state(9) != 0
-        for function in range(256):
+        for function in range(255):  # the SDK takes 255 for news from the controller
             driver._arm._arm.arm_cmd.set_nu8(function, [0xFF], 1)
         driver.recover()
         newest = driver.read().t

@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import logging
 import os
 import pty
 import selectors
@@ -23,6 +24,7 @@ from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
 
 SLOW_S, CORRUPT = (0.005, 0.02), 0.05
 """What the faults ``slow`` and ``corrupt`` mean: delay of each answer, share of damaged answers."""
+_LOG = logging.getLogger("s2rctl.emulation")
 
 
 def make(model: mujoco.MjModel) -> "EmulatedAloha":
@@ -169,12 +171,19 @@ class EmulatedAloha:
                 data = os.read(key.fd, 4096)
             except OSError:
                 continue
-            for due, reply in self.arms.receive(key.data, data):
+            for due, reply in self._replies(key.data, data):
                 self._sent += 1
                 heapq.heappush(self._late, (due, self._sent, key.data, reply))
         while self._late and self._late[0][0] <= self.now():
             _, _, arm, reply = heapq.heappop(self._late)
             self._write(arm, reply)
+
+    def _replies(self, arm: str, data: bytes) -> list[tuple[float, bytes]]:
+        try:
+            return self.arms.receive(arm, data)
+        except Exception:  # a bug in one instruction; the other arm and the clock are not to blame
+            _LOG.exception("%s: %r", arm, data[:64])
+            return []
 
     def _write(self, arm: str, reply: bytes) -> None:
         """Send bytes; where nobody reads, the line is full and they are lost."""
