@@ -11,11 +11,12 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import mujoco
 import numpy as np
 
-from s2rctl.core.channel import Message, fault, receive, send
+from s2rctl.core.channel import BadMessage, Message, fault, number, receive, send
 from s2rctl.core.errors import S2rError, UsageError
 from s2rctl.core.tables import Table
 from s2rctl.emulation.device import Device
@@ -54,31 +55,60 @@ class Host:
         """Answer until the parent closes."""
         self._send(Message("ready", {"settings": self._device.settings()}))
         while (message := receive(self._connection)) is not None:
-            if message.name == "reset":
-                self._reset(message)
-            elif message.name == "fault":
-                self._device.faults[message.values["fault"]]()
-                self._send(Message("done"))
-            elif message.name == "look":
-                self._send(self._look())
-            else:
-                raise ValueError(f"unknown message '{message.name}'")
+            try:
+                answer = self._answer(message)
+            except BadMessage as error:
+                answer = fault(UsageError(f"the emulator cannot use this: {error}"))
+            self._send(answer)
 
-    def _reset(self, message: Message) -> None:
-        """Begin an episode and answer with how it looks."""
-        values, arrays = message.values, message.arrays
-        fields = {name.partition(":")[2]: array for name, array in arrays.items() if name.startswith("field:")}
-        rng = np.random.default_rng(values["seed"])
-        low, high = values["latency_s"]
+    def _answer(self, message: Message) -> Message:
+        if message.name == "reset":
+            return self._reset(message)
+        if message.name == "fault":
+            self._device.faults[self._fault(message.values.get("fault"))]()
+            return Message("done")
+        if message.name == "look":
+            return self._look()
+        raise BadMessage(f"unknown message '{message.name[:64]}'")
+
+    def _reset(self, message: Message) -> Message:
+        """Begin an episode and return how it looks; nothing is touched unless all of the message can be used."""
+        seed = message.values.get("seed")
+        if type(seed) is not int or seed < 0:
+            raise BadMessage("a seed that is none")
+        rng = np.random.default_rng(seed)
+        low, high = (number(value, "a latency that is none", 0.0) for value in _pair(message.items("latency_s")))
+        if high < low:
+            raise BadMessage("a latency that is no range")
+        rows = [_pair(row) for row in message.items("faults")]
+        faults = sorted((number(at, "a fault without a time"), self._fault(name)) for at, name in rows)
+        period = message.number("period", 0.0)
+        start = self._start(message)
         device = self._device
         with device.lock:
             device.set_latency(lambda: float(rng.uniform(low, high)))
-            device.reset(PlantStart(arrays["qpos"], arrays["qvel"], arrays["ctrl"], fields))
+            device.reset(start)
             now = device.plant.time
-            faults = sorted((float(at), str(name)) for at, name in values["faults"])
-            self._episode = _Episode(now, float(values["period"]), now, faults)
+            self._episode = _Episode(now, period, now, faults)
             self._shoot()
-        self._send(self._look())
+        return self._look()
+
+    def _fault(self, name: Any) -> str:
+        if not isinstance(name, str) or name not in self._device.faults:
+            raise BadMessage(f"a fault that is none: {str(name)[:64]}")
+        return name
+
+    def _start(self, message: Message) -> PlantStart:
+        """Return where the episode begins; BadMessage for what does not fit the model."""
+        model, data = self._device.plant.model, self._device.plant.data
+        found = {name: message.array(name) for name in ("qpos", "qvel", "ctrl")}
+        fields = {name.partition(":")[2]: a for name, a in message.arrays.items() if name.startswith("field:")}
+        places = [(array, getattr(data, name)) for name, array in found.items()]
+        places += [(array, getattr(model, name, None)) for name, array in fields.items()]
+        for array, place in places:
+            if not isinstance(place, np.ndarray) or place.shape != array.shape or not np.isfinite(array).all():
+                raise BadMessage("an array that is no part of the model, or of another size, or not finite")
+        return PlantStart(found["qpos"], found["qvel"], found["ctrl"], fields)
 
     def _look(self) -> Message:
         """Return the whole state now, as it would look to a sensor."""
@@ -114,6 +144,12 @@ class Host:
             send(self._connection, message)
 
 
+def _pair(values: Any) -> list[Any]:
+    if not isinstance(values, list) or len(values) != 2:
+        raise BadMessage("a list that is no pair")
+    return values
+
+
 def main(arguments: list[str]) -> int:
     """Run until the parent closes the socket; return the exit code."""
     name, model, descriptor = arguments
@@ -122,9 +158,13 @@ def main(arguments: list[str]) -> int:
     try:
         device: Device = DEVICES.load(name)(mujoco.MjModel.from_binary_path(model))
         with device, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the parent may go at any time
-            Host(device, connection).serve()
+            try:
+                Host(device, connection).serve()
+            except BadMessage as error:  # where the next message begins is not known any more
+                raise UsageError(f"the emulator cannot use this: {error}") from error
     except S2rError as error:
-        send(connection, fault(error))
+        with contextlib.suppress(OSError):
+            send(connection, fault(error))
         return int(error.exit_code)
     return 0
 

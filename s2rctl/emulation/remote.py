@@ -15,7 +15,7 @@ from types import TracebackType
 import mujoco
 import numpy as np
 
-from s2rctl.core.channel import Message, as_error, receive, send
+from s2rctl.core.channel import BadMessage, Message, as_error, receive, send
 from s2rctl.core.errors import RunError
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.scene.poses import Poses
@@ -56,7 +56,7 @@ class EmulatorProcess:
             self._reader = threading.Thread(target=self._read, name="emulator", daemon=True)
             self._reader.start()
             try:
-                self.settings = list(self._answer(START_S).values["settings"])
+                self.settings = self._greeted(self._answer(START_S))
             except BaseException:
                 self.close()
                 raise
@@ -129,24 +129,42 @@ class EmulatorProcess:
         if message is None:
             raise _gone(self.robot)
         if message.name == "error":
-            raise as_error(message)
+            try:
+                failure = as_error(message)
+            except BadMessage as error:
+                raise _gone(self.robot) from error
+            raise failure
         return message
+
+    def _greeted(self, message: Message) -> list[str]:
+        try:
+            return [str(setting) for setting in message.items("settings")]
+        except BadMessage as error:
+            raise _gone(self.robot) from error
 
     def _read(self) -> None:
         """Sort what comes into shots and answers."""
         while True:
             try:
                 message = receive(self._connection)
-            except (OSError, ValueError):
-                message = None
+                shot = _shot(message) if message is not None and message.name == "shot" else None
+            except (OSError, BadMessage):
+                message = shot = None
             if message is None:
                 self._answers.put(None)
                 return
-            if message.name == "shot":
-                values = message.values
-                self._on_shot(Shot(values["t"], values["begun"], Poses(**message.arrays)))  # type: ignore[arg-type]
+            if shot is not None:
+                self._on_shot(shot)
             else:
                 self._answers.put(message)
+
+
+def _shot(message: Message) -> Shot:
+    try:
+        poses = Poses(**message.arrays)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise BadMessage("a shot without the poses of all things") from error
+    return Shot(message.number("t"), message.number("begun"), poses)
 
 
 def _gone(robot: str) -> RunError:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from s2rctl.core.channel import Message, fault, receive, send
+from s2rctl.core.channel import BadMessage, Message, fault, receive, send
 from s2rctl.core.errors import S2rError, UsageError
 from s2rctl.core.tables import Table
 from s2rctl.robots.protocol import Robot, StopLevel, Target
@@ -56,7 +56,11 @@ class Host:
         threading.Thread(target=self._watch, name="pulse", daemon=True).start()
         while (message := receive(self._commands)) is not None:
             try:
+                if message.name not in self._calls:
+                    raise BadMessage(f"unknown message '{message.name[:64]}'")
                 answer = self._calls[message.name](message)
+            except BadMessage as error:
+                answer = fault(UsageError(f"the driver's process cannot use this: {error}"))
             except S2rError as error:
                 answer = fault(error)
             send(self._commands, answer)
@@ -99,7 +103,10 @@ class Host:
         return Message("state", {"t": state.t, "codes": list(state.codes)}, arrays)
 
     def _send(self, message: Message) -> Message:
-        self._robot.send(Target(message.values["kind"], message.arrays["values"]))
+        kind: Any = message.text("kind")
+        if kind not in ("joint", "tool"):
+            raise BadMessage(f"a target of kind '{kind[:64]}'")
+        self._robot.send(Target(kind, message.array("values")))
         self._moving = True
         return Message("done")
 
@@ -127,25 +134,36 @@ def main(arguments: list[str]) -> int:
     name, commands, pulse = arguments[0], *(socket.socket(fileno=int(number)) for number in arguments[1:])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a driver does not go away while its arm is being parked
-    settings: Any = receive(commands)
-    if settings is None:
-        return 0
     try:
+        settings: Any = receive(commands)
+        if settings is None:
+            return 0
         safety = Safety.model_validate(settings.values["safety"])
         section = ROBOT.validate_python(settings.values["robot"])
         robot: Robot = FACTORIES.load(name)(section, safety, float(settings.values["period_s"]))
     except S2rError as error:
         send(commands, fault(error))
         return int(error.exit_code)
+    except (ValueError, KeyError, TypeError) as error:  # pydantic's and the channel's are ValueErrors
+        return _refuse(commands, error)
     host = Host(robot, commands, pulse, safety.device_watchdog_s)
     try:
         send(commands, Message("ready"))
         host.serve()
     except (BrokenPipeError, ConnectionResetError):
         return 0  # the parent went away while it was being answered
+    except BadMessage as error:  # where the next message begins is not known any more
+        return _refuse(commands, error)
     finally:
         host.abandon()
     return 0
+
+
+def _refuse(commands: socket.socket, error: Exception) -> int:
+    refusal = UsageError(f"the driver's process cannot use this: {error}", "see that both processes are of one version")
+    with contextlib.suppress(OSError):
+        send(commands, fault(refusal))
+    return int(refusal.exit_code)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
-from s2rctl.core.channel import Message, as_error, receive, send
-from s2rctl.core.errors import MissingEnvironmentError, S2rError, SafetyStop
+from s2rctl.core.channel import BadMessage, Message, as_error, receive, send
+from s2rctl.core.errors import MissingEnvironmentError, SafetyStop
 from s2rctl.robots.process import BEAT, HARD, SOFT
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.schema.deployment import Safety
@@ -28,6 +29,7 @@ BRINGUP_S = 60.0
 STOP_S = 0.3
 STDERR = 2  # the descriptor: sys.stderr may be anything
 _PATIENT = ("connect", "recover", "close")
+_Answer = TypeVar("_Answer")
 
 
 class RemoteRobot:
@@ -58,21 +60,19 @@ class RemoteRobot:
 
     def connect(self) -> Identity:
         """Bring the robot up."""
-        return Identity(**self._ask(Message("connect"), starts=True).values)
+        return self._ask(Message("connect"), _identity, starts=True)
 
     def read(self) -> State:
         """Return the newest measurement; its time is this machine's, the same in both processes."""
-        answer = self._ask(Message("read"))
-        values, arrays = answer.values, answer.arrays
-        return State(values["t"], arrays["joint_pos"], arrays["joint_vel"], arrays["tool"], tuple(values["codes"]))
+        return self._ask(Message("read"), _state)
 
     def send(self, target: Target) -> None:
         """Hand over the newest target."""
-        self._ask(Message("send", {"kind": target.kind}, {"values": np.asarray(target.values, float)}))
+        self._ask(Message("send", {"kind": target.kind}, {"values": np.asarray(target.values, float)}), _nothing)
 
     def hold(self) -> None:
         """Keep the last target."""
-        self._ask(Message("hold"))
+        self._ask(Message("hold"), _nothing)
 
     def stop(self, level: StopLevel) -> None:
         """Stop, past any call that is still being answered."""
@@ -82,20 +82,19 @@ class RemoteRobot:
 
     def parking(self) -> Target:
         """Return where to park."""
-        answer = self._ask(Message("parking"), starts=True)
-        return Target(answer.values["kind"], answer.arrays["values"])
+        return self._ask(Message("parking"), _target, starts=True)
 
     def recover(self) -> None:
         """Clear errors and make ready."""
-        self._ask(Message("recover"), starts=True)
+        self._ask(Message("recover"), _nothing, starts=True)
 
     def close(self) -> None:
         """Let the driver let go of the device; its process stays until this object or this process ends."""
         if self._link is not None:
-            self._ask(Message("close"))
+            self._ask(Message("close"), _nothing)
 
-    def _ask(self, message: Message, starts: bool = False) -> Message:
-        """Return the driver's answer, or raise what it raised; SafetyStop when there is none."""
+    def _ask(self, message: Message, take: Callable[[Message], _Answer], starts: bool = False) -> _Answer:
+        """Return what is taken from the driver's answer, or raise what it raised; SafetyStop when there is none."""
         with self._calling:
             if self._link is None:
                 if not starts:
@@ -103,7 +102,10 @@ class RemoteRobot:
                 self._link = _Link(self._factory, self._settings, self._beat_s)
             try:
                 answer = self._link.ask(message, BRINGUP_S if message.name in _PATIENT else CALL_S)
-            except OSError as error:
+                failure = as_error(answer) if answer.name == "error" else None
+                if failure is None:
+                    return take(answer)
+            except (OSError, BadMessage) as error:
                 # What comes later would answer another question. At the end of its sockets the process stops the arm.
                 self._link.close()
                 self._link = None
@@ -111,9 +113,30 @@ class RemoteRobot:
                     f"the {self.specification.name} driver's process is gone or hangs",
                     "its last words are above; look at the robot before you run the command again",
                 ) from error
-        if answer.name == "error":
-            raise as_error(answer)
-        return answer
+        raise failure
+
+
+def _nothing(answer: Message) -> None:
+    return None
+
+
+def _identity(answer: Message) -> Identity:
+    try:
+        return Identity(**answer.values)
+    except TypeError as error:
+        raise BadMessage(str(error)) from error
+
+
+def _state(answer: Message) -> State:
+    joints, speeds, tool = (answer.array(name) for name in ("joint_pos", "joint_vel", "tool"))
+    return State(answer.number("t"), joints, speeds, tool, tuple(map(str, answer.items("codes"))))
+
+
+def _target(answer: Message) -> Target:
+    kind: Any = answer.text("kind")
+    if kind not in ("joint", "tool"):
+        raise BadMessage(f"a target of kind '{kind[:64]}'")
+    return Target(kind, answer.array("values"))
 
 
 class _Link:
@@ -135,12 +158,12 @@ class _Link:
         self.close = weakref.finalize(self, _end, self._process, self._commands, self._pulse, self._ended)
         try:
             answer = self.ask(Message("make", settings), BRINGUP_S)
-        except OSError as error:
+            refused = as_error(answer) if answer.name == "error" else None
+        except (OSError, BadMessage) as error:
             self.close()
             raise MissingEnvironmentError(f"the {name} driver did not start", "its last words are above") from error
-        if answer.name == "error":
+        if refused is not None:
             self.close()
-            refused: S2rError = as_error(answer)
             raise refused
         threading.Thread(target=_beat, args=(self._pulse, beat_s, self._ended), name="heartbeat", daemon=True).start()
 
@@ -148,7 +171,7 @@ class _Link:
         """Return the answer; OSError when there is none in time."""
         self._commands.settimeout(seconds)
         send(self._commands, message)
-        answer = receive(self._commands)
+        answer = receive(self._commands, seconds)
         if answer is None:
             raise ConnectionError("the driver's process has ended")
         return answer

@@ -1,6 +1,7 @@
 """Device emulators as a command: a robot that speaks the vendor's protocol, with MuJoCo as its body."""
 
 import difflib
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,14 +27,13 @@ def run(
     """Emulate ``robot`` until Ctrl-C or for ``seconds``; return what it did.
 
     ``address`` is where an xArm listens, ``folder`` where the Aloha's ports get lasting names; ``faults`` are
-    ``name@seconds``. Raises UsageError for a fault that the robot does not have and for an option of the other robot,
-    and MissingEnvironmentError for an address that cannot be listened on.
+    ``name@seconds``. Raises UsageError for a fault that the robot does not have, for an option of the other robot and
+    for a folder in which something has a port's name, and MissingEnvironmentError for an address that cannot be
+    listened on.
     """
     device = _make(robot, address, folder)
     plan = sorted(_fault(device, robot, text) for text in faults)
     with device:
-        if folder is not None:
-            device.link(folder)  # type: ignore[attr-defined]  # _make let a folder pass for the Aloha only
         settings = device.settings()
         reporter.start(f"emulate {robot}", seconds or 0.0, "s")
         reporter.note("running; connect with " + " ".join(f"--set {setting}" for setting in settings))
@@ -54,18 +54,19 @@ def run(
 
 def _make(robot: str, address: str | None, folder: Path | None) -> Device:
     """Return the emulator, not yet running."""
-    model = SCENES.load(system_of_robot(robot).scene)(0.005)
     if robot == "xarm7":
         if folder is not None:
             raise UsageError("an xArm controller has an address, no serial ports", "leave --ports out")
         from s2rctl.emulation.xarm.server import EmulatedXArm
 
-        return EmulatedXArm(model, address or "127.0.0.1")
+        return EmulatedXArm(SCENES.load(system_of_robot(robot).scene)(0.005), address or "127.0.0.1")
     if address is not None:
         raise UsageError("the Aloha has serial ports, no address", "leave --address out")
+    from s2rctl.emulation.dynamixel.ports import PortNames
     from s2rctl.emulation.dynamixel.server import EmulatedAloha
 
-    return EmulatedAloha(model)
+    names = PortNames(folder) if folder is not None else None  # refuses before anything is made
+    return EmulatedAloha(SCENES.load(system_of_robot(robot).scene)(0.005), names=names)
 
 
 def _fault(device: Device, robot: str, text: str) -> tuple[float, str]:
@@ -78,5 +79,7 @@ def _fault(device: Device, robot: str, text: str) -> tuple[float, str]:
     try:
         seconds = float(at or 0.0)
     except ValueError:
-        raise UsageError(f"'{at}' is no time in seconds", f"--fault {name}@5") from None
+        seconds = math.nan
+    if not 0.0 <= seconds < math.inf:
+        raise UsageError(f"'{at}' is no time in seconds", f"--fault {name}@5")
     return seconds, name

@@ -11,48 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from rigs import TINY, contract, write_policy
+from policy_server import ALOHA, Client, decode, encode, observation, server, student_card
+from rigs import TINY, contract
 
 pytest.importorskip("msgpack", reason="the policy server is an extra")
 pytest.importorskip("websockets", reason="the policy server is an extra")
 
 import msgpack
 from websockets.exceptions import ConnectionClosedError
-from websockets.sync.client import connect
 
 from s2rctl.control.openpi import session as sessions
 from s2rctl.control.openpi.layout import Layout
 from s2rctl.control.openpi.wire import pack, unpack
 from s2rctl.control.policy import Policy
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
-from s2rctl.robots import ROBOTS
 from s2rctl.schema.cameras import CameraDevice
-from s2rctl.schema.contract import CameraContract, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.stages.serve import make_server
 
 pytestmark = pytest.mark.paced
-
-ALOHA = ROBOTS.load("aloha")
-
-
-def tensor(name, dtype, *shape, **more):
-    return Tensor(name=name, dtype=dtype, shape=("batch", *shape), meaning=name, **more)
-
-
-def student_card(depth=True):
-    """The Aloha student's contract."""
-    cameras, inputs = [], [tensor("joint_pos", "float32", 16), tensor("joint_target", "float32", 14)]
-    for side in ("left", "right"):
-        name = f"wrist_cam_{side}"
-        fields = {"name": name, "width": 32, "height": 32, "fovy_deg": 50.0, "parent": side}
-        more = {"position_m": (0, 0, 0), "quaternion": (1, 0, 0, 0)}
-        more |= {"depth_unit_m": 1e-4, "depth_range_m": (0.0, 0.4)} if depth else {}
-        cameras.append(CameraContract.model_validate({**fields, **more}))
-        inputs.append(tensor(f"rgb_{name}", "uint8", 32, 32, 3))
-        inputs += [tensor(f"depth_{name}", "uint16", 32, 32)] if depth else []
-    inputs.append(tensor("switched", "float32", 1))
-    return contract(ALOHA, inputs=tuple(inputs), cameras=tuple(cameras))
 
 
 @pytest.fixture(scope="module")
@@ -65,53 +42,12 @@ def serve(tmp_path, profile):
     servers = []
 
     def start(action=0.5, card=None, weights=None, used=profile):
-        card = card or student_card()
-        path = write_policy(tmp_path / "p.onnx", card, np.full(14, action), weights)
-        policy = Policy(path, ALOHA, 20.0)
-        servers.append(make_server(policy, ALOHA, used, "abc", "127.0.0.1", 0))
+        servers.append(server(tmp_path / "p.onnx", used, action, card, weights))
         return servers[-1].__enter__()
 
     yield start
-    for server in servers:
-        server.__exit__(None, None, None)
-
-
-def encode(value):
-    """OpenPI's encoding, written down independently of the code under test."""
-    if isinstance(value, np.ndarray):
-        return {b"__ndarray__": True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
-    if isinstance(value, np.generic):
-        return {b"__npgeneric__": True, b"data": value.item(), b"dtype": value.dtype.str}
-    raise TypeError(type(value))
-
-
-def decode(value):
-    if b"__ndarray__" in value:
-        return np.frombuffer(value[b"data"], value[b"dtype"]).reshape(value[b"shape"])
-    return value
-
-
-class Client:
-    """A client made of websockets and msgpack alone."""
-
-    def __init__(self, server):
-        self.link = connect(f"ws://127.0.0.1:{server.port}", compression=None, max_size=None)
-        self.metadata = msgpack.unpackb(self.link.recv(), object_hook=decode)
-
-    def infer(self, observation):
-        self.link.send(msgpack.packb(observation, default=encode))
-        answer = self.link.recv()
-        return answer if isinstance(answer, str) else msgpack.unpackb(answer, object_hook=decode)
-
-
-def observation(target=None, **changes):
-    """Plain form: the policy's inputs; the arm is where the last command sent it."""
-    joints = ALOHA.joints_from_targets(np.array(ALOHA.home) if target is None else np.asarray(target, float))
-    values = {"joint_pos": joints}
-    for side in ("left", "right"):
-        values[f"rgb_wrist_cam_{side}"] = np.zeros((32, 32, 3), np.uint8)
-        values[f"depth_wrist_cam_{side}"] = np.zeros((32, 32), np.uint16)
-    return {**values, **changes}
+    for made in servers:
+        made.__exit__(None, None, None)
 
 
 def test_metadata_actions_and_timing(serve):
@@ -253,7 +189,7 @@ def test_500_steps_by_a_plain_client(serve):
 
 
 def test_500_steps_by_openpis_own_client(serve):
-    client_module = pytest.importorskip("openpi_client.websocket_client_policy", reason="installed by hand: --no-deps")
+    client_module = pytest.importorskip("openpi_client.websocket_client_policy", reason="installed by make setup")
     server = serve(action=0.0)
     client = client_module.WebsocketClientPolicy("127.0.0.1", server.port)
     assert client.get_server_metadata()["policy"] == "test"

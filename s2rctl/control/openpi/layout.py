@@ -22,6 +22,11 @@ from s2rctl.schema.contract import Contract
 IMAGE_NAMES = {"cam_left_wrist": "wrist_cam_left", "cam_right_wrist": "wrist_cam_right", "cam_high": "overhead_cam"}
 """OpenPI's camera names -> ours."""
 PER_ARM = 7  # six joints and the gripper
+LARGEST_SIDE = 8192
+"""Pixels of a client's picture."""
+MOST_NUMBERS, LARGEST_NUMBER = 1024, 1e6
+MOST_FITS = 16
+"""Sizes of pictures whose cutting is remembered: a client that changes its size each time costs time, not memory."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,14 @@ class Layout:
         if not isinstance(message, Mapping):
             raise UsageError("an observation is a map", "send the policy's inputs by name")
         aloha = "joint_pos" not in message and "state" in message
-        joints = self._joints_of_state(message["state"]) if aloha else self._vector(message, "joint_pos")
+        joints = self._joints_of_state(_numbers(message, "state")) if aloha else self._vector(message, "joint_pos")
         velocity = self._vector(message, "joint_vel") if "joint_vel" in message else np.zeros(len(self._spec.joints))
         pictures = dict(message)
         for name, image in _map(message, "images").items():
             pictures.setdefault(f"rgb_{IMAGE_NAMES.get(name, name)}", image)
         frames = {name: self._frame(name, view, pictures) for name, view in self._views.items()}
-        goal = None if message.get("goal") is None else np.asarray(message["goal"], float).reshape(-1)
-        ages = {str(name): float(age) for name, age in _map(message, "ages").items()}
+        goal = None if message.get("goal") is None else _numbers(message, "goal")
+        ages = {str(name): _age(name, age) for name, age in _map(message, "ages").items()}
         return Observation(joints, velocity, frames, goal, ages, aloha)
 
     def write(self, target: np.ndarray, aloha: bool) -> np.ndarray:
@@ -80,13 +85,12 @@ class Layout:
     def _vector(self, message: Mapping[str, Any], name: str) -> np.ndarray:
         if name not in message:
             raise UsageError(f"the observation has no '{name}'", "send joint_pos, or state for Aloha")
-        values = np.asarray(message[name], float).reshape(-1)
+        values = _numbers(message, name)
         if values.size != len(self._spec.joints):
             raise UsageError(f"'{name}' has {values.size} numbers, the robot has {len(self._spec.joints)} joints")
         return values
 
-    def _joints_of_state(self, state: Any) -> np.ndarray:
-        values = np.asarray(state, float).reshape(-1)
+    def _joints_of_state(self, values: np.ndarray) -> np.ndarray:
         if self._spec.command != "joint" or values.size != len(self._spec.targets):
             raise UsageError(
                 f"'state' has {values.size} numbers, {self._spec.name} has {len(self._spec.targets)} targets",
@@ -106,10 +110,10 @@ class Layout:
                 "client drops depth",
             )
         if depth is not None:
-            depth = np.asarray(depth)
+            depth = _array(f"depth_{name}", depth)
             if depth.shape != (view.height, view.width) or depth.dtype != np.uint16:
                 raise UsageError(f"'depth_{name}' is {depth.dtype} {depth.shape}, not uint16 {view.height, view.width}")
-        return Frame(0.0, self._picture(name, view, np.asarray(rgb)), depth)
+        return Frame(0.0, self._picture(name, view, _array(f"rgb_{name}", rgb)), depth)
 
     def _picture(self, name: str, view: View, image: np.ndarray) -> np.ndarray:
         """Return the policy's picture (h, w, 3) of an image of any size, channels first or last."""
@@ -119,8 +123,12 @@ class Layout:
             raise UsageError(f"'rgb_{name}' is {image.dtype} {image.shape}, not a uint8 picture with three channels")
         if image.shape[:2] == (view.height, view.width):
             return np.ascontiguousarray(image)
+        if not 1 <= min(image.shape[:2]) <= max(image.shape[:2]) <= LARGEST_SIDE:
+            raise UsageError(f"'rgb_{name}' has the size {image.shape[:2]}", f"send 1 to {LARGEST_SIDE} pixels a side")
         key = (name, image.shape)
         if key not in self._fits:
+            if len(self._fits) >= MOST_FITS:
+                self._fits.clear()
             self._fits[key] = Fit(view, self._lens(name, image.shape[0], image.shape[1]), name)
         return self._fits[key].colour(np.ascontiguousarray(image))
 
@@ -152,8 +160,39 @@ class Layout:
         )
 
 
+def _numbers(message: Mapping[str, Any], name: str) -> np.ndarray:
+    """Return the numbers (n,) under a name; UsageError when there is anything else."""
+    value = message[name]
+    if not isinstance(value, np.ndarray | np.generic | list | bool | int | float):
+        raise UsageError(f"'{name}' holds no numbers but {type(value).__name__}")
+    if isinstance(value, np.ndarray) and value.size > MOST_NUMBERS:
+        raise UsageError(f"'{name}' has {value.size} numbers, and no robot has that many")
+    try:
+        # a copy: the values are scaled in place, and the message may still be needed as it came
+        numbers = np.array(value, float).reshape(-1)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"'{name}' is no list of numbers") from None
+    if np.any(np.abs(numbers) > LARGEST_NUMBER):  # NaN passes: the filter names it
+        raise UsageError(f"'{name}' has a number beyond ±{LARGEST_NUMBER:g}", "send rad and m")
+    return numbers
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        raise UsageError(f"'{name}' is no array but {type(value).__name__}", "send a NumPy array with openpi-client")
+    return value
+
+
+def _age(name: Any, value: Any) -> float:
+    if not isinstance(value, int | float | np.number):
+        raise UsageError(f"the age of '{name}' is no number", "send seconds")
+    return float(value)
+
+
 def _map(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = message.get(name) or {}
+    value = message.get(name)
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
         raise UsageError(f"'{name}' is not a map")
     return value

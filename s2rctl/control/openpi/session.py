@@ -17,6 +17,7 @@ from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.openpi.layout import Layout, Observation
 from s2rctl.control.safety import Memory, SafetyFilter
 from s2rctl.control.timing import Timings
+from s2rctl.core.errors import UsageError
 from s2rctl.robots.protocol import RobotSpecification, State
 from s2rctl.robots.sim.kinematic import tool_poses
 
@@ -85,7 +86,10 @@ class Session:
         }
 
     def _memory_is_old(self, message: Any, now: float) -> bool:
-        return bool(message.get("reset")) or now - self._previous > EPISODE_GAP_S
+        reset = message.get("reset", False)
+        if not isinstance(reset, bool | int | np.bool_ | None):
+            raise UsageError("'reset' is neither true nor false")
+        return bool(reset) or now - self._previous > EPISODE_GAP_S
 
     def _state(self, observation: Observation, now: float) -> State:
         joints = observation.joint_pos

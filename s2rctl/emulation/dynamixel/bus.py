@@ -147,11 +147,15 @@ class Bus:
         return self._chain(wanted, now, packet.instruction == Instruction.FAST_BULK_READ)
 
     def _chain(self, wanted: Sequence[tuple[int, int, int]], now: float, fast: bool) -> bytes:
-        answers = []
+        answers: list[tuple[int, int, bytes]] = []
+        asked: set[int] = set()
         for number, address, length in wanted:
             motor = self._motor(number, now)
             if motor is None:
                 break
+            if number in asked:  # a motor answers once: a packet must not ask for more than there is
+                continue
+            asked.add(number)
             motor.hear(now)
             error, data = motor.read(address, length)
             answers.append((number, error | motor.alert(), data))

@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import logging
 import os
 import pty
 import selectors
@@ -9,7 +10,6 @@ import threading
 import time
 import tty
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,11 +18,13 @@ import mujoco
 from s2rctl.emulation.device import LONGEST_LAG_S
 from s2rctl.emulation.dynamixel.arms import Arms
 from s2rctl.emulation.dynamixel.bus import LineFaults
+from s2rctl.emulation.dynamixel.ports import PortNames
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
 
 SLOW_S, CORRUPT = (0.005, 0.02), 0.05
 """What the faults ``slow`` and ``corrupt`` mean: delay of each answer, share of damaged answers."""
+_LOG = logging.getLogger("s2rctl.emulation")
 
 
 def make(model: mujoco.MjModel) -> "EmulatedAloha":
@@ -31,9 +33,14 @@ def make(model: mujoco.MjModel) -> "EmulatedAloha":
 
 
 class EmulatedAloha:
-    """Running arms; use as a context. ``ports`` are the serial devices to open, by arm."""
+    """Running arms; use as a context. ``ports`` are the serial devices to open, by arm.
 
-    def __init__(self, model: mujoco.MjModel, gripper: Gripper = GRIPPERS["aloha2"]) -> None:
+    ``names``: what they are called while the emulator runs.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, gripper: Gripper = GRIPPERS["aloha2"], names: PortNames | None = None
+    ) -> None:
         self.arms = Arms(model, gripper, time.monotonic())
         self.lock, self.plant = self.arms.lock, self.arms.plant
         self.on_tick: Callable[[], None] = lambda: None
@@ -50,7 +57,7 @@ class EmulatedAloha:
         self._masters: dict[str, int] = {}
         self._slaves: dict[str, int] = {}
         self._late: list[tuple[float, int, str, bytes]] = []
-        self._links: list[Path] = []
+        self._names = names
         self._sent = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="emulated arms", daemon=True)
@@ -91,16 +98,6 @@ class EmulatedAloha:
             "worst_lag_s": round(self._lag, 4),
         }
 
-    def link(self, folder: Path) -> None:
-        """Give the ports names that stay while the emulator runs: ``ttyDXL_follower_<arm>`` in a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for arm, device in self.ports.items():
-            path = folder / f"ttyDXL_follower_{arm}"
-            path.unlink(missing_ok=True)
-            path.symlink_to(device)
-            self._links.append(path)
-            self.ports[arm] = str(path)
-
     def lose_port(self, arm: str) -> None:
         """Fault: the serial device goes away, as when its plug is pulled."""
         with self.arms.lock:
@@ -117,6 +114,13 @@ class EmulatedAloha:
             # the slave stays open here, so that a client that goes leaves the line standing
             self._masters[arm], self._slaves[arm] = master, slave
             self.ports[arm] = os.ttyname(slave)
+        if self._names is not None:
+            try:
+                self._names.make(self.ports)
+            except BaseException:
+                self._close_ports()
+                raise
+            self.ports = {arm: str(path) for arm, path in self._names.paths.items()}
         self._thread.start()
         return self
 
@@ -125,8 +129,11 @@ class EmulatedAloha:
     ) -> None:
         self._closed.set()
         self._thread.join(timeout=2.0)
-        for path in self._links:
-            path.unlink(missing_ok=True)  # the device behind it may soon be somebody's terminal
+        if self._names is not None:
+            self._names.remove()  # the devices behind them may soon be somebody's terminals
+        self._close_ports()
+
+    def _close_ports(self) -> None:
         for arm in list(self._masters):
             self.lose_port(arm)
 
@@ -164,12 +171,19 @@ class EmulatedAloha:
                 data = os.read(key.fd, 4096)
             except OSError:
                 continue
-            for due, reply in self.arms.receive(key.data, data):
+            for due, reply in self._replies(key.data, data):
                 self._sent += 1
                 heapq.heappush(self._late, (due, self._sent, key.data, reply))
         while self._late and self._late[0][0] <= self.now():
             _, _, arm, reply = heapq.heappop(self._late)
             self._write(arm, reply)
+
+    def _replies(self, arm: str, data: bytes) -> list[tuple[float, bytes]]:
+        try:
+            return self.arms.receive(arm, data)
+        except Exception:  # a bug in one instruction; the other arm and the clock are not to blame
+            _LOG.exception("%s: %r", arm, data[:64])
+            return []
 
     def _write(self, arm: str, reply: bytes) -> None:
         """Send bytes; where nobody reads, the line is full and they are lost."""

@@ -93,13 +93,25 @@ def split(buffer: bytearray) -> list[Packet]:
         if not _SMALLEST <= length <= _LARGEST:
             del buffer[:1]
             continue
+        # Stuffing keeps headers out of packets: where one comes early, the packet before it was never finished.
+        begun = buffer.find(HEADER, 1, 7 + length - 2)
+        if begun > 0:
+            del buffer[:begun]
+            continue
         if len(buffer) < 7 + length:
             return packets
         frame = bytes(buffer[: 7 + length])
-        del buffer[: 7 + length]
         body = frame[7:-2].replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd")
         intact = crc(frame[:-2]) == int.from_bytes(frame[-2:], "little")
+        del buffer[: len(frame) if intact else _next(frame)]
         packets.append(Packet(frame[4], body[0], body[1:], intact))
+
+
+def _next(frame: bytes) -> int:
+    """Return where in a damaged packet another one may begin: its end may be the beginning of the next header."""
+    begun = frame.find(HEADER, 1)
+    ends = (size for size in range(len(HEADER) - 1, 0, -1) if frame.endswith(HEADER[:size]))
+    return begun if begun > 0 else len(frame) - next(ends, 0)
 
 
 def frame(motor: int, instruction: int, parameters: bytes) -> bytes:

@@ -17,12 +17,16 @@ from s2rctl.core.spatial import from_rpy, to_rpy, transform
 from s2rctl.core.spatial import inverse as inverted
 from s2rctl.emulation.plant import Plant, PlantStart
 from s2rctl.emulation.xarm.motion import Goal, JointGoal, LineGoal, Motion, VelocityGoal
-from s2rctl.emulation.xarm.wire import Function, Report, Request, Status
+from s2rctl.emulation.xarm.wire import LONGEST_PAYLOAD, Function, Report, Request, Status, Unusable
 from s2rctl.robots import ROBOTS
 
 VERSION = b"7,7,XI130512345678,AC130512345,v1.12.10"  # the reply holds 40 bytes
 READY, MOVING, STOPPED, MODE_CHANGED = 2, 1, 4, 5
 BOUNDARY_ERROR, COLLISION_ERROR = 35, 31
+MODES = range(8)
+STATES = (0, 4, 6)  # ready, stop, decelerate; a pause (3) is not emulated
+ALL_MOTORS = 8
+LONGEST_QUEUE = 2048  # goals that wait
 SERVO_SPEED = 1.0  # m/s, mode 1 executes the latest target at full speed
 
 
@@ -92,7 +96,12 @@ class Controller:
             return None
         with self.lock:
             answer = self._answers.get(request.function)
-            status, payload = (Status.INVALID, b"") if answer is None else answer(request)
+            try:
+                if answer is None or len(request.payload) > LONGEST_PAYLOAD:
+                    raise Unusable("not for this controller")
+                status, payload = answer(request)
+            except Unusable:
+                status, payload = Status.INVALID, _blank(request)
             return request.reply(int(status | self._condition()), payload)
 
     def report(self) -> Report:
@@ -126,8 +135,8 @@ class Controller:
             f.CLEAN_ERROR: self._clean_error,
             f.CLEAN_WARNING: self._clean_warning,
             f.SET_MODE: self._set_mode,
-            f.MOVE_LINE: lambda r: self._move(r, (0, 7), self._line(r, 3)),
-            f.SERVO_LINE: lambda r: self._move(r, (1,), self._line(r, 0, servo=True)),
+            f.MOVE_LINE: lambda r: self._move(r, (0, 7), self._line(r)),
+            f.SERVO_LINE: lambda r: self._move(r, (1,), self._line(r, servo=True)),
             f.MOVE_JOINT: lambda r: self._move(r, (0, 6), self._joint(r, float(r.floats(8)[7]))),
             f.SERVO_JOINT: lambda r: self._move(r, (1,), self._joint(r, np.pi)),
             f.LINE_VELOCITY: self._velocity,
@@ -137,7 +146,7 @@ class Controller:
             f.INVERSE: self._inverse,
             f.FORWARD: lambda r: (Status.OK, struct.pack("<6f", *self._pose(np.array(r.floats(7))))),
             f.REDUCED_TCP_SPEED: self._set_tcp_speed,
-            f.REDUCED_JOINT_SPEED: lambda r: (Status.OK, b""),
+            f.REDUCED_JOINT_SPEED: lambda r: (Status.OK if r.floats(1)[0] > 0 else Status.INVALID, b""),
             f.GET_REDUCED_MODE: lambda r: (Status.OK, bytes([self._reduced])),
             f.REDUCED_MODE: self._set_reduced,
             f.TCP_BOUNDARY: self._set_boundary,
@@ -169,11 +178,12 @@ class Controller:
         self.motion.reset(self.motion.joints)
 
     def _motion_enable(self, request: Request) -> tuple[Status, bytes]:
-        self.enabled = bool(request.payload[1])
+        request.byte(0, (ALL_MOTORS,))
+        self.enabled = bool(request.byte(1, (0, 1)))
         return Status.OK, b""
 
     def _set_state(self, request: Request) -> tuple[Status, bytes]:
-        wanted = request.payload[0]
+        wanted = request.byte(0, STATES)
         if wanted == 0 and self.enabled and not self.error:
             self.state = READY
         elif wanted in (4, 6):
@@ -185,7 +195,7 @@ class Controller:
         return Status.OK, b""
 
     def _set_mode(self, request: Request) -> tuple[Status, bytes]:
-        self.mode, self.state = request.payload[0], MODE_CHANGED
+        self.mode, self.state = request.byte(0, MODES), MODE_CHANGED
         self._forget()
         self.motion.reset(self.motion.joints)
         return Status.OK, b""
@@ -198,26 +208,23 @@ class Controller:
         self.warning = 0
         return Status.OK, b""
 
-    def _line(self, request: Request, reply: int, servo: bool = False) -> Goal | None:
-        """Return the line that a request asks for; None for numbers that are not finite."""
+    def _line(self, request: Request, servo: bool = False) -> Goal:
+        """Return the line that a request asks for."""
         numbers = np.array(request.floats(8))
-        if not np.isfinite(numbers).all():
-            return None
         pose = transform(numbers[:3] / 1000, from_rpy(*numbers[3:6])) @ inverted(self._tool())
-        speed = SERVO_SPEED if servo else min(float(numbers[6]) / 1000, self._tcp_speed)
+        speed = SERVO_SPEED if servo else max(min(float(numbers[6]) / 1000, self._tcp_speed), 1e-3)
         return LineGoal(pose[:3, 3], pose[:3, :3], speed, 50.0 if servo else max(float(numbers[7]) / 1000, 0.01))
 
-    def _joint(self, request: Request, speed: float) -> Goal | None:
+    def _joint(self, request: Request, speed: float) -> Goal:
         joints = np.array(request.floats(7))
-        if not np.isfinite(joints).all() or np.any(joints < self._low) or np.any(joints > self._high):
-            return None
+        if np.any(joints < self._low) or np.any(joints > self._high):
+            raise Unusable("a joint outside its range")
         return JointGoal(joints, max(speed, 1e-3))
 
-    def _move(self, request: Request, modes: tuple[int, ...], goal: Goal | None) -> tuple[Status, bytes]:
+    def _move(self, request: Request, modes: tuple[int, ...], goal: Goal) -> tuple[Status, bytes]:
         """Take a motion command: queue it in mode 0, replace the goal in the online modes."""
-        payload = bytes(3) if len(request.payload) in (39, 43) else b""  # newer firmware's forms answer three bytes
-        if goal is None or self.mode not in modes:
-            return Status.INVALID, payload
+        if self.mode not in modes or len(self._queue) + len(self._coming) >= LONGEST_QUEUE:
+            raise Unusable("not in this mode, or too much is waiting")
         if self.state in (READY, MOVING) and self.enabled and not self.error:
             self.commands += 1
             if self.mode == 0:
@@ -225,7 +232,7 @@ class Controller:
             else:
                 effective = self.plant.time + self.latency()
                 self._coming.append((max(effective, self._coming[-1][0]) if self._coming else effective, goal))
-        return Status.OK, payload
+        return Status.OK, _blank(request)
 
     def _forget(self) -> None:
         """Drop the commands that have not begun."""
@@ -234,10 +241,9 @@ class Controller:
 
     def _velocity(self, request: Request) -> tuple[Status, bytes]:
         numbers = np.array(request.floats(6))
-        duration = struct.unpack_from("<f", request.payload, 25)[0] if len(request.payload) >= 29 else -1.0
+        duration = request.floats(1, 25)[0] if len(request.payload) >= 29 else -1.0
         until = self.plant.time + duration if duration > 0 else np.inf
-        finite = np.isfinite(numbers).all()
-        return self._move(request, (5,), VelocityGoal(numbers[:3] / 1000, until) if finite else None)
+        return self._move(request, (5,), VelocityGoal(numbers[:3] / 1000, until))
 
     def _set_offset(self, request: Request) -> tuple[Status, bytes]:
         values = np.array(request.floats(6))
@@ -251,19 +257,25 @@ class Controller:
         return Status.OK if reached else Status.INVALID, struct.pack("<7f", *joints)
 
     def _set_tcp_speed(self, request: Request) -> tuple[Status, bytes]:
-        self._tcp_speed = max(request.floats(1)[0] / 1000, 1e-3)
+        speed = request.floats(1)[0]
+        if speed <= 0:
+            raise Unusable("no speed")
+        self._tcp_speed = max(speed / 1000, 1e-3)
         return Status.OK, b""
 
     def _set_reduced(self, request: Request) -> tuple[Status, bytes]:
-        self._reduced = bool(request.payload[0])
+        self._reduced = bool(request.byte(0, (0, 1)))
         return Status.OK, b""
 
     def _set_boundary(self, request: Request) -> tuple[Status, bytes]:
-        self._boundary = np.array(struct.unpack("<6i", request.payload[:24])) / 1000
+        limits = np.array(request.integers(6)) / 1000
+        if np.any(limits[::2] < limits[1::2]):
+            raise Unusable("a boundary with nothing inside")
+        self._boundary = limits
         return Status.OK, b""
 
     def _set_fence(self, request: Request) -> tuple[Status, bytes]:
-        self._fence = bool(request.payload[0])
+        self._fence = bool(request.byte(0, (0, 1)))
         return Status.OK, b""
 
     def _check_fence(self) -> None:
@@ -272,3 +284,12 @@ class Controller:
         at = np.array(self._pose(self.motion.joints)[:3]) / 1000
         if np.any(at > self._boundary[::2]) or np.any(at < self._boundary[1::2]):
             self._fail(BOUNDARY_ERROR)
+
+
+def _blank(request: Request) -> bytes:
+    """Return as many zeros as the SDK wants to read in an answer that says nothing."""
+    known = {Function.INVERSE: 28, Function.FORWARD: 24}
+    if request.function in known:
+        return bytes(known[Function(request.function)])
+    moves = (Function.MOVE_LINE, Function.MOVE_JOINT, Function.SERVO_LINE, Function.SERVO_JOINT, Function.LINE_VELOCITY)
+    return bytes(3) if request.function in moves and len(request.payload) in (39, 43) else b""  # newer firmware's forms

@@ -1,7 +1,8 @@
 """The emulated controller's sockets: one command port, three report ports, and the thread that keeps its time."""
 
-import contextlib
+import logging
 import random
+import select
 import socket
 import threading
 import time
@@ -13,10 +14,11 @@ from typing import Any
 import mujoco
 
 from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.listener import Listener
 from s2rctl.emulation.device import LONGEST_LAG_S
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.xarm.controller import BOUNDARY_ERROR, COLLISION_ERROR, Controller
-from s2rctl.emulation.xarm.wire import Report, split
+from s2rctl.emulation.xarm.wire import Report, Request, Status, split
 
 COMMAND_PORT = 502
 UNPRIVILEGED_PORT = 5502
@@ -27,8 +29,12 @@ REPORTS: dict[int, tuple[float, Callable[[Report], bytes]]] = {
     30003: (100.0, Report.real),
 }
 """Report port -> (Hz, layout). The vendor's SDK knows only these port numbers."""
+MOST_CLIENTS = 16
+"""Connections per port; more are closed at once."""
 PLACES = 50
 """Loopback addresses that ``make`` tries: report ports are fixed, so two emulators need two addresses."""
+
+_LOG = logging.getLogger("s2rctl.emulation")
 
 
 def make(model: mujoco.MjModel) -> "EmulatedXArm":
@@ -57,9 +63,9 @@ class EmulatedXArm:
         self.controller = Controller(model)
         self._host = host
         self._port = port
-        self._sockets: list[socket.socket] = []
-        self._clients: list[socket.socket] = []
+        self._listeners: list[Listener] = []
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
         self._closed = threading.Event()
         self._lag = self._lost = 0.0
         self.lock, self.plant = self.controller.lock, self.controller.plant
@@ -119,22 +125,18 @@ class EmulatedXArm:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed.set()
-        for connection in (*self._sockets, *self._clients):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+        self.drop_connections()
+        for listener in self._listeners:
+            listener.close()
         for thread in self._threads:
             thread.join(timeout=2.0)
 
     def drop_connections(self) -> None:
         """Fault: close every client's connection, as a pulled cable does in the end."""
-        clients, self._clients = self._clients, []
-        for client in clients:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-            client.close()
+        for listener in self._listeners:
+            listener.hang_up()
 
-    def _listen_for_commands(self) -> socket.socket:
+    def _listen_for_commands(self) -> Listener:
         ports = (COMMAND_PORT, UNPRIVILEGED_PORT) if self._port is None else (self._port,)
         for port in ports:
             try:
@@ -147,41 +149,46 @@ class EmulatedXArm:
             return listener
         raise AssertionError("unreachable")
 
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    def _listen(self, port: int) -> Listener:
         try:
-            listener.bind((self._host, port))
+            listener = Listener(self._host, port, MOST_CLIENTS)
         except OSError as error:
-            listener.close()
             raise MissingEnvironmentError(
                 f"cannot listen on {self._host}:{port}: {error.strerror}",
                 "end the program that uses the port, or choose another address, e.g. --address 127.0.0.9",
             ) from error
-        listener.listen()
-        listener.settimeout(0.2)
-        self._sockets.append(listener)
+        self._listeners.append(listener)
         return listener
 
     def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        with self._starting:
+            self._threads = [one for one in self._threads if one.is_alive()]
+            thread.start()
+            self._threads.append(thread)
 
-    def _accept(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+    def _accept(self, listener: Listener, serve: Callable[[socket.socket], None]) -> None:
         while not self._closed.is_set():
             try:
                 client, _ = listener.accept()
-            except TimeoutError:
-                continue
+                client.settimeout(0.2)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
-                return
-            client.settimeout(0.2)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._clients.append(client)
-            self._start(partial(serve, client))
+                if listener.fileno() < 0:
+                    return
+                continue
+            self._start(partial(self._attend, client, serve))
 
-    def _accept_reports(self, listener: socket.socket, rate: float, layout: Callable[[Report], bytes]) -> None:
+    def _attend(self, client: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        """Serve one client until it goes, or does not read what it is sent."""
+        try:
+            serve(client)
+        except OSError:
+            pass
+        finally:
+            client.close()
+
+    def _accept_reports(self, listener: Listener, rate: float, layout: Callable[[Report], bytes]) -> None:
         self._accept(listener, partial(self._serve_reports, rate=rate, layout=layout))
 
     def _serve_commands(self, client: socket.socket) -> None:
@@ -191,25 +198,26 @@ class EmulatedXArm:
                 data = client.recv(4096)
             except TimeoutError:
                 continue
-            except OSError:
-                return
             if not data:
                 return
             buffer += data
             for request in split(buffer):
-                reply = self.controller.handle(request)
+                reply = self._reply(request)
                 if reply is not None:
-                    with contextlib.suppress(OSError):
-                        client.sendall(reply)
+                    client.sendall(reply)
+
+    def _reply(self, request: Request) -> bytes | None:
+        try:
+            return self.controller.handle(request)
+        except Exception:  # a bug in one command; the other commands and clients are not to blame
+            _LOG.exception("command %d with %r", request.function, request.payload[:64])
+            return request.reply(Status.INVALID)
 
     def _serve_reports(self, client: socket.socket, rate: float, layout: Callable[[Report], bytes]) -> None:
         deadline = time.monotonic()
-        while not self._closed.is_set():
+        while not self._closed.is_set() and not _has_gone(client):
             if not self.controller.silent:
-                try:
-                    client.sendall(layout(self.controller.report()))
-                except OSError:
-                    return
+                client.sendall(layout(self.controller.report()))
             deadline = max(deadline + 1.0 / rate, time.monotonic())
             time.sleep(max(0.0, deadline - time.monotonic()))
 
@@ -227,3 +235,10 @@ class EmulatedXArm:
             with self.lock:
                 self.controller.tick()
                 self.on_tick()
+
+
+def _has_gone(client: socket.socket) -> bool:
+    """Return whether a client that has nothing to say has closed; what it says all the same is thrown away."""
+    poll = select.poll()
+    poll.register(client.fileno(), select.POLLIN)
+    return bool(poll.poll(0)) and not client.recv(4096)

@@ -4,10 +4,22 @@ A request is u16 transaction, u16 protocol, u16 length, u8 function, payload; th
 status byte. Header numbers are big-endian, floats little-endian. Positions are mm, angles rad.
 """
 
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+
+import numpy as np
+
+LARGEST_NUMBER = 1e6
+"""mm, mm/s, mm/s², rad, s: no arm that is emulated has any use for more."""
+LONGEST_PAYLOAD = 256
+"""Bytes: more than any command that is answered has in any firmware."""
+
+
+class Unusable(ValueError):
+    """A payload that is too short, too long, or holds a value that the command does not take."""
 
 
 class Function(IntEnum):
@@ -53,6 +65,7 @@ class Status(IntFlag):
 
 
 HEADER = struct.Struct(">HHHB")
+_PREFIX = struct.Struct(">HHH")
 
 
 @dataclass(frozen=True)
@@ -64,10 +77,26 @@ class Request:
     function: int
     payload: bytes
 
-    def floats(self, count: int) -> list[float]:
-        """Return the first ``count`` floats of the payload, 0 where it is shorter."""
-        found = min(count, len(self.payload) // 4)
-        return [*struct.unpack_from(f"<{found}f", self.payload), *[0.0] * (count - found)]
+    def floats(self, count: int, offset: int = 0) -> list[float]:
+        """Return ``count`` floats from byte ``offset`` on; Unusable where they are missing, not finite or vast."""
+        if len(self.payload) < offset + 4 * count:
+            raise Unusable(f"{len(self.payload)} bytes instead of {offset + 4 * count}")
+        numbers = struct.unpack_from(f"<{count}f", self.payload, offset)
+        if not all(math.isfinite(number) and abs(number) <= LARGEST_NUMBER for number in numbers):
+            raise Unusable("a number that is not finite or far too large")
+        return list(numbers)
+
+    def byte(self, index: int, allowed: Collection[int]) -> int:
+        """Return a byte of the payload; Unusable where it is missing or not one of the allowed values."""
+        if len(self.payload) <= index or self.payload[index] not in allowed:
+            raise Unusable("a byte that is missing or means nothing")
+        return self.payload[index]
+
+    def integers(self, count: int) -> list[int]:
+        """Return the first ``count`` i32 of the payload; Unusable where it is shorter."""
+        if len(self.payload) < 4 * count:
+            raise Unusable(f"{len(self.payload)} bytes instead of {4 * count}")
+        return list(struct.unpack_from(f"<{count}i", self.payload))
 
     def reply(self, status: int, payload: bytes = b"") -> bytes:
         """Return the reply frame."""
@@ -75,12 +104,16 @@ class Request:
 
 
 def split(buffer: bytearray) -> list[Request]:
-    """Take all whole requests from the front of the buffer; heartbeat frames are dropped."""
+    """Take all whole requests from the front of the buffer; heartbeat frames are dropped.
+
+    A frame of length 0 has no function; it is handed on as function 0, which nothing answers to.
+    """
     requests = []
-    while len(buffer) >= HEADER.size:
-        transaction, protocol, length, function = HEADER.unpack_from(buffer)
-        if length == 0 or len(buffer) < 6 + length:
+    while len(buffer) >= _PREFIX.size:
+        transaction, protocol, length = _PREFIX.unpack_from(buffer)
+        if len(buffer) < _PREFIX.size + length:
             break
+        function = buffer[_PREFIX.size] if length else 0
         payload = bytes(buffer[HEADER.size : 6 + length])
         del buffer[: 6 + length]
         if (transaction, protocol) != (0, 1):
@@ -119,10 +152,16 @@ class Report:
 
     def _motion(self) -> bytes:
         head = bytes([self.mode << 4 | self.state]) + struct.pack(">H", self.commands)
-        return head + struct.pack("<20f", *self.joints, *self.pose, *self.torque)
+        return head + _floats(*self.joints, *self.pose, *self.torque)
 
     def _status(self) -> bytes:
         motors = 0x7F if self.enabled else 0
         codes = bytes([motors, motors, self.error, self.warning])
-        offsets = struct.pack("<10f", *self.tcp_offset, 0.0, 0.0, 0.0, 0.0)
+        offsets = _floats(*self.tcp_offset, 0.0, 0.0, 0.0, 0.0)
         return self._motion() + codes + offsets + bytes([3, 3]) + struct.pack("<3f", 0.0, 0.0, -1.0)
+
+
+def _floats(*values: float) -> bytes:
+    """Return values as f32; what does not fit is infinite, not an end of the stream of reports."""
+    with np.errstate(over="ignore"):
+        return np.array(values, "<f4").tobytes()
