@@ -5,9 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.errors import MissingEnvironmentError, UsageError
 from s2rctl.render.gl import geoms_only, open_renderer
 from s2rctl.render.layout import camera_ids
+
+VIEWER = "viewer"
+"""The camera through which episodes are filmed."""
+
+
+def viewer_of(model: Any) -> str:
+    """Return the camera to film with: ``viewer``, in a scene without one its first camera; UsageError without any."""
+    names = [model.camera(index).name for index in range(model.ncam)]
+    if not names:
+        raise UsageError("the scene has no camera to film with", f"add one, best named {VIEWER}")
+    return VIEWER if VIEWER in names else str(names[0])
 
 
 class Film:

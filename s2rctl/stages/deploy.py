@@ -226,12 +226,12 @@ def write_json(files: dict[str, Path], path: Path, content: Mapping[str, Any]) -
 def _film(context: Context, stand: "Stand", film: Sequence[tuple[np.ndarray, list[np.ndarray]]]) -> dict[str, Path]:
     """Film the first episode; without a display driver there is no film, and the rehearsal stands all the same."""
     from s2rctl.evaluation.film import compose, write_mp4
-    from s2rctl.render.film import Film
+    from s2rctl.render.film import Film, viewer_of
 
     path = context.run_folder / "rehearsal.mp4"
     width, height = FILM_SIZE
     try:
-        with Film(stand.model, "viewer", width, height) as camera:
+        with Film(stand.model, viewer_of(stand.model), width, height) as camera:
             frames = (compose(camera.frame(qpos), images) for qpos, images in film)
             write_mp4(path, frames, width, height, context.profile.simulation.rate_hz)
     except MissingEnvironmentError as error:

@@ -102,14 +102,14 @@ def _write(folder: Path, figures: Mapping[str, Any], episodes: Sequence[Episode]
 
 def _videos(context: Context, env: VecEnv, clips: Sequence[Clip]) -> tuple[dict[str, Path], list[dict[str, object]]]:
     """Film the clips; return the files by name, and what each shows."""
-    from s2rctl.render.film import Film
+    from s2rctl.render.film import Film, viewer_of
 
     if not clips:
         return {}, []
     width, height = FILM_SIZE
     sizes = model_edits(env.model, env.task.randomised, env.params).get("geom_size")
     files, shown = {}, []
-    with Film(env.model, "viewer", width, height) as film:
+    with Film(env.model, viewer_of(env.model), width, height) as film:
         for number, clip in enumerate(clips):
             episode = clip.episode
             kind = "success" if episode.success else episode.failure

@@ -65,14 +65,14 @@ def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[st
 def _frames(recording: Recording, robot: str, reporter: Reporter) -> Iterator[np.ndarray]:
     """Yield one picture (HEIGHT, WIDTH, 3) per step."""
     from s2rctl.evaluation.film import compose
-    from s2rctl.render.film import Film
+    from s2rctl.render.film import Film, viewer_of
     from s2rctl.stages.mirror import Mirror
 
     mirror = Mirror(robot)
     cameras = sorted(recording.frames)
     size = _INSET if cameras else (WIDTH, HEIGHT)
     joints, t = recording.column("joint_pos"), recording.column("t")
-    with Film(mirror.model, "viewer", *size) as film:
+    with Film(mirror.model, viewer_of(mirror.model), *size) as film:
         for number, step in enumerate(recording.steps):
             picture = film.frame(mirror.qpos(joints[number]), geom_rgba=mirror.rgba)
             if cameras:

@@ -47,7 +47,7 @@ class Arm:
 def hosted(monkeypatch):
     """The driver's process, in a thread: its two sockets, the robot, and what it returned."""
     arm = Arm()
-    monkeypatch.setattr(process, "FACTORIES", SimpleNamespace(load=lambda name: lambda robot, safety: arm))
+    monkeypatch.setattr(process, "FACTORIES", SimpleNamespace(load=lambda name: lambda robot, safety, period_s: arm))
     monkeypatch.setattr(process.signal, "signal", lambda *_: None)
     commands, theirs = socket.socketpair()
     pulse, theirs_too = socket.socketpair()
@@ -65,7 +65,7 @@ def hosted(monkeypatch):
 
 def make(commands):
     robot = XArm7Robot(name="xarm7", address="x")
-    settings = {"robot": robot.model_dump(mode="json"), "safety": Safety().model_dump(mode="json")}
+    settings = {"robot": robot.model_dump(mode="json"), "safety": Safety().model_dump(mode="json"), "period_s": 0.05}
     send(commands, Message("make", settings))
     assert receive(commands).name == "ready"
 

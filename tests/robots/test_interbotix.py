@@ -89,7 +89,7 @@ def cores(request, monkeypatch):
 @pytest.fixture
 def arms(cores):
     cores, generation = cores
-    driver = interbotix.make(SETTINGS, Safety())
+    driver = interbotix.make(SETTINGS, Safety(), 0.05)
     identity = driver.connect()
     assert (identity.serial, identity.firmware) == ("follower_left, follower_right", generation)
     yield driver, cores["follower_left"], cores["follower_right"]
@@ -155,7 +155,7 @@ def test_errors_that_come_up_are_named(arms, monkeypatch):
 )
 def test_what_is_not_ready_is_refused_and_nothing_is_set(cores, monkeypatch, register, value, words):
     monkeypatch.setattr(Core, "robot_get_motor_registers", _with(("elbow", register), value))
-    driver = interbotix.make(SETTINGS, Safety())
+    driver = interbotix.make(SETTINGS, Safety(), 0.05)
     with pytest.raises(SafetyStop, match=words):
         driver.connect()
     assert all(core.goals == {} for core in cores[0].values())

@@ -10,6 +10,7 @@ JOINTS = ("shoulder", "elbow")
 
 MJCF = f"""
 <mujoco>
+  <compiler angle="radian"/>
   <option timestep="0.005" integrator="implicitfast" jacobian="dense" gravity="0 0 0"/>
   <worldbody>
     <light name="lamp" pos="0 0 2" dir="0 0 -1"/>

@@ -1,0 +1,61 @@
+"""A robot, a task and a system of an installed extension run from training to rehearsal, the package unchanged."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXTENSION = Path(__file__).parent / "extension"
+PROFILE = EXTENSION / "reacher.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run one command of s2rctl with the extension installed (its entry points are on the path); its JSON data."""
+    store = tmp_path_factory.mktemp("store")
+    path = os.pathsep.join([str(EXTENSION), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+
+    def call(*words: str, code: int = 0) -> dict:
+        command = [sys.executable, "-m", "s2rctl.cli.main", *words, "--json", "--store", str(store)]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+        assert done.returncode == code, done.stderr[-3000:] + done.stdout[-1000:]
+        return json.loads(done.stdout)["data"]
+
+    return call
+
+
+def test_the_graph_follows_from_the_system(run):
+    stages = [step["stage"] for step in run("pipeline", "plan", "-p", str(PROFILE))["stages"]]
+    assert stages == [
+        "train-teacher-touch",
+        "pretrain-encoder",
+        "distill",
+        "export",
+        "export-touch",
+        "evaluate",
+        "rehearse",
+        "calibrate-camera",
+        "report",
+    ]
+
+
+def test_it_trains_exports_evaluates_and_rehearses(run):
+    teacher = run("train-teacher", "-p", str(PROFILE), "--phase", "touch")
+    assert teacher["success_rate"] > 0.5, "the expert's imitation touches the ball"
+    student = run("distill", "-p", str(PROFILE))
+    assert student["iterations"] == 6
+    exported = run("export", "student/reacher")
+    assert exported["parity_max_abs"] <= 1e-5
+    judged = run("evaluate", "onnx/reacher-student")
+    assert judged["task"] == "touch" and judged["episodes"] == 16
+    rehearsed = run("deploy", "onnx/reacher-student")
+    assert rehearsed["episodes"] == 2 and rehearsed["through"] == "twin"
+
+
+def test_what_is_not_installed_is_unknown(tmp_path):
+    command = [sys.executable, "-m", "s2rctl.cli.main", "profile", "validate", str(PROFILE)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3 and "system: must be aloha or xarm7-reach" in done.stderr
