@@ -10,7 +10,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -156,9 +156,9 @@ class Output:
             # Only profiles have a line for each of their faults, and what these quote cannot pretend to be a hint.
             many = isinstance(error, ProfileError)
             first, *more = error.message.split("\n") if many else [one_line(error.message)]
-            lines = [f"error: {first}", *(_continued(line) for line in more)]
-            lines += [f"hint: {one_line(error.hint)}"] if error.hint else []
-            self._stderr.write("".join(f"{line}\n" for line in lines))
+            said = [f"error: {first}", *(_continued(line) for line in more)]
+            said += [f"hint: {one_line(error.hint)}"] if error.hint else []
+            self._stderr.write("".join(f"{line}\n" for line in said))
 
     def _object(self, value: Mapping[str, Any]) -> None:
         # ASCII whatever the locale is; JSON escapes no DEL.
@@ -177,12 +177,17 @@ def say(text: str) -> None:
     Sink(sys.stderr).write(text)
 
 
+def lines(texts: Iterable[str]) -> str:
+    """Return texts one below the other, each on one line whatever is in it."""
+    return "\n".join(one_line(text) for text in texts)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return aligned columns under a header; numbers are not special, empty tables give only the header."""
     cells = [[one_line(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    return "\n".join(line.rstrip() for line in lines)
+    shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in shown)
 
 
 def facts(values: Mapping[str, object]) -> str:

@@ -97,16 +97,18 @@ def blame(name: str, environment: Mapping[str, str], names: Sequence[str] | None
     """
     library = LIBRARIES[name]
     suspects = foreign(library, environment) if names is None else [n for n in names if n in environment]
-    if not suspects or _try(library.program, environment) is None:
+    complaint = _try(library.program, environment) if suspects else None
+    if complaint is None:
         return []
     bare = {key: value for key, value in environment.items() if key not in suspects}
     if _try(library.program, bare) is not None:
         return []
     found = []
     for suspect in suspects:
-        complaint = _try(library.program, bare | {suspect: environment[suspect]})
-        if complaint is not None:
-            found.append(Blame(suspect, environment[suspect], name, _reason(complaint)))
+        alone = bare | {suspect: environment[suspect]}
+        said = complaint if len(suspects) == 1 else _try(library.program, alone)
+        if said is not None:
+            found.append(Blame(suspect, environment[suspect], name, _reason(said)))
     # Each may be right alone, and only all of them together wrong.
     return found or [Blame(suspects[0], environment[suspects[0]], name, f"together with {', '.join(suspects[1:])}")]
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from s2rctl.core.text import one_line
+
 
 class Reporter(Protocol):
     """Receives progress. Stages know only this; terminals, plain lines and event files implement it."""
@@ -95,7 +97,7 @@ class LineReporter:
         self._stage = ""
 
     def _print(self, text: str) -> None:
-        print(f"{self._stage}: {text}" if self._stage else text, file=self._stream, flush=True)
+        print(one_line(f"{self._stage}: {text}" if self._stage else text), file=self._stream, flush=True)
 
 
 def describe(
