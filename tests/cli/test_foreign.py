@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,28 +34,40 @@ def two_lines(done: "subprocess.CompletedProcess[str]") -> bool:
 
 
 @pytest.fixture
-def nobody(tmp_path):
-    """Return a function that runs the command line as a user whom nobody knows, without HOME."""
+def nobody():
+    """Return a function that runs the command line as a user whom nobody knows, without HOME; and its folder."""
     become = ("setpriv", "--reuid", str(NOBODY), "--clear-groups")
     if os.getuid() != 0 or shutil.which(become[0]) is None:
         pytest.skip("only root can become somebody else")
     if subprocess.run([*become, sys.executable, "-c", "import pydantic"], check=False, capture_output=True).returncode:
         pytest.skip("this Python is not for everybody")
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to others
+        folder = Path(place)
+        folder.chmod(0o777)
 
-    def run(*words: str, **environment: str | None) -> "subprocess.CompletedProcess[str]":
-        return program(*words, folder=tmp_path, before=become, **({"HOME": None} | environment))
+        def run(*words: str, **environment: str | None) -> "subprocess.CompletedProcess[str]":
+            return program(*words, folder=folder, before=become, **({"HOME": None} | environment))
 
-    return run
+        yield run, folder
 
 
 def test_a_user_without_a_home(nobody):
+    run, folder = nobody
     for words in (("--version",), ("--help",), ("profile", "list"), ("artifacts", "list"), ("doctor", "--help")):
-        done = nobody(*words)
+        done = run(*words)
         assert (done.returncode, done.stderr) == (0, ""), words
-    done = nobody("profile", "show", "~/x.yaml")
+    done = run("profile", "show", "~/x.yaml")
     assert done.returncode == 3 and two_lines(done)
-    done = nobody("artifacts", "list", S2RCTL_STORE="~/store")
+    done = run("artifacts", "list", S2RCTL_STORE="~/store")
     assert done.returncode == 2 and two_lines(done) and "S2RCTL_STORE" in done.stderr
+    folder.chmod(0)
+    try:
+        for variables in ({}, {"S2RCTL_STORE": str(folder / "store")}):  # neither may be looked into
+            done = run("artifacts", "list", **variables)
+            assert done.returncode == 7 and two_lines(done)
+        assert run("--version").returncode == 0
+    finally:
+        folder.chmod(0o777)
 
 
 @pytest.mark.parametrize(
