@@ -222,3 +222,16 @@ def test_doctor_names_the_variable_and_finds_what_is_installed(monkeypatch):
     for name in ("JAX_PLATFORMS", "MUJOCO_GL"):
         monkeypatch.delenv(name)
     assert examine_environment()[0].status == "ok"
+
+
+def test_a_renderer_that_gets_no_context_names_what_was_set(tmp_path):
+    code = (
+        "import mujoco; from s2rctl.render.gl import open_renderer\n"
+        "model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom size=\"1\"/></worldbody></mujoco>')\n"
+        "try:\n    open_renderer(model, 8, 8)\n"
+        "except Exception as error:\n    print(int(error.exit_code), error.message, error.hint)\n"
+    )
+    variables = os.environ | {"PYTHONPATH": str(TOP), "MUJOCO_GL": "egl", "MUJOCO_EGL_DEVICE_ID": "77"}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("7 no OpenGL context with MUJOCO_EGL_DEVICE_ID=77"), done
+    assert "unset MUJOCO_EGL_DEVICE_ID, or install" in done.stdout
