@@ -7,7 +7,7 @@ import typer
 
 from s2rctl.cli import artifacts_care
 from s2rctl.cli.describe import artifact_data, contract_text, short_metrics, size
-from s2rctl.cli.output import Answer, facts, table
+from s2rctl.cli.output import Answer, facts, lines, table
 from s2rctl.cli.session import OptionalProfile, Session, SetOption, register
 from s2rctl.core.progress import duration
 
@@ -80,7 +80,7 @@ def show(session: Session, ref: RefArgument) -> Answer:
     content, origin = artifact.manifest.content, artifact.manifest.origin
     summary = artifact_data(artifact, store.refs.all())
     data = summary | {"manifest": artifact.manifest.model_dump(mode="json")}
-    lines: dict[str, object] = {
+    known: dict[str, object] = {
         "id": artifact.id,
         "artifact": artifact.ref,
         "refs": ", ".join(summary["refs"]) or "-",
@@ -91,11 +91,11 @@ def show(session: Session, ref: RefArgument) -> Answer:
         "figures": short_metrics(origin.metrics) or "-",
     }
     for item in content.inputs:
-        lines[f"input {item.role}"] = item.id[:12]
+        known[f"input {item.role}"] = item.id[:12]
     for file in content.files:
-        lines[f"file {file.path}"] = f"{size(file.size)} sha256 {file.sha256[:12]}"
+        known[f"file {file.path}"] = f"{size(file.size)} sha256 {file.sha256[:12]}"
     card = f"\n\n{contract_text(content.contract)}" if content.contract is not None else ""
-    return Answer(data, facts(lines) + card)
+    return Answer(data, facts(known) + card)
 
 
 def lineage(
@@ -115,7 +115,7 @@ def lineage(
     store = session.store()
     identity = store.resolve(ref).id
     node = descendants(store, identity) if down else ancestors(store, identity)
-    return Answer({"lineage": _tree_data(node)}, "\n".join(_tree_lines(node)))
+    return Answer({"lineage": _tree_data(node)}, lines(_tree_lines(node)))
 
 
 def _tree_data(node: "Node") -> dict[str, Any]:
@@ -129,10 +129,10 @@ def _tree_data(node: "Node") -> dict[str, Any]:
 
 def _tree_lines(node: "Node", indent: str = "") -> list[str]:
     name = node.artifact.ref if node.artifact else "(not in this store)"
-    lines = [f"{indent}{node.role + ': ' if node.role else ''}{name} {node.id[:12]}"]
+    tree = [f"{indent}{node.role + ': ' if node.role else ''}{name} {node.id[:12]}"]
     for child in node.children:
-        lines += _tree_lines(child, indent + "  ")
-    return lines
+        tree += _tree_lines(child, indent + "  ")
+    return tree
 
 
 def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, sets: SetOption = None) -> Answer:
@@ -159,7 +159,7 @@ def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, set
     except ProfileError:
         if profile is not None or sets:
             raise
-        return Answer(data | {"now": None}, "\n".join(depends) + f"\nprofile '{name}' is not here to compare with")
+        return Answer(data | {"now": None}, lines([*depends, f"profile '{name}' is not here to compare with"]))
     steps = make_plan(graph_of(loaded.system), loaded, store)
     step = next((s for s in steps if (s.stage.kind, s.stage.output) == (content.kind, content.name)), None)
     reads = ", ".join(step.stage.reads) if step else "-"
@@ -169,7 +169,7 @@ def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, set
         now = "up to date" if step.artifact.id == artifact.id else f"profile '{name}' now gives {step.artifact.id[:12]}"
     else:
         now = f"would be made again: {step.reason}"
-    text = "\n".join([*depends, f"profile fields {reads}", f"now: {now}"])
+    text = lines([*depends, f"profile fields {reads}", f"now: {now}"])
     return Answer(data | {"reads": list(step.stage.reads) if step else [], "now": now}, text)
 
 

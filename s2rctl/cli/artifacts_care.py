@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from s2rctl.cli.describe import size
-from s2rctl.cli.output import Answer, table
+from s2rctl.cli.output import Answer, lines, table
 from s2rctl.cli.session import Session, register
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Really delete.")]
@@ -115,9 +115,9 @@ def verify(
     text = f"{verdict.manifests} artifacts, {verdict.blobs} files: "
     if verdict.clean:
         return Answer(data, text + ("all whole" if full else "all there (--full also hashes them)"))
-    lines = [f"{p.fault}: {p.what}; affects {', '.join(p.affected) or 'nothing'}; {p.hint}" for p in verdict.problems]
+    faults = [f"{p.fault}: {p.what}; affects {', '.join(p.affected) or 'nothing'}; {p.hint}" for p in verdict.problems]
     fault = ArtifactError(f"{len(problems)} faults in the store {store.root}", verdict.problems[0].hint)
-    return Answer(data, "\n".join([text + "faults", *lines]), fault)
+    return Answer(data, lines([text + "faults", *faults]), fault)
 
 
 def gc(session: Session, yes: YesOption = False) -> Answer:

@@ -2,8 +2,7 @@
 
 import sys
 
-import typer
-
+from s2rctl.cli.output import say
 from s2rctl.core.errors import UsageError
 
 
@@ -15,6 +14,6 @@ def ask(what: str, word: str, *, unasked: str, refused: str, command: str) -> No
     """
     if not sys.stdin.isatty():
         raise UsageError(unasked, command)
-    typer.echo(f"{what} Type {word} to go on: ", nl=False, err=True)
+    say(f"{what} Type {word} to go on: ")
     if sys.stdin.readline().strip() != word:
         raise UsageError(f"not confirmed; {refused}", command)

@@ -9,6 +9,7 @@ from s2rctl.cli.consent import ask
 from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer
 from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
+from s2rctl.core.text import one_line
 
 if TYPE_CHECKING:
     from s2rctl.schema.profile import Profile
@@ -144,7 +145,7 @@ def _serve(
 def _consent(profile: "Profile", artifact: "Artifact", command: str) -> None:
     """Let a person confirm that the robot may move; UsageError when nobody is there to ask."""
     robot, ramp = profile.robot, " -> ".join(f"{part:.0%}" for part in profile.deploy.live.ramp)
-    where = robot.place or "unknown address"
+    where = one_line(robot.place or "unknown address")
     ask(
         f"{robot.name} at {where} will move: {artifact.ref} ({artifact.id[:12]}), "
         f"{profile.deploy.live.episodes} episodes, speed {ramp}.\n"

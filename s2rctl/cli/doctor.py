@@ -27,16 +27,18 @@ def doctor(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from s2rctl.cli.probes import PROBES, Finding, Probe, examine, extra_probes
+    from s2rctl.cli.probes import PROBES, Finding, Probe, examine, examine_environment, extra_probes
     from s2rctl.core.errors import MissingEnvironmentError
 
     work = [(probe, "") for probe in PROBES] + extra_probes(str(session.store_option or ""), robot)
 
+    first, sound = examine_environment()
+
     def look(item: tuple[Probe, str]) -> Finding:
-        return examine(item[0], timeout, item[1])
+        return examine(item[0], timeout, item[1], sound)
 
     with ThreadPoolExecutor(max_workers=2) as pool:  # each probe is a process; two keep two cores busy
-        findings = list(pool.map(look, work))
+        findings = [first, *pool.map(look, work)]
     rows = [
         (
             finding.name,

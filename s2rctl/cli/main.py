@@ -1,10 +1,11 @@
 """Entry point of ``s2rctl``: nothing heavy is imported before a command asks for it."""
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO, cast
 
 import typer
 
@@ -25,9 +26,9 @@ from s2rctl.cli import (
     robot,
     train,
 )
-from s2rctl.cli.output import Output
+from s2rctl.cli.output import Output, Sink, unwritten
 from s2rctl.cli.session import EXITS, as_fault
-from s2rctl.core import compile_cache
+from s2rctl.core import compile_cache, foreign
 from s2rctl.core.errors import UsageError
 from s2rctl.core.exits import ExitCode
 
@@ -82,8 +83,7 @@ def main(args: Sequence[str]) -> int:
             return int(ExitCode.USAGE)
         words = [word for word in args if not word.startswith("-")]
         fault = as_fault(error) if message is None else UsageError(message, _help_command(words))
-        Output("--json" in args).error(" ".join(words[:1]), fault)
-        return int(fault.exit_code)
+        return Output("--json" in args).error(" ".join(words[:1]), fault)
 
 
 def _usage_message(error: BaseException) -> str | None:
@@ -110,9 +110,25 @@ def _help_command(words: Sequence[str]) -> str:
 
 def run() -> NoReturn:
     """Run the command line of this process."""
-    compile_cache.enable(os.environ)
-    gc.set_threshold(_GARBAGE)
-    sys.exit(main(sys.argv[1:]))
+    foreign.open_standard_streams()
+    out, err = Sink(sys.stdout), Sink(sys.stderr)
+    # Whatever writes to stderr is escaped, warnings and the SDKs of robots too; help needs a real stdout.
+    sys.stderr = cast("TextIO", err)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        foreign.pin(os.environ)
+        foreign.watch(os.environ)
+        compile_cache.enable(os.environ)
+        gc.set_threshold(_GARBAGE)
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # a second one, while the first one was being told
+        code = int(ExitCode.INTERRUPTED)
+    out.settle()
+    err.settle()
+    if code == 0 and (fault := unwritten(out.failure)):
+        code = Output(False).error("", fault)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from s2rctl.core.foreign import LIBRARIES, blame, foreign
 
 Status = Literal["ok", "missing", "failed", "timeout"]
 
@@ -148,15 +151,33 @@ PROBES: tuple[Probe, ...] = (
 )
 
 
-def examine(probe: Probe, timeout_s: float, argument: str = "") -> Finding:
-    """Run one probe in a process of its own and say what happened."""
+def examine_environment() -> tuple[Finding, dict[str, str]]:
+    """Return what is wrong with the user's variables, and an environment without those that are.
+
+    The other probes run in that one: what is installed and only kept from working is not to be installed again.
+    """
+    found = [fault for library in LIBRARIES for fault in blame(library, os.environ)]
+    named = {fault.variable: fault for fault in found}
+    sound = {name: value for name, value in os.environ.items() if name not in named}
+    if not found:
+        own = [name for library in LIBRARIES.values() for name in foreign(library, os.environ)]
+        detail = f"set here, and no obstacle: {', '.join(own)}" if own else "no variable is in the way"
+        return Finding("environment", "ok", detail, "", True), sound
+    detail = "; ".join(fault.error().message for fault in named.values())
+    return Finding("environment", "failed", detail, f"unset {' '.join(named)}", True), sound
+
+
+def examine(
+    probe: Probe, timeout_s: float, argument: str = "", environment: Mapping[str, str] | None = None
+) -> Finding:
+    """Run one probe in a process of its own (``environment`` instead of this one's) and say what happened."""
     top = str(Path(__file__).resolve().parents[2])
     paths = [path for path in (os.environ.get("PYTHONPATH"), top) if path]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    variables = {**(os.environ if environment is None else environment), "PYTHONPATH": os.pathsep.join(paths)}
     call = [sys.executable, "-c", probe.program, argument]
     try:
         done = subprocess.run(
-            call, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment, errors="replace"
+            call, capture_output=True, text=True, timeout=timeout_s, check=False, env=variables, errors="replace"
         )
     except subprocess.TimeoutExpired:
         return Finding(probe.name, "timeout", f"no answer in {timeout_s:.0f} s", probe.hint, probe.required)

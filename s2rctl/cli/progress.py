@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
+from s2rctl.cli.output import Sink
 from s2rctl.core.errors import UsageError
 from s2rctl.core.progress import (
     EventReporter,
@@ -16,24 +17,37 @@ from s2rctl.core.progress import (
     describe,
     duration,
 )
+from s2rctl.core.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-def make_reporter(quiet: bool, events: Path | None) -> Reporter:
-    """Return the reporter for this terminal (or pipe), which also writes ``events`` if a file is given."""
+def make_reporter(
+    quiet: bool, events: Path | None, lost: Callable[[OSError], None] | None = None, stream: IO[str] | None = None
+) -> Reporter:
+    """Return the reporter for this terminal (or pipe), which also writes ``events`` if a file is given.
+
+    ``lost`` is told when the file takes no more; ``stream`` is stderr where it is not given.
+    """
+    sink = Sink(stream or sys.stderr)
     reporter: Reporter
     if quiet:
         reporter = NullReporter()
-    elif sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
+    elif sink.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
         reporter = RichReporter()
     else:
-        reporter = LineReporter()
+        reporter = LineReporter(cast("IO[str]", sink))
     if events is None:
         return reporter
+
+    def gone(error: OSError) -> None:
+        reporter.note(f"{events} takes no more events: {error.strerror}")
+        if lost is not None:
+            lost(error)
+
     try:
-        return MultiReporter([reporter, EventReporter(events)])
+        return MultiReporter([reporter, EventReporter(events, gone)])
     except OSError as error:
         raise UsageError(f"cannot write events to {events}: {error.strerror}", "choose another --events FILE") from None
 
@@ -57,7 +71,7 @@ class RichReporter:
         columns = (TextColumn("{task.description}", markup=False), bar, TextColumn("{task.fields[text]}", markup=False))
         self._progress = _progress(*columns)
         self._progress.start()
-        self._task = self._progress.add_task(stage, total=total or None, text="")
+        self._task = self._progress.add_task(one_line(stage), total=total or None, text="")
 
     def update(self, done: float, metrics: Mapping[str, float]) -> None:
         """Move the bar and renew the figures."""
@@ -67,14 +81,14 @@ class RichReporter:
             self._first_done = done
         elapsed = self._progress.tasks[0].elapsed or 0.0
         text = describe(done, self._total, self._unit, elapsed, self._first_done, metrics)
-        self._progress.update(self._task, completed=done, text=text)
+        self._progress.update(self._task, completed=done, text=one_line(text))
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
         if self._progress is None:
             _say(text)
         else:
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(printable(text), markup=False, highlight=False)
 
     def finish(self, summary: str) -> None:
         """Replace the bar by one line."""
@@ -90,13 +104,12 @@ class RichReporter:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    Sink(sys.stderr).write(text + "\n")
 
 
 def _progress(*columns: object) -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    console = Console(file=cast("IO[str]", Sink(sys.stderr, raw=True)))
     return Progress(*columns, console=console, transient=True, refresh_per_second=4)  # type: ignore[arg-type]

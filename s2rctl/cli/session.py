@@ -9,16 +9,17 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from s2rctl.cli.output import Answer, Output
+from s2rctl.cli.output import Answer, Output, Sink
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError, S2rError
 from s2rctl.core.exits import ExitCode
+from s2rctl.core.text import printable
 
 if TYPE_CHECKING:
     from s2rctl.core.progress import Reporter
@@ -144,36 +145,50 @@ def _guarded(name: str, function: Callable[..., Answer], common: dict[str, Any],
 
     output = Output(common["as_json"], sys.stdout, sys.stderr)
     reporter = None
+    losses: list[OSError] = []
     try:
-        reporter = make_reporter(common["quiet"], common["events"])
+        _here()
+        reporter = make_reporter(common["quiet"], common["events"], losses.append)
         _logging(common["verbose"])
         session = Session(common["store"], reporter, common["quiet"], common["verbose"], tuple(sys.argv[1:]))
         # Libraries that print must not spoil the data on stdout; with -v one sees what they say.
         with contextlib.redirect_stdout(_Chatter()):
             answer = function(session, **values)
-        output.answer(name, answer)
-        return int(answer.fault.exit_code) if answer.fault else 0
-    except BrokenPipeError:
-        # The reader has gone (… | head): what remains in the buffer must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return int(ExitCode.FAILURE)
+        if losses and answer.fault is None:
+            answer = replace(answer, fault=_no_events(common["events"], losses[0]))
+        return output.answer(name, answer)
     except BaseException as error:
         _close(reporter)
         if isinstance(error, typer.Exit | SystemExit):
             raise
-        fault = as_fault(error, common["store"], common["verbose"])
-        output.error(name, fault)
-        return int(fault.exit_code)
+        return output.error(name, as_fault(error, common["store"], common["verbose"]))
+
+
+def _here() -> None:
+    """Raise MissingEnvironmentError where the working folder has been deleted: every relative path needs it."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise MissingEnvironmentError(
+            f"the working folder cannot be used: {error.strerror}", "change to a folder that exists"
+        ) from None
+
+
+def _no_events(path: Path, error: OSError) -> S2rError:
+    return MissingEnvironmentError(
+        f"the work is done, but not all events could be written to {path}: {error.strerror}",
+        "free space, or choose another --events FILE",
+    )
 
 
 def as_fault(error: BaseException, store: Path | None = None, verbose: int = 0) -> S2rError:
     """Return any exception as an error for the user; an unexpected one is logged with its traceback."""
-    if isinstance(error, S2rError):
-        if os.environ.get("S2RCTL_DEBUG") or verbose > 1:
-            traceback.print_exception(error)
-        return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted", "repeat the command to carry on")
+    if os.environ.get("S2RCTL_DEBUG") or verbose > 1:
+        Sink(sys.stderr).write("".join(traceback.format_exception(error)))
+    if isinstance(error, S2rError):
+        return error
     if isinstance(error, ModuleNotFoundError) and error.name:
         module = error.name.partition(".")[0]
         extra = "sim" if module in _SIMULATION else _EXTRAS.get(module)
@@ -181,21 +196,25 @@ def as_fault(error: BaseException, store: Path | None = None, verbose: int = 0) 
             return MissingEnvironmentError(
                 f"this command needs the Python package '{module}'", f"pip install 's2rctl[{extra}]'"
             )
-    if os.environ.get("S2RCTL_DEBUG") or verbose > 1:
-        traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         place = f": {error.filename}" if error.filename else ""
         return MissingEnvironmentError(
             f"cannot write{place}: {error.strerror}", "free space or write to another place, then repeat the command"
         )
     fault = S2rError(
-        f"unexpected {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(
-            ": "
-        ),
+        f"unexpected {type(error).__name__}: {_first_line(error)}".rstrip(": "),
         f"this is a bug; please report it with {_log(error, store)}",
     )
     fault.exit_code = ExitCode.BUG
     return fault
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, whatever its own code does."""
+    try:
+        return (str(error).strip().splitlines() or [""])[0]
+    except Exception:
+        return ""
 
 
 def _log(error: BaseException, store: Path | None) -> str:
@@ -204,17 +223,19 @@ def _log(error: BaseException, store: Path | None) -> str:
 
     text = f"s2rctl {__version__}\n{sys.argv}\n{''.join(traceback.format_exception(error))}"
     name = f"s2rctl-bug-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
-    folders = [Path(tempfile.gettempdir())]
+    folders = []
     with contextlib.suppress(Exception):
         from s2rctl.store.store import find_store
 
         root = find_store(store)
         if root.is_dir():
-            folders.insert(0, root / "logs")
+            folders.append(root / "logs")
+    with contextlib.suppress(OSError):  # there may be no temporary folder that one can write
+        folders.append(Path(tempfile.gettempdir()))
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.mkdir(exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(printable(text), encoding="utf-8")
             return str(folder / name)
     return "the traceback that S2RCTL_DEBUG=1 shows"
 
@@ -229,7 +250,7 @@ def _logging(verbose: int) -> None:
     import logging
 
     level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=level, stream=Sink(sys.stderr), format="%(name)s: %(message)s")
     if verbose == 1:  # compilers log thousands of lines at this level
         for noisy in ("jax", "jax._src", "matplotlib", "filelock", "PIL"):
             logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import platform
 import warnings
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 LARGEST_BYTES = 1 << 28
@@ -22,8 +22,10 @@ def enable(environment: MutableMapping[str, str], cpu_info: Path = Path("/proc/c
     """
     if "JAX_COMPILATION_CACHE_DIR" in environment or environment.get("JAX_ENABLE_COMPILATION_CACHE", "1") == "0":
         return None
-    base = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "~")).expanduser() / ".cache"
-    folder = Path(base) / "s2rctl" / "jax" / _processor(cpu_info)
+    base = _caches(environment)
+    if base is None:
+        return None
+    folder = base / "s2rctl" / "jax" / _processor(cpu_info)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -37,6 +39,16 @@ def enable(environment: MutableMapping[str, str], cpu_info: Path = Path("/proc/c
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.02")
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     return folder
+
+
+def _caches(environment: Mapping[str, str]) -> Path | None:
+    """Return the user's folder of caches; None for a user without a home, and for what no absolute path names."""
+    try:
+        home = environment.get("HOME") or Path("~").expanduser()
+    except RuntimeError:  # an unknown user id
+        home = ""
+    base = Path(environment.get("XDG_CACHE_HOME") or Path(home) / ".cache")
+    return base if base.is_absolute() else None
 
 
 def _processor(cpu_info: Path) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from s2rctl.core.text import one_line
+
 
 class Reporter(Protocol):
     """Receives progress. Stages know only this; terminals, plain lines and event files implement it."""
@@ -95,7 +97,7 @@ class LineReporter:
         self._stage = ""
 
     def _print(self, text: str) -> None:
-        print(f"{self._stage}: {text}" if self._stage else text, file=self._stream, flush=True)
+        print(one_line(f"{self._stage}: {text}" if self._stage else text), file=self._stream, flush=True)
 
 
 def describe(
@@ -128,11 +130,16 @@ def figures(metrics: Mapping[str, float]) -> list[str]:
 
 
 class EventReporter:
-    """Appends one JSON object per event to a file, for programs that watch a run."""
+    """Appends one JSON object per event to a file, for programs that watch a run.
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
+    A file that cannot take them any more does not end the work: it gets no further events, and ``lost`` is told once.
+    """
+
+    def __init__(self, path: Path, lost: Callable[[OSError], None] | None = None) -> None:
+        self._file = path.open("ab", buffering=0)  # nothing is left in a buffer that could fail later
         self._stage = ""
+        self._lost = lost
+        self._broken = False
 
     def start(self, stage: str, total: float, unit: str) -> None:
         """Write a start event."""
@@ -153,8 +160,16 @@ class EventReporter:
 
     def _write(self, event: dict[str, object]) -> None:
         line = {"time": round(time.time(), 3), "stage": self._stage, **event}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        if self._broken:
+            return
+        rest = json.dumps(line, default=str).encode("ascii") + b"\n"
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._broken = True
+            if self._lost is not None:
+                self._lost(error)
 
 
 class MultiReporter:

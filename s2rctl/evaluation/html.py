@@ -1,8 +1,44 @@
-"""Small pieces of HTML and SVG for the report: everything inline, nothing fetched."""
+"""Small pieces of HTML and SVG for the report: everything inline, nothing fetched.
+
+Whatever is put between tags or into an attribute goes through ``fill``, which escapes all that is not ``Html``.
+"""
 
 import base64
+import html
+import string
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from typing import Any
+
+from s2rctl.core.text import printable
+
+
+class Html(str):
+    """Text that is markup already: made by ``fill`` and ``join`` only."""
+
+    __slots__ = ()
+
+
+class _Filler(string.Formatter):
+    """Formats as ``str.format`` does and escapes every value that is not markup."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Return the value as text in HTML."""
+        return value if isinstance(value, Html) else text(format(value, format_spec))
+
+
+def text(value: object) -> Html:
+    """Return anything as text in HTML: markup, quotes, control characters and bidirectional overrides escaped."""
+    return Html(html.escape(printable(str(value))))
+
+
+def fill(template: str, *values: object, **named: object) -> Html:
+    """Return a template of ours with its ``{}`` filled as by ``str.format``; what is not ``Html`` is escaped."""
+    return Html(_Filler().vformat(template, values, named))
+
+
+def join(parts: Iterable[Html]) -> Html:
+    """Return pieces of markup one after the other; a piece that is not markup is escaped."""
+    return Html("".join(part if isinstance(part, Html) else text(part) for part in parts))
 
 
 def data_uri(content: bytes, media_type: str) -> str:
@@ -10,87 +46,81 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def text(value: str) -> str:
-    """Return text with what HTML would read as markup escaped."""
-    return escape(value)
-
-
-def download(content: bytes, media_type: str, name: str, label: str) -> str:
+def download(content: bytes, media_type: str, name: str, label: str) -> Html:
     """Return a link that saves the inlined content under ``name``."""
-    return f'<a download="{escape(name)}" href="{data_uri(content, media_type)}">{escape(label)}</a>'
+    return fill('<a download="{}" href="{}">{}</a>', name, data_uri(content, media_type), label)
 
 
-def card(label: str, value: str, detail: str = "", tone: str = "") -> str:
+def card(label: str, value: str, detail: str = "", tone: str = "") -> Html:
     """Return one figure of the summary; ``tone`` is good, bad or empty."""
-    return (
-        f'<div class="card"><div class="label">{escape(label)}</div>'
-        f'<div class="value {escape(tone)}">{escape(value)}</div><div class="detail">{escape(detail)}</div></div>'
-    )
+    return fill(
+        '<div class="card"><div class="label">{}</div><div class="value {}">{}</div><div class="detail">{}</div></div>',
+        label, tone, value, detail,
+    )  # fmt: skip
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
     """Return a table that scrolls on narrow screens; numbers and the heads of their columns are right-aligned."""
     found = [list(row) for row in rows]
     numbers = [all(_is_number(row[i]) for row in found) and bool(found) for i in range(len(head))]
-    marks = [' class="number"' if number else "" for number in numbers]
-    cells = "".join(f"<th{mark}>{escape(h)}</th>" for h, mark in zip(head, marks, strict=True))
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in found)
-    top = f"<thead><tr>{cells}</tr></thead>" if any(head) else ""
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
+    marks = [Html(' class="number"' if number else "") for number in numbers]
+    cells = join(fill("<th{}>{}</th>", mark, h) for h, mark in zip(head, marks, strict=True))
+    body = join(fill("<tr>{}</tr>", join(_cell(value) for value in row)) for row in found)
+    top = fill("<thead><tr>{}</tr></thead>", cells) if any(head) else ""
+    return fill('<div class="scroll"><table>{}<tbody>{}</tbody></table></div>', top, body)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f'<td class="number">{value:.4g}</td>'
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f'<td class="number">{value}</td>'
-    return f"<td>{escape(str(value))}</td>"
+def _cell(value: object) -> Html:
+    if not _is_number(value):
+        return fill("<td>{}</td>", value)
+    return fill('<td class="number">{}</td>', f"{value:.4g}" if isinstance(value, float) else value)
 
 
-def picture(content: bytes, media_type: str, caption: str) -> str:
+def picture(content: bytes, media_type: str, caption: str) -> Html:
     """Return an inlined picture."""
-    image = f'<img alt="{escape(caption)}" src="{data_uri(content, media_type)}">'
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    template = '<figure><img alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
+    return fill(template, caption=caption, source=data_uri(content, media_type))
 
 
-def video(content: bytes, media_type: str, caption: str) -> str:
+def video(content: bytes, media_type: str, caption: str) -> Html:
     """Return an inlined, muted, looping video."""
-    source = data_uri(content, media_type)
-    return (
-        f'<figure><video controls muted loop playsinline preload="metadata" src="{source}"></video>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    return fill(
+        '<figure><video controls muted loop playsinline preload="metadata" src="{}"></video>'
+        "<figcaption>{}</figcaption></figure>",
+        data_uri(content, media_type),
+        caption,
     )
 
 
-def interval_bar(rate: float, low: float, high: float, gate: float) -> str:
+def interval_bar(rate: float, low: float, high: float, gate: float) -> Html:
     """Return a bar from 0 to 100 % with the interval, the rate and the gate (0: none)."""
 
     def x(value: float) -> float:
         return 25 + 550 * value
 
-    def line(at: float, top: int, bottom: int, dashes: str = "") -> str:
-        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-        return f'<line class="mark"{dashed} x1="{x(at):.1f}" x2="{x(at):.1f}" y1="{top}" y2="{bottom}"/>'
+    def line(at: float, top: int, bottom: int, dashes: str = "") -> Html:
+        dashed = fill(' stroke-dasharray="{}"', dashes) if dashes else ""
+        template = '<line class="mark"{} x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+        return fill(template, dashed, x=x(at), top=top, bottom=bottom)
 
-    marks = line(rate, 10, 34) + (line(gate, 6, 38, "3 3") if gate else "")
-    ticks = "".join(
-        f'<text class="soft" x="{x(t / 100):.1f}" y="56" text-anchor="middle">{t} %</text>' for t in range(0, 101, 25)
-    )
-    band = f'x="{x(low):.1f}" y="12" width="{max(550 * (high - low), 2):.1f}" height="20" rx="4"'
-    return (
+    marks = join([line(rate, 10, 34), *([line(gate, 6, 38, "3 3")] if gate else [])])
+    tick = '<text class="soft" x="{:.1f}" y="56" text-anchor="middle">{} %</text>'
+    ticks = join(fill(tick, x(t / 100), t) for t in range(0, 101, 25))
+    band = fill('x="{:.1f}" y="12" width="{:.1f}" height="20" rx="4"', x(low), max(550 * (high - low), 2))
+    return fill(
         '<figure><svg class="graph" viewBox="0 0 600 64" role="img" aria-label="success rate with interval">'
-        f'<rect class="track" x="25" y="16" width="550" height="12" rx="6"/>'
-        f'<rect class="bar" opacity=".45" {band}/>{marks}{ticks}</svg>'
-        "<figcaption>Success rate (line), exact 95 % interval (band)"
-        f"{', gate on the lower bound of Wilson (dashed)' if gate else ''}.</figcaption></figure>"
-    )
+        '<rect class="track" x="25" y="16" width="550" height="12" rx="6"/>'
+        '<rect class="bar" opacity=".45" {}/>{}{}</svg>'
+        "<figcaption>Success rate (line), exact 95 % interval (band){}.</figcaption></figure>",
+        band, marks, ticks, ", gate on the lower bound of Wilson (dashed)" if gate else "",
+    )  # fmt: skip
 
 
-def lineage(nodes: Mapping[str, tuple[str, str]], edges: Sequence[tuple[str, str]]) -> str:
+def lineage(nodes: Mapping[str, tuple[str, str]], edges: Sequence[tuple[str, str]]) -> Html:
     """Return the graph of artifacts as SVG.
 
     ``nodes`` maps an id to (title, subtitle); ``edges`` are (from, to) ids. Each node stands one column right of the
@@ -117,26 +147,30 @@ def lineage(nodes: Mapping[str, tuple[str, str]], edges: Sequence[tuple[str, str
         (ca, ra), (cb, rb) = place[a], place[b]
         x1, y1, x2, y2 = ca * width + 178, ra * height + 24, cb * width + 6, rb * height + 24
         middle = (x1 + x2) / 2
-        lines.append(f'<path class="edge" d="M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"/>')
-    boxes = [
-        f'<rect class="box" x="{c * width + 6}" y="{r * height + 4}" width="172" height="42" rx="7"/>'
-        f'<text x="{c * width + 14}" y="{r * height + 21}">{escape(nodes[n][0])}</text>'
-        f'<text class="soft" x="{c * width + 14}" y="{r * height + 38}">{escape(nodes[n][1])}</text>'
-        for n, (c, r) in place.items()
-    ]
-    drawing = "".join(lines + boxes)
-    # On a narrow screen the graph scrolls: text that shrinks with it could not be read.
-    svg = (
-        f'<svg class="graph" style="min-width:{round(0.8 * total)}px" viewBox="0 0 {total} {tall}" role="img" '
-        f'aria-label="lineage">{drawing}</svg>'
+        path = '<path class="edge" d="M{x1} {y1} C{m} {y1} {m} {y2} {x2} {y2}"/>'
+        lines.append(fill(path, x1=x1, y1=y1, x2=x2, y2=y2, m=middle))
+    box = (
+        '<rect class="box" x="{left}" y="{top}" width="172" height="42" rx="7"/>'
+        '<text x="{x}" y="{y1}">{title}</text><text class="soft" x="{x}" y="{y2}">{subtitle}</text>'
     )
-    return f'<figure class="wide">{svg}</figure>'
+    boxes = []
+    for n, (c, r) in place.items():
+        x, y = c * width, r * height
+        places = {"left": x + 6, "top": y + 4, "x": x + 14, "y1": y + 21, "y2": y + 38}
+        boxes.append(fill(box, **places, title=nodes[n][0], subtitle=nodes[n][1]))
+    # On a narrow screen the graph scrolls: text that shrinks with it could not be read.
+    return fill(
+        '<figure class="wide"><svg class="graph" style="min-width:{least}px" viewBox="0 0 {total} {tall}" role="img" '
+        'aria-label="lineage">{drawing}</svg></figure>',
+        least=round(0.8 * total), total=total, tall=tall, drawing=join([*lines, *boxes]),
+    )  # fmt: skip
 
 
-def page(title: str, style: str, body: str) -> str:
-    """Return the whole self-contained document."""
-    return (
+def page(title: str, style: str, body: Html) -> str:
+    """Return the whole self-contained document; ``style`` is a sheet of ours."""
+    return fill(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>{body}</main></body></html>\n"
-    )
+        "<title>{}</title><style>{}</style></head><body><main>{}</main></body></html>\n",
+        title, Html(style), body,
+    )  # fmt: skip

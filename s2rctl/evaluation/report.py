@@ -1,12 +1,12 @@
 """The report: one self-contained HTML file that people forward."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from s2rctl.core.progress import duration
 from s2rctl.core.resources import data_folder
 from s2rctl.evaluation import html, report_origin, report_results, report_training
+from s2rctl.evaluation.html import Html, fill
 from s2rctl.evaluation.report_material import Material, files
 from s2rctl.evaluation.statistics import format_rate
 from s2rctl.systems import system_named
@@ -37,18 +37,15 @@ def build(material: Material) -> str:
         report_origin.reproduce(material),
     ]
     style = (data_folder("assets") / "report" / "report.css").read_text(encoding="utf-8")
-    return html.page(title, style, "".join(sections))
+    return html.page(title, style, html.join(sections))
 
 
-def _header(title: str, profile: Mapping[str, Any]) -> str:
-    text = escape(str(profile.get("description") or ""))
-    name = escape(str(profile["name"]))
-    return (
-        f"<header><h1>{escape(title)}</h1><p>profile <code>{name}</code>, seed {profile['seed']}. {text}</p></header>"
-    )
+def _header(title: str, profile: Mapping[str, Any]) -> Html:
+    template = "<header><h1>{}</h1><p>profile <code>{}</code>, seed {}. {}</p></header>"
+    return fill(template, title, profile["name"], profile["seed"], profile.get("description") or "")
 
 
-def _cards(material: Material) -> str:
+def _cards(material: Material) -> Html:
     cards = []
     evaluation = material.metrics("evaluation")
     if evaluation:
@@ -82,33 +79,35 @@ def _cards(material: Material) -> str:
         )
     total = sum(a.manifest.origin.duration_s for a in material.artifacts.values())
     cards.append(html.card("compute", duration(total), f"{len(material.artifacts)} stages"))
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return fill('<div class="cards">{}</div>', html.join(cards))
 
 
-def _figures_table(metrics: Mapping[str, Any]) -> str:
+def _figures_table(metrics: Mapping[str, Any]) -> Html:
     rows = [(name.replace("_", " "), value) for name, value in metrics.items() if isinstance(value, int | float | str)]
     return html.table(("figure", "value"), rows)
 
 
-def _rehearsal(material: Material) -> str:
+def _rehearsal(material: Material) -> Html:
     metrics = material.metrics("deployment")
     if not metrics:
-        return ""
-    text = (
-        "<p>The exported file, driven by the robot's own control loop and safety filter against a simulated twin. "
-        "It proves the loop and the contract; stopping distances and real latencies only the hardware can prove.</p>"
+        return Html()
+    return fill(
+        "<h2>Rehearsal</h2><p>The exported file, driven by the robot's own control loop and safety filter against a "
+        "simulated twin. It proves the loop and the contract; stopping distances and real latencies only the hardware "
+        "can prove.</p>{}",
+        _figures_table(metrics),
     )
-    return f"<h2>Rehearsal</h2>{text}{_figures_table(metrics)}"
 
 
-def _calibration(material: Material) -> str:
+def _calibration(material: Material) -> Html:
     if "calibration" not in material.artifacts:
-        return ""
-    pictures = "".join(
+        return Html()
+    pictures = html.join(
         html.picture(content, "image/png", name.replace("-", " "))
         for name, content in files(material.artifacts["calibration"], "image/png")
     )
-    return (
-        f"<h2>Camera calibration (rehearsed)</h2>{_figures_table(material.metrics('calibration'))}"
-        f'<div class="gallery" style="margin-top:1rem">{pictures}</div>'
+    return fill(
+        '<h2>Camera calibration (rehearsed)</h2>{}<div class="gallery" style="margin-top:1rem">{}</div>',
+        _figures_table(material.metrics("calibration")),
+        pictures,
     )

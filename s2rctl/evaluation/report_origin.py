@@ -5,20 +5,21 @@ import shlex
 
 from s2rctl.core.progress import duration
 from s2rctl.evaluation import html
+from s2rctl.evaluation.html import Html, fill
 from s2rctl.evaluation.report_material import Material
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import Manifest
 
 
-def contract(material: Material) -> str:
+def contract(material: Material) -> Html:
     """Return the contract card of the exported policy, and the checks that it passed."""
     card = material.artifacts["onnx"].manifest.content.contract if "onnx" in material.artifacts else None
     if card is None:
-        return ""
-    return f"<h2>Contract of the exported policy</h2>{contract_tables(card)}{_parity(material)}"
+        return Html()
+    return fill("<h2>Contract of the exported policy</h2>{}{}", contract_tables(card), _parity(material))
 
 
-def contract_tables(card: Contract) -> str:
+def contract_tables(card: Contract) -> Html:
     """Return the contract card as tables."""
     tensors = [
         (way, t.name, f"{t.dtype} {list(t.shape)}".replace("'", ""), t.unit, t.meaning, ", ".join(t.elements))
@@ -37,18 +38,18 @@ def contract_tables(card: Contract) -> str:
         ("made with", ", ".join(f"{name} {version}" for name, version in card.versions.items()) or "-"),
     ]
     head = ("", "tensor", "type", "unit", "meaning", "elements")
-    return html.table(head, tensors) + "<p></p>" + html.table(("", ""), facts)
+    return fill("{}<p></p>{}", html.table(head, tensors), html.table(("", ""), facts))
 
 
 def _scale(values: tuple[float, ...]) -> str:
     return f"{values[0]:g} for each of {len(values)}" if len(set(values)) == 1 else ", ".join(f"{v:g}" for v in values)
 
 
-def _parity(material: Material) -> str:
+def _parity(material: Material) -> Html:
     """Return the rows of the parity gate."""
     artifact = material.artifacts["onnx"]
     if "parity.json" not in artifact.files:
-        return ""
+        return Html()
     found = json.loads(artifact.path("parity.json").read_bytes())
     rows = [
         (
@@ -69,10 +70,10 @@ def _parity(material: Material) -> str:
         for row in found["sensitivity"]
     ]
     cells = [(what, value, "passed" if passed else "FAILED") for what, value, passed in rows]
-    return f"<h3>Checked at export</h3>{html.table(('check', 'largest difference', ''), cells)}"
+    return fill("<h3>Checked at export</h3>{}", html.table(("check", "largest difference", ""), cells))
 
 
-def lineage(material: Material) -> str:
+def lineage(material: Material) -> Html:
     """Return the graph of artifacts and a table of them."""
     by_id = {a.id: a for a in material.artifacts.values()}
     nodes = {i: (f"{a.manifest.content.kind}/{a.manifest.content.name}"[:25], i[:12]) for i, a in by_id.items()}
@@ -88,30 +89,31 @@ def lineage(material: Material) -> str:
         for i, a in by_id.items()
     ]
     table = html.table(("artifact", "id", "stage", "time", "made at (UTC)"), rows)
-    return f"<h2>Where it comes from</h2>{html.lineage(nodes, edges)}{table}"
+    return fill("<h2>Where it comes from</h2>{}{}", html.lineage(nodes, edges), table)
 
 
-def reproduce(material: Material) -> str:
+def reproduce(material: Material) -> Html:
     """Return the commands that make all of this again, the whole profile, and the environment."""
     manifests: list[Manifest] = [a.manifest for a in material.artifacts.values()]
     if not manifests:
-        return ""
+        return Html()
     newest = max(manifests, key=lambda m: m.origin.created_at)
     name, seed = material.profile["name"], material.profile["seed"]
-    lines = [f"s2rctl pipeline run --profile {name} --seed {seed}"]
+    lines = [shlex.join(["s2rctl", "pipeline", "run", "--profile", str(name), "--seed", str(seed)])]
     for artifact in material.evaluations:
         lines.append(_evaluation_command(artifact.manifest))
     whole = json.dumps({**material.profile}, indent=1).encode()
     link = html.download(whole, "application/yaml", f"{name}.resolved.yaml", "the resolved profile")
-    note = (
-        f"<p>Run with values that the profile's file does not have? Everything was decided by {link}: save it and give "
-        "its path to <code>--profile</code>.</p>"
+    note = fill(
+        "<p>Run with values that the profile's file does not have? Everything was decided by {}: save it and give "
+        "its path to <code>--profile</code>.</p>",
+        link,
     )
     commands = "\n".join(dict.fromkeys(lines))
     versions = html.table(("package", "version"), sorted(newest.origin.versions.items()))
-    source = newest.origin.git or "not a checkout"
-    where = f"<p>Source {html.text(source)}; machine: {html.text(newest.origin.host)}.</p>"
-    return f"<h2>Reproduce it</h2><pre>{html.text(commands)}</pre>{note}<h3>Environment</h3>{where}{versions}"
+    where = fill("<p>Source {}; machine: {}.</p>", newest.origin.git or "not a checkout", newest.origin.host)
+    head = fill("<h2>Reproduce it</h2><pre>{}</pre>{}", commands, note)
+    return fill("{}<h3>Environment</h3>{}{}", head, where, versions)
 
 
 def _evaluation_command(manifest: Manifest) -> str:

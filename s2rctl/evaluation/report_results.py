@@ -4,38 +4,39 @@ from collections.abc import Mapping
 from typing import Any
 
 from s2rctl.evaluation import html
+from s2rctl.evaluation.html import Html, fill
 from s2rctl.evaluation.report_material import Material
 from s2rctl.evaluation.statistics import exact, format_rate
 from s2rctl.store.store import Artifact
 
 
-def success(material: Material) -> str:
+def success(material: Material) -> Html:
     """Return the success rate with its interval and the gate."""
     figures = material.metrics("evaluation")
     if not figures:
-        return ""
+        return Html()
     gate = float(figures.get("gate_success_low", 0.0))
     low, high = exact(figures["successes"], figures["episodes"])
     bar = html.interval_bar(figures["success_rate"], low, high, gate)
-    note = (
-        f"<p>{figures['episodes']} episodes, the first one of each world only, seeds that training never used; "
-        f"{figures.get('ever_successful', 0)} met the goal at some step, {figures['successes']} at the end. "
-        f"Wilson's interval, which gates use, is [{100 * figures['wilson_low']:.1f}, "
-        f"{100 * figures['wilson_high']:.1f}] %.</p>"
-    )
-    return f"<h2>How often it works</h2>{bar}{note}"
+    note = fill(
+        "<p>{} episodes, the first one of each world only, seeds that training never used; {} met the goal at some "
+        "step, {} at the end. Wilson's interval, which gates use, is [{:.1f}, {:.1f}] %.</p>",
+        figures["episodes"], figures.get("ever_successful", 0), figures["successes"],
+        100 * figures["wilson_low"], 100 * figures["wilson_high"],
+    )  # fmt: skip
+    return fill("<h2>How often it works</h2>{}{}", bar, note)
 
 
-def failures(material: Material) -> str:
+def failures(material: Material) -> Html:
     """Return what the failed episodes do: counts with intervals, and a film of the first of each kind."""
     parts = []
     for artifact in _own_evaluations(material):
         figures = artifact.manifest.origin.metrics
         if figures["successes"] == figures["episodes"]:
             continue
-        head = f"<h3>{html.text(_policy(artifact))}: {html.text(_rate(figures))}</h3>"
-        parts.append(head + html.table(_HEAD, _failure_rows(figures)) + _failure_films(material, artifact))
-    return f"<h2>What failed episodes do</h2>{''.join(parts)}" if parts else ""
+        table, clips = html.table(_HEAD, _failure_rows(figures)), _failure_films(material, artifact)
+        parts.append(fill("<h3>{}: {}</h3>{}{}", _policy(artifact), _rate(figures), table, clips))
+    return fill("<h2>What failed episodes do</h2>{}", html.join(parts)) if parts else Html()
 
 
 _HEAD = ("end of the episode", "episodes", "share of all, 95 %", "median steps", "met the goal before")
@@ -54,7 +55,7 @@ def _failure_rows(figures: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _failure_films(material: Material, artifact: Artifact) -> str:
+def _failure_films(material: Material, artifact: Artifact) -> Html:
     figures = []
     for clip in clips_of(artifact):
         if clip["outcome"] == "success":
@@ -65,7 +66,7 @@ def _failure_films(material: Material, artifact: Artifact) -> str:
             where = f" (world {clip['world']}, batch {clip['batch']}{steps})" if "world" in clip else ""
             caption = f"{clip['outcome'].replace('_', ' ')}{where}"
             figures.append(html.video(content, "video/mp4", caption))
-    return f'<div class="gallery spaced">{"".join(figures)}</div>' if figures else ""
+    return fill('<div class="gallery spaced">{}</div>', html.join(figures)) if figures else Html()
 
 
 def clips_of(artifact: Artifact) -> list[dict[str, Any]]:
@@ -80,7 +81,7 @@ def clips_of(artifact: Artifact) -> list[dict[str, Any]]:
     return [{"file": name, "outcome": name.partition("-")[2].removesuffix(".mp4")} for name in names]
 
 
-def films(material: Material) -> str:
+def films(material: Material) -> Html:
     """Return films of successes and of the rehearsal."""
     figures = []
     for role, artifact in material.artifacts.items():
@@ -95,12 +96,15 @@ def films(material: Material) -> str:
             if content is not None:
                 figures.append(html.video(content, "video/mp4", caption))
     if not figures:
-        return ""
-    note = "<p>In the corner what the policy sees, every pixel as it gets it.</p>"
-    return f'<h2>What it looks like</h2>{note}<div class="gallery">{"".join(figures)}</div>'
+        return Html()
+    return fill(
+        "<h2>What it looks like</h2><p>In the corner what the policy sees, every pixel as it gets it.</p>"
+        '<div class="gallery">{}</div>',
+        html.join(figures),
+    )
 
 
-def conditions(material: Material) -> str:
+def conditions(material: Material) -> Html:
     """Return the evaluations under perturbations, beside the plain one of the same policy."""
     rows = []
     for artifact in material.evaluations:
@@ -110,17 +114,17 @@ def conditions(material: Material) -> str:
         changed = ", ".join(f"{name}={value:g}" for name, value in figures["perturb"].items())
         rows.append((_policy(artifact), changed, _rate(figures), _top_failure(figures)))
     if not rows:
-        return ""
+        return Html()
     plain = [
         (_policy(a), "as trained", _rate(a.manifest.origin.metrics), _top_failure(a.manifest.origin.metrics))
         for a in _own_evaluations(material)
         if any(row[0] == _policy(a) for row in rows)
     ]
     head = ("policy", "perturbation", "success, 95 %", "most frequent failure")
-    return f"<h2>Outside what it was trained for</h2>{html.table(head, [*plain, *rows])}"
+    return fill("<h2>Outside what it was trained for</h2>{}", html.table(head, [*plain, *rows]))
 
 
-def comparisons(material: Material) -> str:
+def comparisons(material: Material) -> Html:
     """Return the paired comparisons of these policies with others."""
     rows = []
     for artifact in material.evaluations:
@@ -140,8 +144,13 @@ def comparisons(material: Material) -> str:
             )
         )
     head = ("this", "against", "both / only this / only other / neither", "difference", "chi-square", "exact p")
-    note = "<p>The same episodes played by both; McNemar's test on the pairs in which they differ.</p>"
-    return f"<h2>Against other policies</h2>{note}{html.table(head, rows)}" if rows else ""
+    if not rows:
+        return Html()
+    return fill(
+        "<h2>Against other policies</h2><p>The same episodes played by both; McNemar's test on the pairs in which they "
+        "differ.</p>{}",
+        html.table(head, rows),
+    )
 
 
 def _own_evaluations(material: Material) -> list[Artifact]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from s2rctl.core.progress import duration
 from s2rctl.evaluation import html
+from s2rctl.evaluation.html import Html, fill
 from s2rctl.evaluation.report_material import Material, files
 from s2rctl.schema.manifest import Content
 from s2rctl.schema.moved import upgraded
@@ -17,7 +18,7 @@ TRAINED = ("teacher", "encoder", "student", "reach")
 _MOST_CHANGES = 6
 
 
-def curves(material: Material) -> str:
+def curves(material: Material) -> Html:
     """Return the pictures of the training stages."""
     figures = [
         html.picture(content, "image/png", f"{artifact.manifest.content.stage.name}: {name.replace('-', ' ')}")
@@ -25,10 +26,10 @@ def curves(material: Material) -> str:
         if artifact.manifest.content.kind in TRAINED
         for name, content in files(artifact, "image/png")
     ]
-    return f"<h2>How it was trained</h2>{''.join(figures)}" if figures else ""
+    return fill("<h2>How it was trained</h2>{}", html.join(figures)) if figures else Html()
 
 
-def ablations(material: Material) -> str:
+def ablations(material: Material) -> Html:
     """Return a table per training stage: this run and the others of the store, with what they changed and reached."""
     parts = []
     for artifact in material.artifacts.values():
@@ -40,11 +41,14 @@ def ablations(material: Material) -> str:
             mine = ("this run", "", *_reached(artifact))
             rows = [mine, *(_rival(artifact, other) for other in rivals)]
             head = ("run", "settings changed from this run", "reached", "time")
-            parts.append(f"<h3>{html.text(artifact.ref)}</h3>{html.table(head, rows)}")
+            parts.append(fill("<h3>{}</h3>{}", artifact.ref, html.table(head, rows)))
     if not parts:
-        return ""
-    note = "<p>Every other run of the same stage in this store. Success is of each training's own final judgement.</p>"
-    return f"<h2>Ablations</h2>{note}{''.join(parts)}"
+        return Html()
+    return fill(
+        "<h2>Ablations</h2><p>Every other run of the same stage in this store. Success is of each training's own final "
+        "judgement.</p>{}",
+        html.join(parts),
+    )
 
 
 def _rival(artifact: Artifact, other: Artifact) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ from s2rctl.render.worker import Worker
 from s2rctl.scene.host import call_host
 from s2rctl.scene.poses import Poses
 
+_VARIABLES = ("MUJOCO_GL", "MUJOCO_EGL_DEVICE_ID", "PYOPENGL_PLATFORM")
+
 
 def open_renderer(model: Any, width: int, height: int) -> Any:
     """Return a ``mujoco.Renderer``; raise MissingEnvironmentError when no OpenGL context can be made."""
@@ -34,10 +36,18 @@ def open_renderer(model: Any, width: int, height: int) -> Any:
     try:
         return mujoco.Renderer(model, height, width)
     except Exception as error:  # the GL stack raises whatever its loader met: ImportError, AttributeError, RuntimeError
-        raise MissingEnvironmentError(
-            f"no OpenGL context: {error}",
-            "install EGL (Debian: apt-get install libegl1 libgl1-mesa-dri), or use the renderer 'raycast'",
-        ) from error
+        raise _no_context(error) from error
+
+
+def _no_context(error: Exception) -> MissingEnvironmentError:
+    """Return the error, which names the variables that somebody set (EGL is what is chosen here)."""
+    asked = [name for name in _VARIABLES if os.environ.get(name, "egl") != "egl"]
+    settings = ", ".join(f"{name}={os.environ[name]}" for name in asked)
+    return MissingEnvironmentError(
+        f"no OpenGL context{f' with {settings}' if asked else ''}: {error}",
+        (f"unset {' '.join(asked)}, or " if asked else "")
+        + "install EGL (Debian: apt-get install libegl1 libgl1-mesa-dri), or use the renderer 'raycast'",
+    )
 
 
 def _choose_egl() -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.errors import ProfileError
+from s2rctl.core.paths import expanded
 from s2rctl.env.build import make_env
 from s2rctl.experts import make_expert
 from s2rctl.learning import cifar, pretrain
@@ -77,7 +78,7 @@ def _on_cifar(context: Context, budget: Encoder, settings: EncoderSettings) -> R
             "encoder.source is cifar10, but encoder.cifar10 does not say where the archive is",
             "set encoder.cifar10 to cifar-10-binary.tar.gz",
         )
-    data = cifar.load(Path(budget.cifar10).expanduser(), settings)
+    data = cifar.load(expanded(budget.cifar10, ProfileError), settings)
     result, logs = _fit(context, budget, settings, data, cifar.cross_entropy)
     right = result.predicted.argmax(axis=1) == data.targets[data.held_out].argmax(axis=1)
     accuracy = round(float(right.mean()), 4)

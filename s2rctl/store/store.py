@@ -4,6 +4,7 @@ Order of every publication: blobs, manifest, cache key, ref. Whenever the proces
 most unreferenced files are left over.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
+from s2rctl.core.paths import expanded
 from s2rctl.core.tables import suggestion
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import Content, File, InputRef, Kind, Manifest, StageRef
@@ -38,12 +40,26 @@ _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 def find_store(option: Path | None = None) -> Path:
     """Return the store's folder: the option, ``S2RCTL_STORE``, or ``.s2rctl`` found upwards (else here)."""
     chosen = option or os.environ.get("S2RCTL_STORE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    here = Path.cwd()
+    source = "--store" if option else "S2RCTL_STORE" if chosen else "the working folder"
+    try:
+        path = expanded(chosen).absolute() if chosen else _upwards(Path.cwd())
+        path.exists()
+    except UsageError as error:
+        raise UsageError(f"{source}: {error.message}", error.hint) from None
+    except OSError as error:
+        raise MissingEnvironmentError(
+            f"cannot use the store that {source} names{f', {chosen}' if chosen else ''}: {error.strerror}",
+            "choose another place with --store DIR",
+        ) from None
+    return path
+
+
+def _upwards(here: Path) -> Path:
+    """Return the first ``.s2rctl`` from here to the root, or the one to be made here."""
     for folder in (here, *here.parents):
-        if (folder / ".s2rctl").is_dir():
-            return folder / ".s2rctl"
+        with contextlib.suppress(OSError):  # a folder that one may not look into
+            if (folder / ".s2rctl").is_dir():
+                return folder / ".s2rctl"
     return here / ".s2rctl"
 
 

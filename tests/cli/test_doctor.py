@@ -24,7 +24,7 @@ def test_doctor_works_with_everything_broken(tmp_path, monkeypatch, capsys):
     assert main(["doctor", "--json", "--store", str(tmp_path / "store"), "--timeout", "30"]) == 7
     value = json.loads(capsys.readouterr().out)
     found = {check["name"]: check for check in value["data"]["checks"]}
-    assert set(found) == {probe.name for probe in PROBES} | {"store"}
+    assert set(found) == {probe.name for probe in PROBES} | {"store", "environment"}
     assert found["python"]["status"] == "ok" and found["python"]["detail"] == sys.version.split()[0]
     for name in ("mujoco", "jax", "physics native", "renderer raycast", "onnxruntime"):
         assert found[name]["status"] == "failed" and "libbroken.so" in found[name]["detail"] and found[name]["hint"]

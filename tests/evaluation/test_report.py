@@ -3,15 +3,16 @@
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from s2rctl.evaluation import report_material
-from s2rctl.evaluation.html import interval_bar, lineage, table
+from s2rctl.evaluation.html import card, download, fill, interval_bar, join, lineage, picture, table, video
 from s2rctl.evaluation.report import build
 from s2rctl.evaluation.report_material import Material
 from s2rctl.evaluation.statistics import paired
-from s2rctl.schema.contract import Contract, Tensor
+from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.store.store import Artifact, Store
 
@@ -103,6 +104,128 @@ def test_text_from_profiles_is_escaped(artifacts: dict[str, Artifact]) -> None:
     page = build(Material(PROFILE, artifacts))
     assert "<b>small</b>" not in page
     assert "&lt;b&gt;small&lt;/b&gt; &amp; quick" in page
+
+
+HOSTILE = (
+    "</td></main><script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=alert(3)>&{x}{}\x1b[2J\r\u202e"
+)
+
+
+class Inventory(HTMLParser):
+    """Collects every tag, attribute and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {tag, *(f"{tag} {name}" for name, _ in attrs)}
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def inventory(page: str) -> Inventory:
+    read = Inventory()
+    read.feed(page)
+    return read
+
+
+def whole_report(store: Store, folder: Path, word: str) -> str:
+    """Return a report with every section in which ``word`` is everything that is free text."""
+    for name in ("curve.png", "0-success.mp4", "1-dropped.mp4", "parity.json", "evaluation.json"):
+        (folder / name).write_bytes(PNG)
+    profile = {
+        "name": word, "system": word, "seed": word, "description": word, "distill": {word: word}, "teacher": {word: 1}
+    }  # fmt: skip
+    stage = StageRef(name=word, version=1)
+    agreement = [{"observations": word, "inputs": word, "max_difference": 0.0, "passed": True}]
+    loop = {"episodes": word, "jax_successes": word, "onnx_successes": word, "max_difference": 0.0, "passed": False}
+    sensitivity = [{"change": word, "max_change": 0.0, "passed": True}]
+    (folder / "parity.json").write_text(
+        json.dumps({"agreement": agreement, "closed_loop": loop, "sensitivity": sensitivity})
+    )
+    clips = [
+        {"file": "0-success.mp4", "outcome": "success"},
+        {"file": "1-dropped.mp4", "outcome": word, "world": word, "batch": word, "steps": word},
+    ]
+    (folder / "evaluation.json").write_text(json.dumps({"clips": clips}))
+    camera = CameraContract(
+        name=word, width=32, height=24, fovy_deg=58, parent=word, position_m=(0, 0, 0), quaternion=(1, 0, 0, 0),
+        depth_unit_m=1e-4,
+    )  # fmt: skip
+    tensor = Tensor(name=word, dtype="float32", shape=("batch", 1), meaning=word, elements=(word,), unit=word)
+    card = Contract(
+        policy=word, robot=word, rate_hz=20, inputs=(tensor,), outputs=(tensor,), action_meaning=word,
+        action_scale=(0.02,), cameras=(camera,), versions={word: word},
+    )  # fmt: skip
+
+    def publish(kind: Any, name: str, files: tuple[str, ...], **more: Any) -> Artifact:
+        return store.publish(
+            kind, name, {file: folder / file for file in files}, stage=stage, profile=profile, seed=1, **more
+        )
+
+    student = publish("student", "x", ("curve.png",), metrics={"text": word, "env_steps": 1})
+    other = store.publish(
+        "student", "x", {"curve.png": folder / "curve.png"}, stage=StageRef(name=word, version=2), seed=2,
+        profile=profile | {"distill": {word: 3, f"{word}x": word}}, metrics={"text": word},
+    )  # fmt: skip
+    onnx = publish(
+        "onnx", "x", ("parity.json",), contract=card, inputs=[InputRef(role=word, id=student.id)],
+        metrics={"parity_max_abs": 1e-7},
+    )  # fmt: skip
+    figures = {
+        "policy": word, "policy_id": student.id, "episodes": 10, "successes": 7, "success_rate": 0.7, "wilson_low": 0.4,
+        "wilson_high": 0.9, "failures": {word: 3}, "ever_successful": word, "failure_rows": [
+            {"kind": word, "steps_median": 4, "ever_successful": word},
+        ],
+    }  # fmt: skip
+    films = ("evaluation.json", "0-success.mp4", "1-dropped.mp4")
+    judged = publish("evaluation", "x", films, metrics=figures)
+    late = publish("evaluation", "late", films, metrics=figures | {"perturb": {word: 0.5}, "policy_id": word})
+    pairs = paired([True, True, False], [True, False, False])._asdict()
+    against = {"policy": word, "policy_id": word, "text": word}
+    compared = publish("evaluation", "compared", films, metrics=figures | {"paired": pairs, "against": against})
+    deployment = publish("deployment", "x", ("1-dropped.mp4",), metrics={word: word, "episodes": word})
+    calibration = publish("calibration", "x", ("curve.png",), metrics={word: word})
+    roles = {"student": student, "onnx": onnx, "evaluation": judged, "deployment": deployment}
+    origin = {"host": word, "git": word, "created_at": word, "versions": {word: word}}
+    artifacts = {}
+    for role, artifact in (roles | {"calibration": calibration}).items():
+        changed = artifact.manifest.origin.model_copy(update=origin)
+        artifacts[role] = Artifact(artifact.manifest.model_copy(update={"origin": changed}), artifact.id, store)
+    return build(Material(profile, artifacts, evaluations=(late, compared), others=(other,)))
+
+
+def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
+    """A hostile word in every free text of a report makes the same tags and attributes as a plain one."""
+    plain = inventory(whole_report(Store(tmp_path / "plain"), tmp_path, "word"))
+    page = whole_report(Store(tmp_path / "hostile"), tmp_path, HOSTILE)
+    hostile = inventory(page)
+    assert hostile.found == plain.found and "script" not in hostile.found
+    Checker().feed(page)
+    assert all(char.isprintable() or char == "\n" for char in page)
+    texts = "\n".join(hostile.texts)
+    # It can be read as what it is, in every section that the plain word is in.
+    assert texts.count("<script>alert(1)</script>") >= 40
+    for heading in (
+        "How often", "looks like", "failed episodes", "Outside", "Against", "How it was", "Ablations", "Rehearsal",
+        "calibration", "Contract", "Checked", "comes from", "Reproduce", "Environment",
+    ):  # fmt: skip
+        assert heading in texts, heading
+
+
+def test_what_is_not_markup_is_escaped_by_every_piece() -> None:
+    assert fill("<p>{}{}</p>", fill("<b>{x}</b>", x="<i>"), "<i>") == "<p><b>&lt;i&gt;</b>&lt;i&gt;</p>"
+    assert fill('<p title="{:>4}">{{}}</p>', '"') == '<p title="   &quot;">{}</p>'
+    assert join(["<i>", fill("<b></b>")]) == "&lt;i&gt;<b></b>"  # type: ignore[list-item]
+    assert fill("{}", f"{fill('<b>{}</b>', 'x')}!") == "&lt;b&gt;x&lt;/b&gt;!"  # an f-string is no markup any more
+    for piece in (card(*[HOSTILE] * 4), table([HOSTILE], [[HOSTILE]]), picture(b"", HOSTILE, HOSTILE)):
+        assert "<script" not in piece and "\x1b" not in piece
+    for piece in (video(b"", HOSTILE, HOSTILE), download(b"", HOSTILE, HOSTILE, HOSTILE)):
+        assert "<script" not in piece and "\x1b" not in piece
+    assert "<script" not in lineage({HOSTILE: (HOSTILE, HOSTILE)}, [])
 
 
 def test_sections_without_artifacts_are_left_out(artifacts: dict[str, Artifact]) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from s2rctl.core.text import printable
+
 
 class Sockets:
     """The socket module as the SDK sees it: without its time-out for every socket of the process.
@@ -29,7 +31,7 @@ class ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         with contextlib.suppress(OSError, ValueError):  # nobody listens any more
-            sys.stderr.write(f"xArm SDK: {self.format(record)}\n")
+            sys.stderr.write(f"xArm SDK: {printable(self.format(record))}\n")
 
 
 @contextlib.contextmanager
