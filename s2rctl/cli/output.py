@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from s2rctl.core.errors import S2rError
@@ -18,6 +18,7 @@ class Answer:
     data: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
     fault: S2rError | None = None
+    stdout_taken: bool = False  # the command itself wrote to stdout, so the answer goes to stderr
 
 
 class Output:
@@ -30,6 +31,9 @@ class Output:
 
     def answer(self, command: str, answer: Answer) -> None:
         """Write an answer: one JSON object, or its text."""
+        if answer.stdout_taken:
+            Output(self._json, self._stderr, self._stderr).answer(command, replace(answer, stdout_taken=False))
+            return
         if answer.fault is not None:
             if not self._json and answer.text:
                 self._write(answer.text)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2rctl.core.errors import UsageError
 from s2rctl.core.progress import (
     EventReporter,
     LineReporter,
@@ -32,10 +31,7 @@ def make_reporter(quiet: bool, events: Path | None) -> Reporter:
         reporter = LineReporter()
     if events is None:
         return reporter
-    try:
-        return MultiReporter([reporter, EventReporter(events)])
-    except OSError as error:
-        raise UsageError(f"cannot write events to {events}: {error.strerror}", "choose another --events FILE") from None
+    return MultiReporter([reporter, EventReporter(events)])
 
 
 class RichReporter:

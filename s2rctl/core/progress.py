@@ -131,7 +131,9 @@ class EventReporter:
     """Appends one JSON object per event to a file, for programs that watch a run."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
+        from s2rctl.core.atomic import open_to_append  # here, for not every command needs it
+
+        self._file = open_to_append(path, "--events FILE", "write events to")
         self._stage = ""
 
     def start(self, stage: str, total: float, unit: str) -> None:
