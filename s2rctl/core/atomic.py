@@ -162,7 +162,7 @@ def _named(target: Path, option: str, verb: str = "write") -> Iterator[None]:
                 f"cannot {verb} {target}: {why}", f"free space, make the folder writable or choose another {option}"
             ) from error
         if error.errno == errno.ENXIO:
-            why = "it is a pipe that nobody reads"
+            why = "nobody reads at its other end"
         raise UsageError(f"cannot {verb} {target}: {why}", f"choose another {option}") from error
     except ValueError as error:  # a NUL in the path
         raise UsageError(f"cannot {verb} {str(target)!r}: {error}", f"choose another {option}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from s2rctl.core.atomic import sort_of
 from s2rctl.store.place import entries, is_folder, is_regular, mode_of
-from s2rctl.store.refs import fits
+from s2rctl.store.refs import LARGEST_LOG, fits
 
 _FILES = ("VERSION", "lock", "lock.pid", "refs.log")
 _FOLDERS = ("blobs", "manifests", "keys", "refs", "checkouts", "runs", "tmp", "quarantine", "logs")
@@ -20,6 +20,9 @@ def misplaced(root: Path) -> Iterator[tuple[Path, str]]:
     """
     for name in _FILES:
         yield from _wanted_file(root / name)
+    log = root / "refs.log"
+    if is_regular(log) and log.lstat().st_size > LARGEST_LOG:
+        yield log, f"has more than {LARGEST_LOG} bytes"
     for name in _FOLDERS:
         yield from _wanted_folder(root / name)
     for name in ("manifests", "keys"):

@@ -32,14 +32,16 @@ def read_bytes(path: Path, limit: int = LARGEST_JSON) -> bytes:
         raise
     except OSError as error:
         raise _unreadable(path, error) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ArtifactError(f"{path} is {sort_of(status.st_mode)} and no file of a store", REPAIR)
-        try:
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ArtifactError(f"{path} is {sort_of(mode)} and no file of a store", REPAIR)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(limit + 1)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise ArtifactError(f"{path} is damaged: it has more than {limit} bytes", REPAIR)
     return content

@@ -17,7 +17,7 @@ from s2rctl.store.reading import read_bytes, read_line
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _REF = re.compile(rf"({NAME.pattern})/({NAME.pattern})(?::({NAME.pattern}))?")
 _ID = re.compile(r"[0-9a-f]{64}")
-_LARGEST_LOG = 1 << 28  # bytes
+LARGEST_LOG = 1 << 26  # bytes; a move has about 200
 
 
 def fits(part: str) -> bool:
@@ -114,7 +114,7 @@ class Refs:
     def history(self) -> list[dict[str, object]]:
         """Return the logged moves, oldest first; lines that were torn (the writer died) or damaged are skipped."""
         try:
-            lines = read_bytes(self._log, _LARGEST_LOG).decode(errors="replace").splitlines()
+            lines = read_bytes(self._log, LARGEST_LOG).decode(errors="replace").splitlines()
         except (FileNotFoundError, ArtifactError):
             return []
         moves = []
