@@ -52,7 +52,7 @@ def export(paths: Sequence[Path], folder: Path, task: str = "") -> dict[str, Any
     episodes = [_Episode(path, recording) for path, recording in zip(paths, recordings, strict=True)]
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
     for camera in cameras:  # becomes the name of a folder
-        fault = part_fault(f"observation.images.{camera}")
+        fault = part_fault(camera) or part_fault(f"observation.images.{camera}")
         if fault is not None:
             raise ArtifactError(f"the recorded camera {camera[:80]!r} {fault}", "do not trust the recording")
     words = task or f"{episodes[0].recording.header.get('profile', spec.name)} policy on {spec.name}"
