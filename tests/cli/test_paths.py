@@ -109,13 +109,13 @@ def test_a_store_that_is_no_folder_is_a_usage_error_and_no_empty_store(place, ve
     assert Path("file").read_bytes() == b"kept" and not Path("gone").exists()
 
 
-@pytest.mark.parametrize("target", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("target", ["-", "/proc/self/fd/1"])
 def test_an_archive_can_go_to_stdout_and_the_answer_goes_to_stderr(target, store, call):
     assert call("artifacts", "export", "teacher/pick", "x.tar")[0] == 0
     done = program("artifacts", "export", "teacher/pick", target, "--json")
     assert done.returncode == 0 and done.stdout == Path("x.tar").read_bytes()
     assert json.loads(done.stderr)["data"]["bytes"] == len(done.stdout)
-    assert Path("/dev/stdout").is_symlink() and not Path("-").exists()
+    assert not Path("-").exists()
 
 
 @pytest.mark.parametrize("words", [("render", "aloha", "-o"), ("latency", "fit", "x.mcap", "-p", "aloha", "-o")])

@@ -234,7 +234,7 @@ def test_a_camera_in_a_recording_cannot_name_a_folder_elsewhere(recorded, tmp_pa
             values = {key: value for key, value in step.items() if key != "t"}
             recorder.step(step["t"], values, {camera: good.frames["side"][0]})
         recorder.close({})
-        with pytest.raises(ArtifactError, match="do not trust|camera"):
+        with pytest.raises(ArtifactError, match="recorded camera"):
             export([tmp_path / "bad.mcap"], tmp_path / "dataset")
         assert [p.name for p in tmp_path.iterdir()] == ["bad.mcap"]
 

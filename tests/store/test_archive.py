@@ -84,7 +84,8 @@ def _sparse(name):
 
 def _with_file_names(members, *names):
     """Return the members with other names for the manifest's files, and ids that fit."""
-    (name, data), index = next(m for m in members if m[0].startswith("manifests")), json.loads(members[0][1])
+    data = next(data for name, data in members if name.startswith("manifests"))
+    index = json.loads(members[0][1])
     value = json.loads(data)
     first = value["content"]["files"][0]
     value["content"]["files"] = [first | {"path": name} for name in names]

@@ -61,7 +61,8 @@ subprocess.run(["mount", "-o", "remount,bind,ro", str(store.root)], check=True)
 path = call("artifacts", "path", "teacher/pick", "w.bin")
 assert path.returncode == 0, path.stderr
 print("CONTENT", Path(path.stdout.strip()).read_bytes()[:4])
-print("CODES", [call("artifacts", *words).returncode for words in (["list"], ["verify"], ["gc", "--yes"], ["path", "teacher/pick"])])
+lines = ("list", "verify", "gc --yes", "path teacher/pick")
+print("CODES", [call("artifacts", *line.split()).returncode for line in lines])
 """
     done = subprocess.run(
         [*before, sys.executable, "-c", program],
