@@ -49,7 +49,7 @@ def _parity(material: Material) -> str:
     artifact = material.artifacts["onnx"]
     if "parity.json" not in artifact.files:
         return ""
-    found = json.loads(artifact.path("parity.json").read_bytes())
+    found = artifact.json("parity.json")
     rows = [
         (
             f"JAX = ONNX on {row['observations']} {row['inputs']} observations",

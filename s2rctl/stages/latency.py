@@ -142,8 +142,9 @@ def _write(
 
 def _name(path: Path, profile: Profile) -> str:
     """Return the file's name as far as a profile may be called so."""
-    stem = f"{profile.name}-measured" if is_stdout(path) else path.stem
-    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:200] or f"{profile.name[:190]}-measured"
+    stem = profile.name[:54] + "-measured"
+    words = stem if is_stdout(path) else re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    return words[:64].rstrip("-") or stem
 
 
 def _figures(values: np.ndarray) -> dict[str, float]:

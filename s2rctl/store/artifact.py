@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError
 from s2rctl.core.names import path_fault
@@ -14,6 +14,7 @@ from s2rctl.core.tables import suggestion
 from s2rctl.schema.manifest import File, Manifest
 from s2rctl.store.blobs import file_digest
 from s2rctl.store.place import contains, discard, is_folder, subfolder
+from s2rctl.store.reading import parse_json
 
 if TYPE_CHECKING:
     from s2rctl.store.store import Store
@@ -77,6 +78,16 @@ class Artifact:
                 f"s2rctl artifacts verify --full, then make it again: {producer(self.manifest)}",
             )
         return self.store.blobs.path(sha256)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the JSON object in file ``name``; ArtifactError if it is not whole or holds none."""
+        try:
+            return parse_json(self.path(name).read_bytes())
+        except ValueError as error:
+            raise ArtifactError(
+                f"file '{name}' of {self.ref} ({self.id[:12]}) is no JSON object: {error}",
+                f"make it again: {producer(self.manifest)}",
+            ) from error
 
     def intact(self) -> bool:
         """Return whether all files are present with the right size; reads no content, so it is fast."""

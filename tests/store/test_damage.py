@@ -130,8 +130,11 @@ def _repair(root: Path) -> None:
     raise AssertionError(problems)
 
 
-@pytest.mark.parametrize("sort", [sort for sort in SORTS if sort != "file"])
-@pytest.mark.parametrize("name", FILES)
+_SOME = ("random bytes", "huge", "folder", "pipe", "link to a file")
+_CASES = [(name, sort) for name in FILES for sort in SORTS if sort in _SOME or name in ("ref", "manifest")]
+
+
+@pytest.mark.parametrize(("name", "sort"), _CASES)
 def test_a_damaged_file_is_an_artifact_error_and_is_repaired(name, sort, filled, outside, publish):
     identity = next(iter(filled.ids()))
     path = FILES[name](filled, identity)
@@ -149,7 +152,7 @@ def test_a_damaged_file_is_an_artifact_error_and_is_repaired(name, sort, filled,
     assert _state(outside) == before
 
 
-@pytest.mark.parametrize("sort", ["file", "pipe", "link to a folder", "link to a file", "dangling link"])
+@pytest.mark.parametrize("sort", ["file", "link to a folder", "dangling link"])
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_that_is_something_else_is_never_followed_and_is_repaired(name, sort, filled, outside, publish):
     before = _state(outside)

@@ -163,3 +163,10 @@ def test_lock_never_names_a_holder_that_has_let_go(store, publish):
     with FileLock(store.root / "lock"), pytest.raises(StoreLockedError) as caught:  # a holder that leaves no number
         Store(store.root, lock_timeout=0.05).set_ref("teacher/pick", artifact.id, "test")
     assert str(os.getpid()) not in caught.value.message + caught.value.hint
+
+
+def test_a_file_of_an_artifact_that_is_no_json_object_is_an_artifact_error(store, publish):
+    assert publish(store).json("shared.json") == {}
+    for content in (b"[" * 100_000, b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"a": "\\ud800"}'):
+        with pytest.raises(ArtifactError, match="no JSON object"):
+            publish(store, content=content).json("policy/own.bin")
