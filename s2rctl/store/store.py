@@ -283,4 +283,6 @@ def _require_folder(path: Path) -> None:
     else:
         why = "" if stat.S_ISDIR(mode) else sort_of(mode) or "a file"
     if why:
-        raise UsageError(f"the store {path} is {why}, not a folder", "choose another with --store DIR or S2RCTL_STORE")
+        raise UsageError(
+            f"the store {path} is {why}, not a folder", "choose another place with --store DIR or S2RCTL_STORE"
+        )
