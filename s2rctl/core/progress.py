@@ -136,7 +136,9 @@ class EventReporter:
     """
 
     def __init__(self, path: Path, lost: Callable[[OSError], None] | None = None) -> None:
-        self._file = path.open("ab", buffering=0)  # nothing is left in a buffer that could fail later
+        from s2rctl.core.atomic import open_to_append  # here, for not every command needs it
+
+        self._file = open_to_append(path, "--events FILE", "write events to")
         self._stage = ""
         self._lost = lost
         self._broken = False

@@ -1,5 +1,7 @@
 """Measured delays become training delays: recordings in, a profile fragment out."""
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import numpy as np
 
 from s2rctl.control.latency import Response, observation_delays, response_delays, sending_delays, weights_of
 from s2rctl.control.recording import Recording, read_recording
-from s2rctl.core.atomic import write_atomic
+from s2rctl.core.atomic import is_stdout, require_replaceable, write_output
 from s2rctl.core.clock import VirtualClock
 from s2rctl.core.errors import RunError, UsageError
 from s2rctl.core.progress import Reporter
@@ -21,6 +23,7 @@ from s2rctl.schema.profile import Profile
 from s2rctl.stages.mirror import Mirror
 
 CANDIDATES_S = tuple(0.01 * step for step in range(26))
+_PLAIN = re.compile(r"[\w./][\w./-]*")  # text that YAML takes as it stands
 _PHASES = {"aloha": ("teacher.pick", "teacher.insert"), "xarm7-reach": ("reach",)}
 
 
@@ -29,6 +32,7 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
 
     Returns weights and figures. RunError when the arm moves too little to tell.
     """
+    require_replaceable(output, "--output")
     recordings = [_checked(path, profile) for path in paths]
     period = 1.0 / profile.simulation.rate_hz
     mirror, limits = Mirror(profile.robot.name), controller_limits(profile)
@@ -121,8 +125,8 @@ def _write(
         f"# Action: mean {action.mean() * 1e3:.1f} ms of {len(action)} windows; observation: mean "
         f"{seen.mean() * 1e3:.1f} ms, largest {seen.max() * 1e3:.1f} ms.",
         f"# Weights of being 0, 1, 2 ... control steps ({1e3 / profile.simulation.rate_hz:g} ms) late.",
-        f"extends: {extends}",
-        f"name: {path.stem}",
+        f"extends: {extends if _PLAIN.fullmatch(extends) else json.dumps(extends)}",
+        f"name: {_name(path, profile)}",
     ]
     for phase in _PHASES[profile.system]:
         parts = phase.split(".")
@@ -133,11 +137,14 @@ def _write(
         indent = "  " * len(parts)
         lines.append(f"{indent}delays:")
         lines += [f"{indent}  {name}: [{', '.join(f'{w:g}' for w in values)}]" for name, values in weights.items()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, ("\n".join(lines) + "\n").encode())
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}", "choose another file with --output") from None
+    write_output(path, ("\n".join(lines) + "\n").encode(), "--output")
+
+
+def _name(path: Path, profile: Profile) -> str:
+    """Return the file's name as far as a profile may be called so."""
+    stem = profile.name[:54] + "-measured"
+    words = stem if is_stdout(path) else re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    return words[:64].rstrip("-") or stem
 
 
 def _figures(values: np.ndarray) -> dict[str, float]:

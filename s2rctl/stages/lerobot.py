@@ -7,6 +7,7 @@ stay in the recordings, which are the complete and crash-safe log.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from s2rctl.control.recording import Recording, read_recording
-from s2rctl.core.atomic import write_atomic
+from s2rctl.core.atomic import output_folder, write_atomic
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
+from s2rctl.core.names import part_fault
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.stages.mirror import robot_of
@@ -37,7 +39,7 @@ def export(paths: Sequence[Path], folder: Path, task: str = "") -> dict[str, Any
     except ImportError as error:
         raise MissingEnvironmentError("LeRobot datasets need pyarrow", "pip install 's2rctl[lerobot]'") from error
     del pyarrow
-    if folder.exists():
+    if os.path.lexists(folder):
         raise UsageError(f"{folder} exists", "choose a new folder with --lerobot")
     recordings = [read_recording(path) for path in paths]
     robots = {robot_of(recording) for recording in recordings}
@@ -49,6 +51,10 @@ def export(paths: Sequence[Path], folder: Path, task: str = "") -> dict[str, Any
         raise UsageError(f"the recordings have different rates: {sorted(rates)} Hz", "export each rate by itself")
     episodes = [_Episode(path, recording) for path, recording in zip(paths, recordings, strict=True)]
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
+    for camera in cameras:  # becomes the name of a folder
+        fault = part_fault(camera) or part_fault(f"observation.images.{camera}")
+        if fault is not None:
+            raise ArtifactError(f"the recorded camera {camera[:80]!r} {fault}", "do not trust the recording")
     words = task or f"{episodes[0].recording.header.get('profile', spec.name)} policy on {spec.name}"
     return _Dataset(folder, spec, rates.pop(), cameras, words).write(episodes)
 
@@ -87,7 +93,7 @@ class _Dataset:
     def write(self, episodes: Sequence[_Episode]) -> dict[str, Any]:
         """Write everything, the description last, and return the figures."""
         for name in ("meta/episodes/chunk-000", "data/chunk-000"):
-            (self._folder / name).mkdir(parents=True)
+            output_folder(self._folder / name, "--lerobot")
         rows, stats, begin = [], [], 0
         for number, episode in enumerate(episodes):
             stats.append(self._stats(episode, number, begin))

@@ -1,5 +1,6 @@
 """Shows a recording: what the cameras saw with the simulated mirror beside it, a contact sheet, and where time went."""
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from s2rctl.control.recording import Recording, read_recording
-from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, RunError
+from s2rctl.core.atomic import output_folder, replacing, require_replaceable, write_output
+from s2rctl.core.errors import ArtifactError, MissingEnvironmentError
 from s2rctl.core.progress import Reporter
 
 WIDTH, HEIGHT = 640, 480
@@ -49,13 +51,15 @@ def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[st
     data: dict[str, Any] = {"recording": str(path), **summary(recording)}
     if not video:
         return data
+    output_folder(folder, "--output")
+    film, sheet = folder / f"{path.stem}.mp4", folder / f"{path.stem}.png"
+    for target in (film, sheet):
+        require_replaceable(target, "--output")
     reporter.start("replay", len(recording.steps), "steps")
     from s2rctl.stages.mirror import robot_of
 
     frames = list(_frames(recording, robot_of(recording), reporter))
     rate = data["rate_hz"] or 20.0
-    folder.mkdir(parents=True, exist_ok=True)
-    film, sheet = folder / f"{path.stem}.mp4", folder / f"{path.stem}.png"
     _write_film(film, frames, rate)
     _write_sheet(sheet, frames)
     reporter.finish(f"{film.name} and {sheet.name}")
@@ -106,7 +110,8 @@ def _mosaic(images: list[np.ndarray]) -> np.ndarray:
 def _write_film(path: Path, frames: list[np.ndarray], rate_hz: float) -> None:
     from s2rctl.evaluation.film import write_mp4
 
-    write_mp4(path, frames, WIDTH, HEIGHT, rate_hz)
+    with replacing(path, "--output") as temporary:
+        write_mp4(temporary, frames, WIDTH, HEIGHT, rate_hz)
 
 
 def _write_sheet(path: Path, frames: list[np.ndarray]) -> None:
@@ -119,10 +124,9 @@ def _write_sheet(path: Path, frames: list[np.ndarray]) -> None:
     chosen = np.linspace(0, len(frames) - 1, across * down).round().astype(int)
     small = [frames[index][::2, ::2] for index in chosen]
     rows = [np.concatenate(small[row * across : (row + 1) * across], axis=1) for row in range(down)]
-    try:
-        imsave(path, np.concatenate(rows, axis=0))
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}", "choose another folder with --output") from None
+    content = io.BytesIO()
+    imsave(content, np.concatenate(rows, axis=0), format="png")
+    write_output(path, content.getvalue(), "--output")
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Recordings of a real episode in the twin: replay, latency fit and LeRobot export read the same files."""
 
+import importlib.util
 import json
 import shutil
 
@@ -222,6 +223,50 @@ def test_a_lerobot_dataset_reads_back(recorded, tmp_path):
     assert int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)) == 2 * STEPS
     with pytest.raises(UsageError, match="exists"):
         export([recorded["prompt"]], folder)
+
+
+def test_a_camera_in_a_recording_cannot_name_a_folder_elsewhere(recorded, tmp_path):
+    pytest.importorskip("pyarrow", reason="the export is an extra")
+    good = read_recording(recorded["short"])
+    for camera in ("x/../../../../victim", "..", "a/b", "x" * 300):
+        recorder = McapRecorder(tmp_path / "bad.mcap", good.header)
+        for step in good.steps:
+            values = {key: value for key, value in step.items() if key != "t"}
+            recorder.step(step["t"], values, {camera: good.frames["side"][0]})
+        recorder.close({})
+        with pytest.raises(ArtifactError, match="recorded camera"):
+            export([tmp_path / "bad.mcap"], tmp_path / "dataset")
+        assert [p.name for p in tmp_path.iterdir()] == ["bad.mcap"]
+
+
+def test_outputs_replace_files_only(recorded, tmp_path):
+    (tmp_path / "file").write_bytes(b"kept")
+    for name in ("short.mp4", "link.yaml", "dataset"):
+        (tmp_path / name).symlink_to(tmp_path / "file")
+    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
+    profile = load_profile("xarm7-smoke").profile
+    attempts = [
+        lambda: replay.run(recorded["short"], tmp_path, NullReporter(), video=True),
+        lambda: replay.run(recorded["short"], tmp_path / "file", NullReporter(), video=True),
+        lambda: latency.run([recorded["late"]], profile, "xarm7-smoke", tmp_path / "link.yaml", NullReporter()),
+    ]
+    if importlib.util.find_spec("pyarrow"):
+        attempts += [lambda name=name: export([recorded["short"]], tmp_path / name) for name in ("dataset", "gone")]
+        attempts.append(lambda: export([recorded["short"]], tmp_path / "file" / "below"))
+    before = sorted(p.name for p in tmp_path.iterdir())
+    for attempt in attempts:
+        with pytest.raises(UsageError):
+            attempt()
+    assert sorted(p.name for p in tmp_path.iterdir()) == before and (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_a_measured_profile_loads_whatever_its_file_and_parent_are_called(recorded, tmp_path):
+    parent = tmp_path / "my: profile #1" / "p.yaml"
+    parent.parent.mkdir()
+    parent.write_text("extends: xarm7-smoke\nname: parent\n")
+    output = tmp_path / "My Arm_2 (measured).yaml"
+    latency.run([recorded["late"]], load_profile(str(parent)).profile, str(parent), output, NullReporter())
+    assert load_profile(str(output)).profile.name == "my-arm-2-measured"
 
 
 def test_the_commands_speak_json(recorded, tmp_path, capsys):
