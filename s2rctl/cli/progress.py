@@ -16,6 +16,7 @@ from s2rctl.core.progress import (
     describe,
     duration,
 )
+from s2rctl.core.steady import SteadyStream
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -90,13 +91,14 @@ class RichReporter:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    stream = SteadyStream(sys.stderr)
+    stream.write(text + "\n")
+    stream.flush()
 
 
 def _progress(*columns: object) -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    console = Console(file=SteadyStream(sys.stderr))  # type: ignore[arg-type]
     return Progress(*columns, console=console, transient=True, refresh_per_second=4)  # type: ignore[arg-type]
