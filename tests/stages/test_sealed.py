@@ -62,7 +62,8 @@ def bad(tmp_path, profile):
     ids=["rehearse", "load", "shadow", "serve", "evaluate", "ask"],
 )
 def test_every_use_refuses_a_policy_without_its_seal(tmp_path, profile, bad, use):
-    job = context(tmp_path / "other", profile) if (tmp_path / "other").mkdir() is None else None
+    (tmp_path / "other").mkdir()
+    job = context(tmp_path / "other", profile)
     job.inputs["onnx"] = bad
     with pytest.raises(ArtifactError, match="has no seal") as caught:
         use(bad, job, profile)
