@@ -1,7 +1,7 @@
 """What a policy's ONNX file must be before any library may load it: one file, sealed, with a small card.
 
-The serialised model is walked field by field (protobuf's wire format; numbers of onnx.proto3), because the robot computer
-has no ONNX library and the runtime would follow tensors into other files. Nothing is copied but the metadata.
+The serialised model is walked field by field (protobuf's wire format; numbers of onnx.proto3), because the robot
+computer has no ONNX library and the runtime would follow tensors into other files. Nothing is copied but the metadata.
 """
 
 from collections.abc import Iterator

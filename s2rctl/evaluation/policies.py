@@ -18,8 +18,8 @@ def onnx_policy(content: bytes, contract: Contract) -> Act:
     """Return a serialised ONNX graph as a function from observations to actions in [-1, 1].
 
     Inputs are taken by name from ``Observation.inputs``; a graph over the teacher's observation has one input named
-    ``observation``. An action in physical units is divided by the contract's scale. ArtifactError for a file that is not
-    as it was exported, or that cannot run.
+    ``observation``. An action in physical units is divided by the contract's scale. ArtifactError for a file that is
+    not as it was exported, or that cannot run.
     """
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""The one question that everything that uses an exported policy asks first: is this the file that was exported?"""
+"""What everything that uses an exported policy asks first: whether this is the file that was exported."""
 
 from s2rctl.control.policy import card_in
 from s2rctl.core import onnx_file

@@ -112,11 +112,11 @@ def test_a_stream_that_is_gone_takes_text_and_says_nothing(stream):
         steady.flush()
         assert not steady.isatty()
     steady = SteadyStream(stream)
-    print("text", file=steady, flush=True)  # noqa: T201
+    print("text", file=steady, flush=True)
 
 
 def test_a_stream_that_is_there_gets_everything():
     stream = io.StringIO()
     steady = SteadyStream(stream)
-    print("one", "two", file=steady, flush=True)  # noqa: T201
+    print("one", "two", file=steady, flush=True)
     assert stream.getvalue() == "one two\n"

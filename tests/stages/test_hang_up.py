@@ -19,6 +19,7 @@ from s2rctl.schema.load import load_profile
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_deploy import reach_card, ready
+
 from tests.terminal import Terminal
 from tests.waiting import wait_for
 

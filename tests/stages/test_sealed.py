@@ -112,7 +112,9 @@ def test_an_archive_does_not_bring_one_in_through_the_back_door(tmp_path, bad, c
 def test_a_manifest_that_promises_another_contract_is_refused(tmp_path, profile):
     path = write_policy(tmp_path / "p.onnx", CARD, np.zeros(3))
     store = Store(tmp_path / "store")
-    made = publish(store, profile, "onnx", "x", {"policy.onnx": path}, contract=reach_card(policy="reach/xarm7", rate_hz=50))
+    made = publish(
+        store, profile, "onnx", "x", {"policy.onnx": path}, contract=reach_card(policy="reach/xarm7", rate_hz=50)
+    )
     with pytest.raises(ArtifactError, match="is not the one in its file"):
         require_sealed(made)
     with pytest.raises(ArtifactError, match="carries no contract"):
