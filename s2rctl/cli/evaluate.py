@@ -103,13 +103,19 @@ def _stage(profile: "Profile", inputs: "Mapping[str, Artifact]") -> "Stage":
 
 def _policy(session: Session, ref: str, profile: str | None, seed: int | None) -> "Artifact":
     """Return what REF names; an ONNX file becomes an artifact unless the store has its content already."""
-    if not ref.endswith(".onnx"):
-        return session.store().resolve(ref)
-    from s2rctl.stages.policies import import_onnx, read_contract, stored_onnx
+    from s2rctl.stages.sealed import require_sealed
 
     store, path = session.store(), Path(ref)
+    if not ref.endswith(".onnx"):
+        artifact = store.resolve(ref)
+        if artifact.manifest.content.kind == "onnx":
+            require_sealed(artifact)  # here, because the result may be in the cache
+        return artifact
+    from s2rctl.stages.policies import import_onnx, read_contract, stored_onnx
+
     found = stored_onnx(store, path)
     if found is not None:
+        require_sealed(found)
         return found
     loaded = session.load(profile or _PROFILES.get(read_contract(path).robot, ""), None, seed).profile
     return import_onnx(store, path, loaded.model_dump(mode="json"), loaded.seed)

@@ -12,7 +12,7 @@ from s2rctl.control.latency import Response, observation_delays, response_delays
 from s2rctl.control.recording import Recording, read_recording
 from s2rctl.core.atomic import is_stdout, require_replaceable, write_output
 from s2rctl.core.clock import VirtualClock
-from s2rctl.core.errors import RunError, UsageError
+from s2rctl.core.errors import ArtifactError, RunError, UsageError
 from s2rctl.core.progress import Reporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
@@ -20,7 +20,7 @@ from s2rctl.emulation.tool_drive import Limits, controller_limits
 from s2rctl.emulation.twin import Twin
 from s2rctl.robots.protocol import Target
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.mirror import Mirror
+from s2rctl.stages.mirror import Mirror, robot_of
 
 CANDIDATES_S = tuple(0.01 * step for step in range(26))
 _PLAIN = re.compile(r"[\w./][\w./-]*")  # text that YAML takes as it stands
@@ -33,7 +33,7 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
     Returns weights and figures. RunError when the arm moves too little to tell.
     """
     require_replaceable(output, "--output")
-    recordings = [_checked(path, profile) for path in paths]
+    recordings = [_checked(path, profile, reporter) for path in paths]
     period = 1.0 / profile.simulation.rate_hz
     mirror, limits = Mirror(profile.robot.name), controller_limits(profile)
     joints = [j for j in mirror.specification.target_joint if not mirror.specification.joints[j].endswith("finger")]
@@ -94,16 +94,28 @@ def respond(mirror: Mirror, limits: Limits, recording: Recording, delay_s: float
     return joints
 
 
-def _checked(path: Path, profile: Profile) -> Recording:
-    recording = read_recording(path, images=False)
+def _checked(path: Path, profile: Profile, reporter: Reporter) -> Recording:
+    """Return what can be fitted of a recording: of a damaged one the part before anything is missing.
+
+    Behind a gap nobody knows what the arm had been told; the simulated one takes seconds to come into step with it.
+    """
+    whole = read_recording(path, images=False)
+    recording = whole.beginning()
+    if whole.lost:
+        reporter.note(f"{path.name} is damaged: {whole.lost.text()}; its first {len(recording.steps)} steps are fitted")
     robot = recording.header.get("robot", profile.robot.name)
     if robot != profile.robot.name:
         raise UsageError(
             f"{path.name} is of the robot '{robot}', the profile of '{profile.robot.name}'", "give its own -p"
         )
     if not recording.steps:
-        raise UsageError(f"{path.name} holds no step", "leave it out")
-    if not all(step["sent"] for step in recording.steps):
+        raise UsageError(f"{path.name} holds no step that can be fitted", "leave it out")
+    if robot_of(recording) != profile.robot.name or recording.column("joint_pos").ndim != 2:
+        raise ArtifactError(f"{path.name} holds other joints than the robot has", "leave it out")
+    targets = recording.column("target")
+    if targets.ndim != 2 or not recording.ages():
+        raise ArtifactError(f"{path.name} holds no commands or no ages", "leave it out")
+    if not all(step.get("sent") for step in recording.steps):
         raise UsageError(
             f"{path.name} was recorded in shadow mode: nothing was sent", "fit recordings of rehearse or live"
         )

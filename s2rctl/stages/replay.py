@@ -28,13 +28,17 @@ def summary(recording: Recording) -> dict[str, Any]:
     t = recording.column("t")
     timing = {f"age_{source}": age * 1e3 for source, age in recording.ages().items()}
     timing |= {name: recording.column(f"{name}_ms") for name in _FIELDS if f"{name}_ms" in recording.steps[0]}
-    if len(t) > 1:
-        timing["period"] = np.diff(t) * 1e3
+    numbers = np.array([step["step"] for step in recording.steps])
+    apart = np.diff(numbers) == 1  # where a step is lost, two periods are no long one
+    if apart.any():
+        timing["period"] = np.diff(t)[apart] * 1e3
+    lasted = float(t[-1] - t[0])
     return {
         "steps": len(t),
-        "duration_s": round(float(t[-1] - t[0]), 3),
-        "rate_hz": round((len(t) - 1) / float(t[-1] - t[0]), 3) if len(t) > 1 else 0.0,
+        "duration_s": round(lasted, 3),
+        "rate_hz": round(float(numbers[-1] - numbers[0]) / lasted, 3) if lasted > 0 else 0.0,
         "whole": recording.whole,
+        "lost": recording.lost.as_json() if recording.lost else None,
         "outcome": recording.outcome.get("outcome", "cut off"),
         "reason": recording.outcome.get("reason", "the recorder did not end the file"),
         "interventions": dict(Counter(name for step in recording.steps for name in step["interventions"])),
@@ -48,6 +52,8 @@ def summary(recording: Recording) -> dict[str, Any]:
 def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[str, Any]:
     """Return the summary of a recording; with ``video`` also write ``<name>.mp4`` and ``<name>.png`` into a folder."""
     recording = read_recording(path)
+    if recording.lost:
+        reporter.note(f"{path.name} is damaged: {recording.lost.text()}")
     data: dict[str, Any] = {"recording": str(path), **summary(recording)}
     if not video:
         return data
