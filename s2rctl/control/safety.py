@@ -50,7 +50,7 @@ class SafetyFilter:
         self._mapping = mapping
         self._specification = specification
         self._tools = specification.tools
-        self._kinematics = specification.kinematics.reduced(specification.tools)
+        self._kinematics = specification.kinematics
         self._driven = np.array(specification.target_joint)
         self._inner_low, self._inner_high = envelope.low + envelope.margin, envelope.high - envelope.margin
         self._reading_low = envelope.joint_low - READING_SLACK
