@@ -70,8 +70,8 @@ _ARMS = _read_arms()
 def grippers(angles: jax.Array) -> Grippers:
     """Return the pose of both grippers for the joint angles (N, 2, 6) rad, left arm first.
 
-    As ``KINEMATICS`` has them, but both arms are one batch, and all offsets are added at once: in an exported graph
-    each operation costs microseconds, and this form is twice as fast.
+    As ``KINEMATICS.pose`` does, but both arms are one batch, and all offsets are added at once: in an exported graph
+    each operation costs microseconds, and with the general form the student's takes 1.3 times as long.
     """
     joints = angles.reshape(-1, _JOINTS)
     turns = _ARMS.turns.at(joints, jnp)  # (2 N, 6, 3, 3)
