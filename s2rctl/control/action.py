@@ -5,7 +5,6 @@ contact do not drift into the command.
 """
 
 from collections.abc import Sequence
-from math import dist
 from typing import Literal, Protocol
 
 import numpy as np
@@ -29,9 +28,6 @@ class ActionMapping(Protocol):
     def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
         """Return the target (size,) that ``action`` (size,) asks for after the command ``last``."""
 
-    def plain(self, last: Sequence[float], action: Sequence[float], state: State) -> list[float]:
-        """Return the same in plain numbers; see ``control.clear``."""
-
 
 class JointDelta:
     """Changes of joint targets: target = clip(last + scale * action), rad (m for grippers)."""
@@ -44,7 +40,6 @@ class JointDelta:
         self._scale = np.asarray(scale, float)
         self._low, self._high = np.array(specification.target_low), np.array(specification.target_high)
         self._joint = np.array(specification.target_joint)
-        self._rules = list(zip(self._scale.tolist(), self._low.tolist(), self._high.tolist(), strict=True))
 
     def start(self, state: State) -> np.ndarray:
         """Return the measured positions of the driven joints, within the target range."""
@@ -53,13 +48,6 @@ class JointDelta:
     def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
         """Return the next joint targets."""
         return np.minimum(np.maximum(last + self._scale * action, self._low), self._high)
-
-    def plain(self, last: Sequence[float], action: Sequence[float], state: State) -> list[float]:
-        """Return the next joint targets in plain numbers."""
-        return [
-            min(max(then + scale * change, low), high)
-            for then, change, (scale, low, high) in zip(last, action, self._rules, strict=True)
-        ]
 
 
 class ToolDelta:
@@ -87,12 +75,6 @@ class ToolDelta:
         error = last - measured
         anchor = measured if float(error @ error) > self._tolerance**2 else last
         return anchor + self._unit * action
-
-    def plain(self, last: Sequence[float], action: Sequence[float], state: State) -> list[float]:
-        """Return the next tool position in plain numbers."""
-        measured = state.tool[0].tolist()[:3]
-        anchor = measured if dist(last, measured) > self._tolerance else last
-        return [start + unit * change for start, unit, change in zip(anchor, self._unit.tolist(), action, strict=True)]
 
 
 def action_mapping(

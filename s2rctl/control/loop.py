@@ -117,7 +117,6 @@ class _Loop:
         self._watchdog: Watchdog | None = None
         self._trust = Trust()
         self.memory: Memory
-        self._judged: tuple[Memory, np.ndarray, State, Mapping[str, float]] | None = None
         if rig.clock.realtime and settings.send:
             timeout = settings.watchdog_periods * self._period
             self._watchdog = Watchdog(lambda: rig.robot.stop(StopLevel.SOFT), timeout)
@@ -167,14 +166,11 @@ class _Loop:
     def _wait(self, deadline: float) -> None:
         """Return at the deadline, awake.
 
-        Sleep ends some 0.1 to 1 ms late and leaves the processor's caches cold, which makes the filter several times
-        slower. So the loop wakes up before, judges the last step once more (the filter is a pure function, its answer
-        is the same and is dropped) and then waits awake, leaving the interpreter to other threads.
+        Sleep ends some 0.1 to 1 ms late, so the loop wakes up before and waits awake, leaving the interpreter to other
+        threads.
         """
         clock = self._rig.clock
         clock.sleep_until(deadline - AWAKE_S if clock.realtime else deadline)
-        if clock.realtime and self._judged is not None and clock.now() < deadline:
-            self._rig.filter.step(*self._judged)
         while clock.realtime and clock.now() < deadline:
             sleep(0)
 
@@ -210,8 +206,7 @@ class _Loop:
         outputs = rig.policy.infer(inputs)
         action = np.asarray(outputs["action"], float)[0]
         t1 = perf_counter()
-        self._judged = (self.memory, self._believed(action, outputs, state), state, ages)
-        memory, verdict = rig.filter.step(*self._judged)
+        memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state), state, ages)
         t2 = perf_counter()
         if self._settings.send:
             rig.robot.send(Target(rig.filter.envelope.kind, verdict.target))

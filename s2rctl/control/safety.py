@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from s2rctl.control.action import ActionMapping
-from s2rctl.control.clear import ClearWay
 from s2rctl.control.envelope import READING_SLACK, Envelope
 from s2rctl.core.errors import SafetyStop
 from s2rctl.robots.protocol import RobotSpecification, State
@@ -49,10 +48,9 @@ class SafetyFilter:
     def __init__(self, envelope: Envelope, mapping: ActionMapping, specification: RobotSpecification) -> None:
         self.envelope = envelope
         self._mapping = mapping
-        self._clear = ClearWay(envelope, mapping, specification)
         self._specification = specification
         self._tools = specification.tools
-        self._kinematics = specification.kinematics.reduced(specification.tools)
+        self._kinematics = specification.kinematics
         self._driven = np.array(specification.target_joint)
         self._inner_low, self._inner_high = envelope.low + envelope.margin, envelope.high - envelope.margin
         self._reading_low = envelope.joint_low - READING_SLACK
@@ -76,8 +74,6 @@ class SafetyFilter:
         """
         limits = self.envelope
         action = np.asarray(action, float)
-        if action.ndim == 1 and (clear := self._clear.step(memory.last, memory.tools, action, state, ages)) is not None:
-            return Memory(*clear), Verdict(clear[0], ())
         self._trust(state, ages)
         if action.shape != (self._mapping.size,):
             raise SafetyStop(f"the policy returned an action of shape {action.shape}, not ({self._mapping.size},)")

@@ -1,16 +1,16 @@
-"""Forward and inverse kinematics of a tree of links in numpy, fast enough for the control loop.
+"""Forward and inverse kinematics of a tree of links: one formula for the control loop (numpy) and for training (JAX).
 
-A joint's rotation is written as ``fixed @ (I + sin(q) K + (1 - cos(q)) K²)`` (Rodrigues). The constant matrices of all
-links are made once; one evaluation is one vector operation over the links and one small product per level of the tree.
+A joint's rotation is ``still @ (I + sin(q) K + (1 - cos(q)) K²)`` with the cross product matrix K of its axis
+(Rodrigues); the constant matrices of all joints are made once. ``xp`` is numpy or jax.numpy; this module needs no JAX.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from s2rctl.core.chain import Chain, segment
-from s2rctl.core.spatial import rotation_vector, to_matrix, transform
+from s2rctl.core.spatial import rotation_vector, to_matrix
 
 
 @dataclass(frozen=True)
@@ -28,128 +28,119 @@ class Link:
 
 @dataclass(frozen=True)
 class Point:
-    """A point fixed to a link."""
+    """A named point that is fixed to a link, and its axes."""
 
     link: str
     position: tuple[float, float, float]  # m, in the link
+    quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)  # w x y z of any length, in the link
+
+
+class Turns(NamedTuple):
+    """Rotations of n hinged links in their parents: still + sin(q) turning + (1 - cos(q)) squared, each (n, 3, 3)."""
+
+    still: np.ndarray
+    turning: np.ndarray
+    squared: np.ndarray
+
+    def at(self, angles: Any, xp: Any = np) -> Any:
+        """Return the rotations (..., n, 3, 3) at angles (..., n) rad."""
+        sine, rest = xp.sin(angles)[..., None, None], (1.0 - xp.cos(angles))[..., None, None]
+        return self.still + sine * self.turning + rest * self.squared
+
+
+def turns_of(links: Sequence[Link]) -> Turns:
+    """Return the constants of the rotations of ``links``."""
+    still = np.array([to_matrix(link.quaternion) for link in links]).reshape(-1, 3, 3)
+    x, y, z = np.array([_unit(link.axis) for link in links]).reshape(-1, 3).T
+    zero = np.zeros_like(x)
+    cross = np.moveaxis(np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]), -1, 0)
+    return Turns(still, still @ cross, still @ (cross @ cross))
+
+
+class Frames(NamedTuple):
+    """A named point, and the joints that move it, nearest to the world first."""
+
+    position: Any  # (3,) m, of the point
+    rotation: Any  # (3, 3), its axes
+    axes: Any  # (k, 3) unit vectors of the joints
+    anchors: Any  # (k, 3) m, origins of the links that they move
+
+
+def jacobian(frames: Frames, point: Any, xp: Any = np) -> Any:
+    """Return the geometric Jacobian (6, k), linear rows first, of a ``point`` (3,) m that k hinges move."""
+    return xp.concatenate([xp.cross(frames.axes, point - frames.anchors).T, frames.axes.T])
+
+
+class _Step(NamedTuple):
+    """What one link adds to its parent's pose."""
+
+    parent: int  # -1: the world
+    offset: np.ndarray  # (3,) m, in the parent
+    still: np.ndarray  # (3, 3) at joint position 0, in the parent
+    axis: np.ndarray  # (3,) of unit length, in the parent
+    joint: int  # -1: welded
+    row: int  # of a hinge among the tree's ``Turns``; -1: welded or sliding
 
 
 class Kinematics:
-    """Poses of the links and named points for joint positions in the order of ``joints``."""
+    """Poses of named points for joint positions in the order of ``joints``; only what carries a point is computed."""
 
     def __init__(self, links: Sequence[Link], joints: Sequence[str], points: Mapping[str, Point]) -> None:
         self.joints = tuple(joints)
-        self._links = links = _by_level(links)
-        self._declared = points
-        self._index = {link.name: number for number, link in enumerate(links)}
-        self._parents = [self._index[link.parent] if link.parent else -1 for link in links]
-        self._driven = [self.joints.index(link.joint) if link.joint else -1 for link in links]
-        self._joint = np.maximum(self._driven, 0)
-        self._slide = [link.slide for link in links]
-        self._hinge = np.array([bool(link.joint) and not link.slide for link in links], float)
-        self._axes = np.array([link.axis for link in links], float)
-        self._axes /= np.linalg.norm(self._axes, axis=1, keepdims=True)
-        # local pose = coefficients (1, sin, 1 - cos, travel) times these four constant matrices of each link
-        basis = np.zeros((len(links), 4, 4, 4))
+        self._links, self._declared = tuple(links), dict(points)
+        hinges = [link for link in links if link.joint and not link.slide]
+        self._turns = turns_of(hinges)
+        self._angles = _run([self.joints.index(link.joint) for link in hinges])
+        self._steps: list[_Step] = []
+        index = {"": -1}
         for number, link in enumerate(links):
-            rotation, cross = to_matrix(link.quaternion), _cross_matrix(self._axes[number])
-            basis[number, 0] = transform(link.position, rotation)
-            basis[number, 1, :3, :3], basis[number, 2, :3, :3] = rotation @ cross, rotation @ cross @ cross
-            basis[number, 3, :3, 3] = rotation @ self._axes[number] * link.slide
-        self._basis = basis.reshape(len(links), 4, 16)
-        self._levels = _levels(links, self._parents)
-        self._points = {name: (self._index[p.link], np.array(p.position, float)) for name, p in points.items()}
+            if link.parent not in index:
+                raise ValueError(f"link '{link.name}' hangs on '{link.parent}', which does not come before it")
+            index[link.name] = number
+            position, still = np.array(link.position, float), to_matrix(link.quaternion)
+            joint = self.joints.index(link.joint) if link.joint else -1
+            row = hinges.index(link) if link in hinges else -1
+            self._steps.append(_Step(index[link.parent], position, still, still @ _unit(link.axis), joint, row))
+        self._turned = {name: to_matrix(p.quaternion) for name, p in points.items() if any(p.quaternion[1:])}
+        self._points = {name: (index[p.link], np.array(p.position, float)) for name, p in points.items()}
+        self._paths = {name: self._path(link) for name, (link, _) in self._points.items()}
 
     @property
     def points(self) -> tuple[str, ...]:
         """Names of the points."""
         return tuple(self._points)
 
-    def reduced(self, names: Sequence[str]) -> "Kinematics":
-        """Return the kinematics of the same joints with only the links that carry the named points."""
-        needed: set[int] = set()
-        for name in names:
-            link = self._points[name][0]
-            while link >= 0:
-                needed.add(link)
-                link = self._parents[link]
-        links = [link for number, link in enumerate(self._links) if number in needed]
-        return Kinematics(links, self.joints, {name: self._declared[name] for name in names})
-
     def links_to(self, name: str) -> tuple[tuple[Link, ...], Point]:
         """Return the links from the world to a named point, nearest to the world first, and the point."""
-        chain: list[Link] = []
-        link = self._points[name][0]
-        while link >= 0:
-            chain.append(self._links[link])
-            link = self._parents[link]
-        return tuple(reversed(chain)), self._declared[name]
+        return tuple(self._links[number] for number in self._paths[name]), self._declared[name]
 
-    def poses(self, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return positions (links, 3) m and rotations (links, 3, 3) in the world for joint positions (n,).
+    def pose(self, name: str, joint_pos: Any, xp: Any = np) -> tuple[Any, Any]:
+        """Return position (3,) m and rotation (3, 3) of a named point."""
+        return self._at(name, self._poses((name,), joint_pos, xp))
 
-        Links are in the order of their depth in the tree.
-        """
-        value = np.asarray(joint_pos, float)[self._joint]
-        angle = value * self._hinge
-        coefficients = np.empty((len(value), 1, 4))
-        coefficients[:, 0, 0] = 1.0
-        np.sin(angle, out=coefficients[:, 0, 1])
-        np.subtract(1.0, np.cos(angle), out=coefficients[:, 0, 2])
-        coefficients[:, 0, 3] = value
-        world = (coefficients @ self._basis).reshape(-1, 4, 4)
-        for links, parents in self._levels:
-            world[links] = world[parents] @ world[links]
-        return world[:, :3, 3], world[:, :3, :3]
-
-    def point(self, name: str, joint_pos: np.ndarray) -> np.ndarray:
+    def point(self, name: str, joint_pos: Any, xp: Any = np) -> Any:
         """Return the world position (3,) m of a named point."""
-        positions, rotations = self.poses(joint_pos)
-        link, offset = self._points[name]
-        return positions[link] + rotations[link] @ offset
+        return self.pose(name, joint_pos, xp)[0]
 
     def points_of(self, names: Sequence[str], joint_pos: np.ndarray) -> np.ndarray:
         """Return the world positions (len(names), 3) m of several points from one evaluation."""
-        positions, rotations = self.poses(joint_pos)
-        result = np.empty((len(names), 3))
-        for row, name in enumerate(names):
-            link, offset = self._points[name]
-            result[row] = positions[link] + rotations[link] @ offset
-        return result
+        poses = self._poses(names, joint_pos, np)
+        return np.array([self._at(name, poses)[0] for name in names])
 
-    def chain(self, name: str) -> Chain:
-        """Return the way from a named point to the world, for positions of that point alone."""
-        link, offset = self._points[name]
-        segments = []
-        while link >= 0:
-            pose = self._basis[link, 0].reshape(4, 4)
-            segments.append(segment(pose, self._driven[link], self._axes[link], self._slide[link]))
-            link = self._parents[link]
-        return Chain(offset.tolist(), segments)
-
-    def pose(self, name: str, joint_pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return position (3,) m and rotation (3, 3) of a named point; its axes are its link's."""
-        positions, rotations = self.poses(joint_pos)
-        link, offset = self._points[name]
-        return positions[link] + rotations[link] @ offset, rotations[link]
+    def frames(self, name: str, joint_pos: Any, xp: Any = np) -> Frames:
+        """Return a named point and the joints that move it, in the world, for joint positions (n,)."""
+        poses = self._poses((name,), joint_pos, xp)
+        axes, anchors = [], []
+        for number in self._paths[name]:
+            step = self._steps[number]
+            if step.joint >= 0:
+                axes.append(step.axis if step.parent < 0 else poses[step.parent][1] @ step.axis)
+                anchors.append(poses[number][0])
+        return Frames(*self._at(name, poses), xp.array(axes).reshape(-1, 3), xp.array(anchors).reshape(-1, 3))
 
     def jacobian(self, name: str, joint_pos: np.ndarray) -> np.ndarray:
         """Return d(position m, rotation rad)/d(joints) (6, n) of a named point, in world axes."""
-        positions, rotations = self.poses(joint_pos)
-        link, offset = self._points[name]
-        tip = positions[link] + rotations[link] @ offset
-        result = np.zeros((6, len(self.joints)))
-        while link >= 0:
-            if self._driven[link] >= 0:
-                axis = rotations[link] @ self._axes[link]
-                column = result[:, self._driven[link]]
-                if self._slide[link]:
-                    column[:3] += axis
-                else:
-                    column[:3] += _cross(axis, tip - positions[link])
-                    column[3:] += axis
-            link = self._parents[link]
-        return result
+        return self._jacobian(name, self.frames(name, joint_pos))
 
     def solve(
         self,
@@ -167,54 +158,65 @@ class Kinematics:
         Damped least squares from ``start`` (Nakamura and Hanafusa 1986), each iterate clipped to [low, high].
         """
         q = np.clip(np.asarray(start, float), low, high)
-        for _ in range(iterations):
-            at, axes = self.pose(name, q)
-            error = np.concatenate([position - at, rotation_vector(rotation @ axes.T)])
+        for left in reversed(range(iterations + 1)):
+            frames = self.frames(name, q)
+            error = np.concatenate([position - frames.position, rotation_vector(rotation @ frames.rotation.T)])
             size = float(np.linalg.norm(error))
-            if size < tolerance:
-                return q, True
-            jacobian = self.jacobian(name, q)
+            if size < tolerance or not left:
+                break
+            matrix = self._jacobian(name, frames)
             damping = min(1e-2, size) ** 2 + 1e-9
-            step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping * np.eye(6), error)
+            step = matrix.T @ np.linalg.solve(matrix @ matrix.T + damping * np.eye(6), error)
             q = np.clip(q + step * min(1.0, 0.3 / max(float(np.max(np.abs(step))), 1e-12)), low, high)
-        at, axes = self.pose(name, q)
-        error = np.concatenate([position - at, rotation_vector(rotation @ axes.T)])
-        return q, bool(np.linalg.norm(error) < 1e3 * tolerance)
+        return q, size < 1e3 * tolerance
 
+    def _path(self, link: int) -> tuple[int, ...]:
+        """Return the links from the world to ``link``."""
+        path = []
+        while link >= 0:
+            path.append(link)
+            link = self._steps[link].parent
+        return tuple(reversed(path))
 
-def _depths(links: Sequence[Link]) -> list[int]:
-    """Return how many links are above each one; raise ValueError for a parent that comes later or not at all."""
-    depth: dict[str, int] = {"": -1}
-    for link in links:
-        if link.parent not in depth:
-            raise ValueError(f"link '{link.name}' hangs on '{link.parent}', which does not come before it")
-        depth[link.name] = depth[link.parent] + 1
-    return [depth[link.name] for link in links]
+    def _poses(self, names: Sequence[str], joint_pos: Any, xp: Any) -> dict[int, tuple[Any, Any]]:
+        """Return positions (3,) m and rotations (3, 3) in the world of the links that carry the named points."""
+        joint_pos = xp.asarray(joint_pos)
+        turns = self._turns.at(joint_pos[self._angles], xp)
+        poses: dict[int, tuple[Any, Any]] = {}
+        for number in (number for name in names for number in self._paths[name]):
+            if number in poses:
+                continue
+            parent, offset, still, axis, joint, row = self._steps[number]
+            turn = still if row < 0 else turns[row]
+            if row < 0 <= joint:
+                offset = offset + axis * joint_pos[joint]
+            if parent >= 0:
+                at, axes = poses[parent]
+                offset, turn = at + axes @ offset, axes @ turn
+            poses[number] = offset, turn
+        return poses
 
+    def _at(self, name: str, poses: Mapping[int, tuple[Any, Any]]) -> tuple[Any, Any]:
+        """Return position (3,) m and rotation (3, 3) of a named point among the poses of its links."""
+        link, offset = self._points[name]
+        at, axes = poses[link]
+        return at + axes @ offset, axes @ self._turned[name] if name in self._turned else axes
 
-def _by_level(links: Sequence[Link]) -> list[Link]:
-    """Return the links sorted by depth, so that one level of parallel arms is one slice."""
-    depths = _depths(links)
-    return [links[number] for number in sorted(range(len(links)), key=lambda number: depths[number])]
-
-
-def _levels(links: Sequence[Link], parents: Sequence[int]) -> list[tuple[slice | np.ndarray, slice | np.ndarray]]:
-    """Return (links, their parents) for each depth below the roots, top first."""
-    depths = _depths(links)
-    rows = [[number for number, d in enumerate(depths) if d == level] for level in range(1, max(depths) + 1)]
-    return [(_run(row), _run([parents[number] for number in row])) for row in rows]
+    def _jacobian(self, name: str, frames: Frames) -> np.ndarray:
+        """Return the columns of all joints (6, n): those that do not move the point are zero, slides do not turn it."""
+        result = np.zeros((6, len(self.joints)))
+        moving = [step for step in (self._steps[number] for number in self._paths[name]) if step.joint >= 0]
+        for step, axis, column in zip(moving, frames.axes, jacobian(frames, frames.position).T, strict=True):
+            result[:, step.joint] += column if step.row >= 0 else [*axis, 0.0, 0.0, 0.0]
+        return result
 
 
 def _run(numbers: list[int]) -> slice | np.ndarray:
     """Return a slice where the numbers are consecutive: it is much cheaper than an index array."""
-    consecutive = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    return slice(numbers[0], numbers[0] + len(numbers)) if consecutive else np.array(numbers)
+    first = numbers[0] if numbers else 0
+    consecutive = numbers == list(range(first, first + len(numbers)))
+    return slice(first, first + len(numbers)) if consecutive else np.array(numbers)
 
 
-def _cross_matrix(v: np.ndarray) -> np.ndarray:
-    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cross product (3,); ``numpy.cross`` takes ten times as long for one pair."""
-    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+def _unit(vector: Sequence[float]) -> np.ndarray:
+    return np.array(vector, float) / np.linalg.norm(vector)

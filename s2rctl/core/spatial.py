@@ -1,6 +1,7 @@
-"""Rotations and rigid transforms in numpy. Quaternions are w x y z, angles rad."""
+"""Rotations and rigid transforms, in numpy unless a function takes ``xp``. Quaternions are w x y z, angles rad."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,34 +17,20 @@ def normalised(quaternion: Vector) -> np.ndarray:
     return q / length
 
 
-def multiply(a: Vector, b: Vector) -> np.ndarray:
-    """Return the Hamilton product ``a ⊗ b`` (4,): first rotate by b, then by a."""
-    aw, ax, ay, az = np.asarray(a, float)
-    bw, bx, by, bz = np.asarray(b, float)
-    return np.array(
+def to_matrix(quaternion: Any, xp: Any = np) -> Any:
+    """Return the rotation matrix (3, 3) of a quaternion (4,) of any length; a null one gives the identity.
+
+    ``xp`` is numpy, or jax.numpy where the quaternion is traced.
+    """
+    q = xp.asarray(quaternion)
+    w, x, y, z = q
+    squared = xp.dot(q, q)
+    scale = xp.where(squared > 1e-12, 2.0 / xp.where(squared > 1e-12, squared, 1.0), 0.0)
+    return xp.array(
         [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ]
-    )
-
-
-def conjugate(quaternion: Vector) -> np.ndarray:
-    """Return the inverse rotation of a unit quaternion (4,)."""
-    w, x, y, z = np.asarray(quaternion, float)
-    return np.array([w, -x, -y, -z])
-
-
-def to_matrix(quaternion: Vector) -> np.ndarray:
-    """Return the rotation matrix (3, 3) of a quaternion of any length but zero."""
-    w, x, y, z = normalised(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            [1 - scale * (y * y + z * z), scale * (x * y - w * z), scale * (x * z + w * y)],
+            [scale * (x * y + w * z), 1 - scale * (x * x + z * z), scale * (y * z - w * x)],
+            [scale * (x * z - w * y), scale * (y * z + w * x), 1 - scale * (x * x + y * y)],
         ]
     )
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.core.kinematics import jacobian
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import kinematics, rotation
 
@@ -33,23 +34,23 @@ class Servo:
 
     def __init__(self, model: Any, arm: str) -> None:
         self.chain = kinematics.read_chain(model, f"{arm}/base_link", f"{arm}/gripper")
-        links = self.chain.links
+        offsets = self.chain.offsets
         self._tip = np.array(TIP)
-        self._shoulder = float(links[0].position[2] + links[1].position[2])  # m above the base
-        self._upper = links[2].position[[0, 2]]  # (2,) m, shoulder to elbow in the arm's plane
-        self._forearm = float(links[3].position[0] + links[4].position[0])  # m, elbow to wrist centre
-        self._hand = links[5].position + self.chain.tool_position + self._tip  # (3,) m, wrist centre to fingertips
+        self._shoulder = float(offsets[0][2] + offsets[1][2])  # m above the base
+        self._upper = offsets[2][[0, 2]]  # (2,) m, shoulder to elbow in the arm's plane
+        self._forearm = float(offsets[3][0] + offsets[4][0])  # m, elbow to wrist centre
+        self._hand = offsets[5] + offsets[6] + self._tip  # (3,) m, wrist centre to fingertips
 
     def joints(self, goal: Pose) -> jax.Array:
         """Return joint angles (6,) rad with the fingertip midpoint at ``goal`` or as close as they can."""
         weights = jnp.array([1.0, 1.0, 1.0, 0.2, 0.2, 0.2])  # 1 rad weighs as much as 0.2 m
 
         def step(_: int, q: jax.Array) -> jax.Array:
-            frames = kinematics.forward(self.chain, q)
+            frames = self.chain.frames(q)
             tip = frames.position + frames.rotation @ self._tip
             turn = rotation.rotation_vector(goal.rotation @ frames.rotation.T)
             error = jnp.concatenate([goal.position - tip, turn]) * weights
-            matrix = kinematics.jacobian(frames, tip) * weights[:, None]
+            matrix = jacobian(frames, tip, jnp) * weights[:, None]
             change = kinematics.damped_least_squares(matrix, error, DAMPING)
             return jnp.clip(q + change, self.chain.low, self.chain.high)
 

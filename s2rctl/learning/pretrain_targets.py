@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.core.spatial import to_matrix
 from s2rctl.env.keys import make_key
 from s2rctl.env.randomise import nominal_params
-from s2rctl.tasks import rotation
 from s2rctl.tasks.protocol import Task, World
 
 INSERTION_OUTPUTS = 12
@@ -54,8 +54,8 @@ def insertion(world: World) -> jax.Array:
 
 def _held(fingertips: jax.Array, gripper: jax.Array, grip: jax.Array, quat: jax.Array) -> jax.Array:
     """Return the object's grip point (3) and x and z axes (6) as seen from the gripper; all inputs in one frame."""
-    axes = rotation.to_matrix(gripper)
+    axes = to_matrix(gripper, jnp)
     middle = 0.5 * (fingertips[:3] + fingertips[3:])
     offset = jnp.clip(axes.T @ (grip - middle) / _NEAR, -3.0, 3.0)
-    turned = axes.T @ rotation.to_matrix(quat)
+    turned = axes.T @ to_matrix(quat, jnp)
     return jnp.concatenate([offset, turned[:, 0], turned[:, 2]])

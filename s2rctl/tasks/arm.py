@@ -12,15 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.errors import RunError
+from s2rctl.core.spatial import to_matrix
 from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import rotation
-from s2rctl.tasks.kinematics import rotation_of
 from s2rctl.tasks.rewards import finite
 
 JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
 TARGETS = (*JOINTS, "gripper")
 ACTIONS = len(TARGETS)
-OBSERVED = 53  # numbers of observe_arm
 HOME = (0.25, -0.4, 1.5, 0.0, -0.73, 0.0)  # rad
 OPEN = 0.037  # m, finger position and target of an open gripper
 ACTION_SCALE = 0.02  # rad (gripper: m) change of each target per control step at |action| = 1
@@ -48,7 +47,7 @@ def read_arm(model: Any, name: str) -> Arm:
     if int(base.parentid[0]) != 0:
         raise RunError(f"the base of arm '{name}' is not fixed to the world", "check the scene")
     limits = np.stack([model.actuator(f"{name}/{target}").ctrlrange for target in TARGETS])
-    return Arm(name, np.array(base.pos), rotation_of(base.quat), limits[:, 0], limits[:, 1])
+    return Arm(name, np.array(base.pos), to_matrix(base.quat), limits[:, 0], limits[:, 1])
 
 
 def grip_offset(model: Any, thing: str) -> np.ndarray:
@@ -100,9 +99,9 @@ def view(arm: Arm, signals: Any, thing: str, ctrl: jax.Array) -> ArmView:
         joint_vel=own("joint_vel"),
         command=ctrl,
         tips=own("fingertip_pos").reshape(2, 3),
-        gripper=rotation.to_matrix(own("gripper_quat")),
+        gripper=to_matrix(own("gripper_quat"), jnp),
         position=of("pos"),
-        rotation=rotation.to_matrix(of("quat")),
+        rotation=to_matrix(of("quat"), jnp),
         linvel=of("linvel"),
         angvel=of("angvel"),
         grip=of("grip_pos"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from s2rctl.core.kinematics import jacobian
 from s2rctl.core.lines import Going, follow
 from s2rctl.scene.signals import real
 from s2rctl.tasks import kinematics, rotation
@@ -83,7 +84,7 @@ class _Reach:
         self.scale = ACTION_SCALE if settings.action_scale is None else settings.action_scale
         self.threshold = THRESHOLD if settings.threshold is None else settings.threshold
         self.planner = settings.planner
-        pose = kinematics.forward(self.chain, jnp.array(HOME))
+        pose = self.chain.frames(jnp.array(HOME))
         self.home = pose.position
         self.held = pose.rotation
         self.rewards = replace_weights(
@@ -131,10 +132,10 @@ class _Reach:
         """Return joint angles (7,) near ``joints`` with the tool at ``position`` (3,) m in its home orientation."""
 
         def step(_: int, q: jax.Array) -> jax.Array:
-            frames = kinematics.forward(self.chain, q)
+            frames = self.chain.frames(q)
             turn = rotation.rotation_vector(self.held @ frames.rotation.T)
             error = jnp.concatenate([position - frames.position, turn])
-            matrix = kinematics.jacobian(frames, frames.position)
+            matrix = jacobian(frames, frames.position, jnp)
             change = kinematics.damped_least_squares(matrix, error, DAMPING)
             return jnp.clip(q + change, self.chain.low, self.chain.high)
 

@@ -8,36 +8,10 @@ import jax
 import jax.numpy as jnp
 
 
-def multiply(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the Hamilton product of the quaternions ``a`` (4,) and ``b`` (4,): first b, then a."""
-    scalar = a[0] * b[0] - jnp.dot(a[1:], b[1:])
-    vector = a[0] * b[1:] + b[0] * a[1:] + jnp.cross(a[1:], b[1:])
-    return jnp.concatenate([scalar[None], vector])
-
-
-def from_axis_angle(axis: jax.Array, angle: jax.Array) -> jax.Array:
-    """Return the quaternion of a turn by ``angle`` (rad) about the unit vector ``axis`` (3,)."""
-    return jnp.concatenate([jnp.cos(angle / 2)[None], jnp.sin(angle / 2) * axis])
-
-
 def about_z(angle: jax.Array) -> jax.Array:
     """Return the quaternion of a turn by ``angle`` (rad) about z."""
     zero = jnp.zeros_like(angle)
     return jnp.stack([jnp.cos(angle / 2), zero, zero, jnp.sin(angle / 2)])
-
-
-def to_matrix(quat: jax.Array) -> jax.Array:
-    """Return the rotation matrix (3, 3) of a quaternion (4,) of any length; a null quaternion gives the identity."""
-    w, x, y, z = quat
-    squared = jnp.dot(quat, quat)
-    scale = jnp.where(squared > 1e-12, 2.0 / jnp.where(squared > 1e-12, squared, 1.0), 0.0)
-    return jnp.stack(
-        [
-            jnp.stack([1 - scale * (y * y + z * z), scale * (x * y - w * z), scale * (x * z + w * y)]),
-            jnp.stack([scale * (x * y + w * z), 1 - scale * (x * x + z * z), scale * (y * z - w * x)]),
-            jnp.stack([scale * (x * z - w * y), scale * (y * z + w * x), 1 - scale * (x * x + y * y)]),
-        ]
-    )
 
 
 def matrix_about(axis: jax.Array, angle: jax.Array) -> jax.Array:

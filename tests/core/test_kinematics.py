@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ TREE = """
           <site name="tip" pos=".05 -.04 .2"/>
         </body>
       </body>
-      <body name="d" pos="0 0 .2"><geom size=".01"/><site name="mark" pos="0 .1 0"/></body>
+      <body name="d" pos="0 0 .2"><geom size=".01"/><site name="mark" pos="0 .1 0" quat="0 0 1 1"/></body>
     </body>
   </worldbody>
 </mujoco>
@@ -28,7 +30,7 @@ LINKS = (
     Link("d", "a", (0, 0, 0.2)),
 )
 KINEMATICS = Kinematics(
-    LINKS, ("j1", "j2", "j3"), {"tip": Point("c", (0.05, -0.04, 0.2)), "mark": Point("d", (0, 0.1, 0))}
+    LINKS, ("j1", "j2", "j3"), {"tip": Point("c", (0.05, -0.04, 0.2)), "mark": Point("d", (0, 0.1, 0), (0, 0, 1, 1))}
 )
 
 
@@ -48,11 +50,30 @@ def test_agrees_with_mujoco(world, seed):
     assert np.allclose(position, data.site("tip").xpos, atol=1e-12)
     assert np.allclose(rotation.ravel(), data.site("tip").xmat, atol=1e-12)
     assert np.allclose(KINEMATICS.points_of(("mark", "tip"), q), [data.site("mark").xpos, data.site("tip").xpos])
-    for name in ("mark", "tip"):
-        np.testing.assert_allclose(KINEMATICS.chain(name).position(q.tolist()), data.site(name).xpos, atol=1e-12)
+    assert np.allclose(KINEMATICS.pose("mark", q)[1].ravel(), data.site("mark").xmat, atol=1e-12)
     expected = np.zeros((6, 3))
     mujoco.mj_jacSite(model, data, expected[:3], expected[3:], data.site("tip").id)
     assert np.allclose(KINEMATICS.jacobian("tip", q), expected, atol=1e-12)
+
+
+def test_traced_joints_give_the_same_frames():
+    several = np.random.default_rng(9).uniform(-2, 2, (10, 3)).astype(np.float32)
+    for name in ("mark", "tip"):
+        found = jax.jit(jax.vmap(lambda q, name=name: KINEMATICS.frames(name, q, jnp)))(several)
+        for number, q in enumerate(several):
+            for ours, theirs in zip(found, KINEMATICS.frames(name, q), strict=True):
+                np.testing.assert_allclose(ours[number], theirs, atol=1e-6)
+
+
+def test_what_no_joint_moves_has_no_columns():
+    tree = Kinematics((Link("a", ""), Link("b", "a", (0, 0, 1), joint="j")), ("j",), {"foot": Point("a", (1, 0, 0))})
+    np.testing.assert_array_equal(tree.jacobian("foot", np.array([0.3])), np.zeros((6, 1)))
+    assert tree.frames("foot", np.array([0.3])).axes.shape == (0, 3)
+
+
+def test_a_link_must_come_after_its_parent():
+    with pytest.raises(ValueError, match="'b', which does not come before"):
+        Kinematics((Link("a", "b"), Link("b", "")), (), {})
 
 
 def test_the_links_to_a_point_begin_at_the_world():

@@ -10,7 +10,7 @@ from s2rctl.tasks.protocol import Planner, World
 MODEL, TASK = build("reach", episode_steps=50)
 START = jax.jit(TASK.reset)(jax.random.key(0), {})
 CHAIN = kinematics.read_chain(MODEL, "link_base", "tcp")
-forward = jax.jit(lambda q: kinematics.forward(CHAIN, q))
+forward = jax.jit(lambda q: CHAIN.frames(q))
 target, advance = jax.jit(TASK.target), jax.jit(TASK.advance)
 
 
@@ -21,7 +21,7 @@ def at(tool: jax.Array, start: object = START) -> World:
 
 def test_episodes_begin_with_the_tool_where_it_is_commanded() -> None:
     starts = jax.jit(jax.vmap(lambda key: TASK.reset(key, {})))(jax.random.split(jax.random.key(1), 64))
-    frames = jax.jit(jax.vmap(lambda q: kinematics.forward(CHAIN, q)))(starts.qpos)
+    frames = jax.jit(jax.vmap(lambda q: CHAIN.frames(q)))(starts.qpos)
     assert np.linalg.norm(np.asarray(frames.position - starts.state.command), axis=1).max() < 1e-3
     home = forward(jnp.array(reach.HOME))
     np.testing.assert_allclose(frames.rotation, np.broadcast_to(home.rotation, (64, 3, 3)), atol=5e-3)

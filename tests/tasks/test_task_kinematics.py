@@ -5,19 +5,41 @@ import numpy as np
 import pytest
 
 from s2rctl.core.errors import RunError
+from s2rctl.core.kinematics import jacobian
 from s2rctl.scene import SCENES
 from s2rctl.tasks import kinematics
 
-CHAINS = [("pick", "left/base_link", "left/gripper"), ("reach", "link_base", "tcp")]
+ODD = """
+<mujoco>
+  <worldbody>
+    <body name="base" pos=".3 0 .1" quat="1 0 0 1">
+      <geom size=".01"/>
+      <body name="welded" pos="0 .1 0" quat="1 1 0 0"><geom size=".01"/>
+        <body name="lid" pos=".1 0 0" quat="1 0 1 0">
+          <joint name="hinge" pos="0 .2 .05" axis="1 2 0" range="-1 1"/><geom size=".01"/>
+          <body name="arm" pos="0 .3 0">
+            <joint name="elbow" pos="-.1 0 0" axis="0 0 1" range="-2 2"/><geom size=".01"/>
+            <site name="tip" pos=".1 .2 .3" quat="1 0 2 0"/>
+          </body>
+        </body>
+      </body>
+    </body>
+  </worldbody>
+  <compiler angle="radian"/>
+</mujoco>
+"""
+"""Welds, hinges that are not at the origin of what they turn, and a turned site."""
+
+CHAINS = [("pick", "left/base_link", "left/gripper"), ("reach", "link_base", "tcp"), ("odd", "base", "tip")]
 
 
 @pytest.mark.parametrize(("scene", "base", "site"), CHAINS)
 def test_chain_agrees_with_mujoco(scene: str, base: str, site: str) -> None:
-    model = SCENES.load(scene)(0.005)
+    model = mujoco.MjModel.from_xml_string(ODD) if scene == "odd" else SCENES.load(scene)(0.005)
     data = mujoco.MjData(model)
     chain = kinematics.read_chain(model, base, site)
     rng = np.random.default_rng(0)
-    solve = jax.jit(lambda q: (f := kinematics.forward(chain, q), kinematics.jacobian(f, f.position)))
+    solve = jax.jit(lambda q: (f := chain.frames(q), jacobian(f, f.position, jnp)))
     dofs = [int(model.joint(name).dofadr[0]) for name in chain.joints]
     for _ in range(5):
         q = rng.uniform(chain.low, chain.high).clip(-3, 3)
