@@ -231,6 +231,6 @@ def path(
     artifact = session.store().resolve(ref)
     if file is not None:
         artifact.path(file)  # an unknown or damaged file is an error
-    folder = artifact.folder()
+    folder = artifact.lasting_folder()
     found = folder / file if file else folder
     return Answer({"path": str(found), "id": artifact.id}, str(found))

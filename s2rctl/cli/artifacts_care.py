@@ -34,15 +34,21 @@ def export(
     Examples:
       s2rctl artifacts export onnx/aloha-student student.tar
       s2rctl artifacts export teacher/pick teacher/insert teachers.tar --alias pretrained
+      s2rctl artifacts export onnx/aloha-student - | ssh robot s2rctl artifacts import /dev/stdin
 
     """
+    from s2rctl.core.atomic import is_stdout, replacing
     from s2rctl.core.errors import UsageError
     from s2rctl.store.archive import export_archive
-    from s2rctl.store.refs import split
+    from s2rctl.store.refs import check_alias, split
 
     if len(refs_and_file) < 2:
         raise UsageError("give at least one artifact and the file to write", "s2rctl artifacts export REF... FILE")
     *refs, target = refs_and_file
+    if target.endswith("/"):
+        raise UsageError(f"{target} is a folder", "name a new or a regular file: s2rctl artifacts export REF... FILE")
+    if alias is not None:
+        check_alias(alias)
     store = session.store()
     chosen = {}
     for ref in refs:
@@ -50,10 +56,12 @@ def export(
         parts = split(ref)
         own = parts[2] if parts and parts[2] != "latest" else "imported"
         chosen[f"{artifact.ref}:{alias or own}"] = artifact
-    identities = export_archive(store, chosen, Path(target), parents)
-    written = Path(target).stat().st_size
+    with replacing(Path(target)) as temporary:
+        identities = export_archive(store, chosen, temporary, parents)
+        written = temporary.stat().st_size
     data = {"path": target, "bytes": written, "refs": {ref: a.id for ref, a in chosen.items()}, "ids": identities}
-    return Answer(data, f"{target}: {len(identities)} artifacts, {size(written)}")
+    text = f"{target}: {len(identities)} artifacts, {size(written)}"
+    return Answer(data, text, stdout_taken=is_stdout(Path(target)))
 
 
 def import_file(
@@ -97,9 +105,10 @@ def verify(
 
     """
     from s2rctl.core.errors import ArtifactError
+    from s2rctl.store.store import Store, find_store
     from s2rctl.store.verify import verify as check
 
-    store = session.store()
+    store = Store(find_store(session.store_option), repair=True)
     verdict = check(store, full)
     problems = [
         {
@@ -153,7 +162,7 @@ def rm(session: Session, ref: Annotated[str, typer.Argument(metavar="REF")], yes
 
     """
     from s2rctl.core.errors import ArtifactError, UsageError
-    from s2rctl.store.gc import remove
+    from s2rctl.store.gc import remove, remove_ref
 
     store = session.store()
     try:
@@ -164,10 +173,9 @@ def rm(session: Session, ref: Annotated[str, typer.Argument(metavar="REF")], yes
             raise
         if not yes:
             raise UsageError(
-                f"this removes the ref {name}, whose artifact is gone", f"repeat with --yes: {ref}"
+                f"this removes the ref {name}, whose artifact is gone", f"s2rctl artifacts rm {ref} --yes"
             ) from None
-        with store.lock():
-            store.refs.remove(name, "artifacts rm")
+        remove_ref(store, name, "artifacts rm")
         return Answer({"refs": [name], "id": None}, f"removed the ref {name}")
     if not yes:
         raise UsageError(f"this removes {artifact.ref} ({artifact.id[:12]})", f"s2rctl artifacts rm {ref} --yes")

@@ -111,9 +111,12 @@ def told_of_ctrl_c(answer: Answer) -> Answer:
 
 
 def require_whole(artifact: "Artifact") -> None:
-    """Raise ArtifactError if any file of the policy is missing or damaged, also when a result is in the cache."""
+    """Raise ArtifactError if any file of the policy is missing, damaged or edited, also if a result is in the cache."""
+    from s2rctl.stages.sealed import require_sealed
+
     for name in artifact.files:
         artifact.path(name)
+    require_sealed(artifact)
 
 
 def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) -> "Artifact | None":

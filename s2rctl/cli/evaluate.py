@@ -102,18 +102,24 @@ def _stage(profile: "Profile", policy: "Policy", inputs: "Mapping[str, Artifact]
 
 def _policy(session: Session, ref: str, profile: str | None, seed: int | None) -> "Artifact":
     """Return what REF names; an ONNX file becomes an artifact unless the store has its content already."""
+    from s2rctl.stages.sealed import require_sealed
+
+    store, path = session.store(), Path(ref)
     if not ref.endswith(".onnx"):
-        return session.store().resolve(ref)
+        artifact = store.resolve(ref)
+        if artifact.manifest.content.kind == "onnx":
+            require_sealed(artifact)  # here, because the result may be in the cache
+        return artifact
     from s2rctl.stages.policies import import_onnx, read_contract, stored_onnx
     from s2rctl.systems import policy_named
 
-    store, path = session.store(), Path(ref)
     held = stored_onnx(store, path)
     if held is not None:
+        require_sealed(held)
         return held
     if profile is None:
-        policy = read_contract(path).policy
-        found = policy_named(*policy.partition("/")[::2])
+        kind, _, name = read_contract(path).policy.partition("/")
+        found = policy_named(kind, name)
         profile = found[0].profile if found is not None else ""
     loaded = session.load(profile, None, seed).profile
     return import_onnx(store, path, loaded.model_dump(mode="json"), loaded.seed)

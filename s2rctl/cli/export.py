@@ -45,5 +45,5 @@ def export(
     onnx = next((name for name in outcome.artifact.files if name.endswith(".onnx")), None)
     if onnx is None:
         return answer
-    path = str(outcome.artifact.folder() / onnx)
+    path = str(outcome.artifact.lasting_folder() / onnx)
     return Answer(dict(answer.data) | {"onnx_path": path}, f"{answer.text}\nfile: {path}", answer.fault)

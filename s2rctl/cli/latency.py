@@ -35,6 +35,7 @@ def fit(
       s2rctl train-teacher -p ./aloha-measured.yaml --phase pick
 
     """
+    from s2rctl.core.atomic import is_stdout
     from s2rctl.stages.latency import run
 
     loaded = session.load(profile, sets, None)
@@ -42,7 +43,7 @@ def fit(
     target = output or Path(f"{name}-measured.yaml")
     parent = profile if "/" not in profile and not profile.endswith((".yaml", ".yml")) else str(Path(profile).resolve())
     data = run(files, loaded.profile, parent, target, session.reporter)
-    return Answer(data, _text(data))
+    return Answer(data, _text(data), stdout_taken=is_stdout(target))
 
 
 def _text(data: dict[str, Any]) -> str:

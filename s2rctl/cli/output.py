@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from s2rctl.core.errors import MissingEnvironmentError, ProfileError, S2rError
@@ -28,6 +28,7 @@ class Answer:
     data: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
     fault: S2rError | None = None
+    stdout_taken: bool = False  # the command itself wrote to stdout, so the answer goes to stderr
 
 
 class Sink(io.TextIOBase):
@@ -121,13 +122,18 @@ def unwritten(failure: OSError | None) -> S2rError | None:
 class Output:
     """Writes answers and errors in the chosen form."""
 
-    def __init__(self, as_json: bool, stdout: IO[str] | None = None, stderr: IO[str] | None = None) -> None:
+    def __init__(
+        self, as_json: bool, stdout: IO[str] | Sink | None = None, stderr: IO[str] | Sink | None = None
+    ) -> None:
         self._json = as_json
-        self._stdout = Sink(stdout or sys.stdout)
-        self._stderr = Sink(stderr or sys.stderr)
+        self._stdout = stdout if isinstance(stdout, Sink) else Sink(stdout or sys.stdout)
+        self._stderr = stderr if isinstance(stderr, Sink) else Sink(stderr or sys.stderr)
 
     def answer(self, command: str, answer: Answer) -> int:
         """Write an answer, one JSON object or its text, and return the exit code."""
+        if answer.stdout_taken:
+            other = Output(self._json, self._stderr, self._stderr)
+            return other.answer(command, replace(answer, stdout_taken=False))
         if answer.fault is not None:
             if not self._json and answer.text:
                 self._write(answer.text)

@@ -78,7 +78,7 @@ def run(
     ]
     text = table(("stage", "took", "artifact", "id"), rows)
     if report is not None and "report.html" in report.files:
-        data["report_path"] = str(report.folder() / "report.html")
+        data["report_path"] = str(report.lasting_folder() / "report.html")
         text += f"\nreport: {data['report_path']}"
     return Answer(data, text, fault)
 

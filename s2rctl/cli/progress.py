@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from s2rctl.cli.output import Sink
-from s2rctl.core.errors import UsageError
 from s2rctl.core.progress import (
     EventReporter,
     LineReporter,
@@ -46,10 +45,7 @@ def make_reporter(
         if lost is not None:
             lost(error)
 
-    try:
-        return MultiReporter([reporter, EventReporter(events, gone)])
-    except OSError as error:
-        raise UsageError(f"cannot write events to {events}: {error.strerror}", "choose another --events FILE") from None
+    return MultiReporter([reporter, EventReporter(events, gone)])
 
 
 class RichReporter:

@@ -31,6 +31,7 @@ def render(
       s2rctl render onnx/xarm7-reach -o cameras.png --seed 3
 
     """
+    from s2rctl.core.atomic import is_stdout
     from s2rctl.core.errors import ArtifactError, ProfileError, UsageError
     from s2rctl.schema.load import load_resolved
 
@@ -48,4 +49,5 @@ def render(
 
     path = output or Path(f"{profile.name}-cameras.png")
     cameras = contact_sheet(profile, path, worlds)
-    return Answer({"path": str(path), "cameras": list(cameras), "worlds": worlds}, str(path))
+    data = {"path": str(path), "cameras": list(cameras), "worlds": worlds}
+    return Answer(data, str(path), stdout_taken=is_stdout(path))

@@ -42,7 +42,7 @@ def replay(
     if lerobot is not None:
         from s2rctl.stages.lerobot import export
 
-        answer["lerobot"] = export(files, lerobot, task)
+        answer["lerobot"] = export(files, lerobot, task, session.reporter)
         texts.append(facts({"lerobot": f"{lerobot} ({answer['lerobot']['frames']} frames)"}))
     return Answer(answer, "\n\n".join(texts))
 
@@ -56,6 +56,8 @@ def _text(item: dict[str, Any]) -> str:
         "outcome": item["outcome"] + (f": {item['reason']}" if item["reason"] else ""),
         "filter": interventions,
     }
+    if item["lost"]:
+        lines["lost"] = f"{item['lost']['steps']} steps; {item['lost']['bytes']} bytes are damaged"
     lines |= {name: item[name] for name in ("video", "contact_sheet") if name in item}
     rows = [
         (name, *(f"{figures[q]:.3f}" for q in ("p50", "p95", "p99", "max")))

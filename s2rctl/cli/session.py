@@ -235,7 +235,10 @@ def _log(error: BaseException, store: Path | None) -> str:
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.mkdir(exist_ok=True)
-            (folder / name).write_text(printable(text), encoding="utf-8")
+            if folder.name == "logs" and folder.is_symlink():
+                continue
+            with (folder / name).open("x", encoding="utf-8", errors="replace") as file:  # never through a link
+                file.write(printable(text))
             return str(folder / name)
     return "the traceback that S2RCTL_DEBUG=1 shows"
 

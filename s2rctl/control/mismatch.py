@@ -25,8 +25,9 @@ def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz:
         names = expected.get(tensor.name)
         if names is None:
             continue
-        if tensor.shape[-1] != len(names):
-            faults.append(f"'{tensor.name}' has {tensor.shape[-1]} numbers, the robot has {len(names)}")
+        numbers = tensor.shape[-1] if tensor.shape else 0
+        if numbers != len(names):
+            faults.append(f"'{tensor.name}' has {numbers} numbers, the robot has {len(names)}")
         elif tensor.elements and tuple(tensor.elements) != names:
             wrong = next(
                 (f"{a} for {b}" for a, b in zip(tensor.elements, names, strict=False) if a != b), "their number"

@@ -1,6 +1,7 @@
 """The policy on the robot computer: one ONNX file, checked against its own contract and against the robot."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import onnxruntime
 from pydantic import ValidationError
 
 from s2rctl.control.mismatch import camera_faults, card_faults, robot_faults
-from s2rctl.core import seal
+from s2rctl.core import onnx_file
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.contract import Contract, Tensor
@@ -19,15 +20,17 @@ __all__ = ["CONTRACT_KEY", "Policy", "contract_of", "robot_faults"]
 
 CONTRACT_KEY = "s2rctl.contract"
 _DTYPES = {"uint8": "tensor(uint8)", "uint16": "tensor(uint16)", "float32": "tensor(float)"}
-_HINT = "export the policy again with s2rctl export"
+LARGEST_TENSOR = 1 << 26
+"""Numbers in one input or output; the largest camera image has some million."""
 
 
 class Policy:
     """An ONNX session with the contract it carries.
 
     ``cameras`` are those that the profile describes (None: not known here). Raises ArtifactError that names every
-    disagreement between graph, contract, robot and cameras, and for a file that was edited after its export. The
-    session uses one thread: the networks are small, and a second thread costs more in jitter than it saves.
+    disagreement between graph, contract, robot and cameras, and for a file that is not as it was exported: edited,
+    without its seal, or with numbers in other files. The session uses one thread: the networks are small, and a second
+    thread costs more in jitter than it saves.
     """
 
     def __init__(
@@ -37,10 +40,10 @@ class Policy:
         rate_hz: float,
         cameras: Sequence[CameraSettings] | None = None,
     ) -> None:
-        content = _read(path)
+        content = onnx_file.read(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
+        self.contract = card_in(content, path.name)
         self._session = _session(content, path.name)
-        self.contract = _contract(self._session, path.name)
         faults = [
             *_graph_faults("input", self._session.get_inputs(), self.contract.inputs),
             *_graph_faults("output", self._session.get_outputs(), self.contract.outputs),
@@ -49,9 +52,12 @@ class Policy:
             *camera_faults(self.contract, cameras),
         ]
         if faults:
-            raise ArtifactError(f"{path.name} does not fit: " + "; ".join(faults), _HINT)
+            raise ArtifactError(f"{path.name} does not fit: " + "; ".join(faults), onnx_file.HINT)
         self._outputs = [tensor.name for tensor in self.contract.outputs]
-        self.infer(self.zeros())  # the first run allocates; it must not happen while the robot waits
+        try:
+            self.infer(self.zeros())  # the first run allocates; it must not happen while the robot waits
+        except Exception as error:  # onnxruntime raises its own unrelated classes
+            raise ArtifactError(f"{path.name} cannot run: {_line(error)}", onnx_file.HINT) from error
 
     def zeros(self) -> dict[str, np.ndarray]:
         """Return inputs of zeros with a batch of one."""
@@ -67,39 +73,41 @@ class Policy:
 
 
 def contract_of(path: Path) -> Contract:
-    """Return the contract card of an ONNX file; ArtifactError if it is missing, edited, no graph, or has none."""
-    return _contract(_session(_read(path), path.name), path.name)
+    """Return the contract card of an ONNX file; ArtifactError if it has none, no seal, was edited, or cannot run."""
+    content = onnx_file.read(path)
+    card = card_in(content, path.name)
+    _session(content, path.name)
+    return card
+
+
+def card_in(content: bytes, name: str) -> Contract:
+    """Return the contract card of a serialised model without loading its graph; ArtifactError as ``contract_of``."""
+    text = onnx_file.check(content, name).get(CONTRACT_KEY)
+    if not text:
+        raise ArtifactError(f"{name} carries no contract card ({CONTRACT_KEY})", onnx_file.HINT)
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(
+            f"{name}: the contract card is invalid at {where}: {first['msg']}", onnx_file.HINT
+        ) from error
 
 
 def _session(content: bytes, name: str) -> onnxruntime.InferenceSession:
-    if seal.state(content) == "broken":
-        raise ArtifactError(f"{name} was changed after it was exported (its seal is broken)", _HINT)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own unrelated classes
-        raise ArtifactError(f"{name} is not an ONNX graph that can run: {error}", _HINT) from error
+        raise ArtifactError(f"{name} is not an ONNX graph that can run: {_line(error)}", onnx_file.HINT) from error
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read the policy {path}: {error.strerror}", _HINT) from error
-
-
-def _contract(session: onnxruntime.InferenceSession, name: str) -> Contract:
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
-    if not text:
-        raise ArtifactError(f"{name} carries no contract card ({CONTRACT_KEY})", _HINT)
-    try:
-        return Contract.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ArtifactError(f"{name}: the contract card is invalid at {where}: {first['msg']}", _HINT) from error
+def _line(error: Exception) -> str:
+    """Return what an error of another library says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _graph_faults(kind: str, nodes: Sequence[onnxruntime.NodeArg], tensors: Sequence[Tensor]) -> list[str]:
@@ -113,6 +121,9 @@ def _graph_faults(kind: str, nodes: Sequence[onnxruntime.NodeArg], tensors: Sequ
             continue
         if node.type != _DTYPES[tensor.dtype]:
             faults.append(f"{kind} '{name}' is {node.type}, the contract says {tensor.dtype}")
+        extents = [1 if extent == "batch" else extent for extent in tensor.shape]
+        if min(extents, default=1) < 1 or math.prod(extents) > LARGEST_TENSOR:
+            faults.append(f"{kind} '{name}' has the impossible shape {list(tensor.shape)}")
         shape = list(node.shape)
         same = len(shape) == len(tensor.shape) and all(
             not isinstance(is_, int) or should == is_ or (should == "batch" and is_ == 1)

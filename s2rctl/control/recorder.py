@@ -1,6 +1,7 @@
 """Recordings: one MCAP file per episode, readable up to the last step when the process is killed.
 
-Messages are written one by one, without chunks, so that a truncated file loses nothing but its end. A thread of its own
+Messages are written one by one, without chunks, so that a truncated file loses nothing but its end, and each carries a
+check sum of its own, so that damage anywhere else loses nothing but what it hit (see ``checksum``). A thread of its own
 writes them: the control loop only hands over. Every step is given to the operating system at once and to the disk once
 per second, so a killed process loses at most the step under way, a power cut about a second. Images use Foxglove's
 public RawImage schema (JSON), so that common viewers show them.
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from mcap.writer import Writer
 
+from s2rctl.control.checksum import LIBRARY, stamped, stamped_metadata
 from s2rctl.robots.protocol import Frame
 
 STEP_SCHEMA = {
@@ -42,6 +44,7 @@ STEP_SCHEMA = {
         "send_ms": {"type": "number"},
         "sent_ms": {"type": "number", "description": "from reading the sensors to the command being sent"},
         "lateness_ms": {"type": "number"},
+        "crc32": {"type": "string", "description": "of all bytes of this JSON before this entry"},
     },
 }
 IMAGE_SCHEMA = {
@@ -55,6 +58,7 @@ IMAGE_SCHEMA = {
         "encoding": {"type": "string"},
         "step": {"type": "integer"},
         "data": {"type": "string", "contentEncoding": "base64"},
+        "crc32": {"type": "string"},
     },
 }
 
@@ -95,8 +99,9 @@ class McapRecorder:
     def __init__(self, path: Path, header: Mapping[str, str], images: bool = True) -> None:
         self._file = path.open("wb")
         self._writer = Writer(self._file, use_chunking=False)
-        self._writer.start(profile="", library="s2rctl")
-        self._writer.add_metadata("s2rctl", {key: str(value) for key, value in header.items()})
+        self._writer.start(profile="", library=LIBRARY)
+        self._header = stamped_metadata("s2rctl", {key: str(value) for key, value in header.items()})
+        self._writer.add_metadata("s2rctl", self._header)
         self._images = images
         self._channels: dict[str, int] = {}
         self._newest: dict[str, float] = {}
@@ -128,7 +133,8 @@ class McapRecorder:
             if self._trouble is None:
                 content = {**summary, **({"dropped_steps": self._dropped} if self._dropped else {})}
                 text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in content.items()}
-                self._writer.add_metadata("s2rctl.outcome", text)
+                self._writer.add_metadata("s2rctl", self._header)  # once more, in case the first one is damaged
+                self._writer.add_metadata("s2rctl.outcome", stamped_metadata("s2rctl.outcome", text))
                 self._writer.finish()
         finally:
             self._file.close()
@@ -146,7 +152,7 @@ class McapRecorder:
                 if time.monotonic() - synced > SYNC_S:
                     os.fsync(self._file.fileno())
                     synced = time.monotonic()
-            except (OSError, ValueError) as error:
+            except Exception as error:  # whatever it is, the loop must get rid of its steps
                 self._trouble = error
 
     def _append(self, t: float, values: Mapping[str, Any], frames: Mapping[str, Frame]) -> None:
@@ -167,7 +173,7 @@ class McapRecorder:
         if topic not in self._channels:
             self._channels[topic] = self._writer.register_channel(topic, "json", self._schemas[schema])
         stamp = max(0, round(t * 1e9))
-        self._writer.add_message(self._channels[topic], stamp, json.dumps(_plain(body)).encode(), stamp)
+        self._writer.add_message(self._channels[topic], stamp, stamped(_plain(body)), stamp)
 
 
 def _image(name: str, t: float, image: np.ndarray, encoding: str) -> dict[str, Any]:
@@ -188,9 +194,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            return [_plain(item) for item in value.ravel().tolist()]
-        return value.tolist()
+        plain = value.tolist()
+        return _plain(plain) if value.dtype.kind == "f" and not np.isfinite(value).all() else plain
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     if isinstance(value, np.generic):

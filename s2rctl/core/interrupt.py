@@ -1,13 +1,20 @@
-"""Ctrl-C as a request: long loops look at a flag between steps, checkpoint and leave; a second Ctrl-C is immediate."""
+"""Ctrl-C as a request: long loops look at a flag between steps, checkpoint and leave; a second Ctrl-C is immediate.
+
+A terminal that hangs up (SIGHUP) asks once and for all: shell, kernel and session manager each send it, often together,
+so that a second one is no impatience. Where it is ignored (``nohup``), it stays ignored.
+"""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a command to stop in good order."""
+
 
 class Interrupt:
-    """A flag that the first SIGINT or SIGTERM raises."""
+    """A flag that the first SIGINT, SIGTERM or SIGHUP raises."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -17,12 +24,17 @@ class Interrupt:
 def interruptible() -> Iterator[Interrupt]:
     """Install the handlers for the length of the block (main thread only) and yield the flag."""
     flag = Interrupt()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in REQUESTS}
+    if previous[signal.SIGHUP] is signal.SIG_IGN:
+        del previous[signal.SIGHUP]
+    people = 0  # requests that somebody made on purpose
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if flag.requested:
-            raise KeyboardInterrupt
+        nonlocal people
         flag.requested = True
+        people += number != signal.SIGHUP
+        if people > 1 and number != signal.SIGHUP:
+            raise KeyboardInterrupt
 
     for number in previous:
         signal.signal(number, ask)
@@ -30,4 +42,10 @@ def interruptible() -> Iterator[Interrupt]:
         yield flag
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def leave_to_parent() -> None:
+    """Ignore the requests in a process that serves another: the other one parks and checkpoints first, then ends it."""
+    for number in REQUESTS:
+        signal.signal(number, signal.SIG_IGN)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from s2rctl.core.steady import SteadyStream
 from s2rctl.core.text import one_line
 
 
@@ -64,7 +65,7 @@ class LineReporter:
     def __init__(
         self, stream: IO[str] | None = None, interval: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stream = stream or sys.stderr
+        self._stream = SteadyStream(stream or sys.stderr)
         self._interval = interval
         self._clock = clock
         self._stage, self._total, self._unit = "", 0.0, ""
@@ -136,7 +137,9 @@ class EventReporter:
     """
 
     def __init__(self, path: Path, lost: Callable[[OSError], None] | None = None) -> None:
-        self._file = path.open("ab", buffering=0)  # nothing is left in a buffer that could fail later
+        from s2rctl.core.atomic import open_to_append  # here, for not every command needs it
+
+        self._file = open_to_append(path, "--events FILE", "write events to")
         self._stage = ""
         self._lost = lost
         self._broken = False

@@ -17,16 +17,19 @@ _MARK = SEAL_KEY.encode() + b"\x12\x40"
 def sealed(content: bytes) -> bytes:
     """Return a serialised ONNX model whose placeholder is replaced by the seal; ValueError without one placeholder."""
     at = _position(content)
-    if content.count(_MARK) != 1 or content[at : at + 64] != PLACEHOLDER.encode():
+    if content.count(SEAL_KEY.encode()) != 1 or at < 0 or content[at : at + 64] != PLACEHOLDER.encode():
         raise ValueError(f"the model needs the metadata entry {SEAL_KEY} with 64 zeros, once")
     return content[:at] + hashlib.sha256(content).hexdigest().encode() + content[at + 64 :]
 
 
 def state(content: bytes) -> Literal["intact", "broken", "absent"]:
     """Return whether a file is as it was sealed; ``absent`` for a file that was never sealed."""
+    named = content.count(SEAL_KEY.encode())
+    if not named:
+        return "absent"
     at = _position(content)
-    if at < 0:
-        return "broken" if SEAL_KEY.encode() in content else "absent"
+    if at < 0 or named != 1:  # a second seal, of this or of another file, says that somebody wrote into it
+        return "broken"
     plain = content[:at] + PLACEHOLDER.encode() + content[at + 64 :]
     return "intact" if hashlib.sha256(plain).hexdigest().encode() == content[at : at + 64] else "broken"
 

@@ -1,12 +1,11 @@
 """An emulated device in a process of its own: ``python -m s2rctl.emulation.process ROBOT MODEL DESCRIPTOR``.
 
 The vendor's protocol runs on the device's own wire; a socket that the parent left open (its descriptor is the last
-argument) carries resets, looks and camera shots. When the parent goes, the process ends. Ctrl-C is the parent's: a
-device does not go away while its arm is being parked.
+argument) carries resets, looks and camera shots. When the parent goes, the process ends. Ctrl-C and a terminal that
+hangs up are the parent's: a device does not go away while its arm is being parked.
 """
 
 import contextlib
-import signal
 import socket
 import sys
 import threading
@@ -18,6 +17,7 @@ import numpy as np
 
 from s2rctl.core.channel import BadMessage, Message, fault, number, receive, send
 from s2rctl.core.errors import S2rError, UsageError
+from s2rctl.core.interrupt import leave_to_parent
 from s2rctl.core.tables import Table
 from s2rctl.emulation.device import Device
 from s2rctl.emulation.plant import PlantStart
@@ -153,7 +153,7 @@ def _pair(values: Any) -> list[Any]:
 def main(arguments: list[str]) -> int:
     """Run until the parent closes the socket; return the exit code."""
     name, model, descriptor = arguments
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_to_parent()
     connection = socket.socket(fileno=int(descriptor))
     try:
         device: Device = DEVICES.load(name)(mujoco.MjModel.from_binary_path(model))

@@ -49,8 +49,13 @@ class EmulatorProcess:
             path = Path(folder) / "scene.mjb"
             mujoco.mj_saveModel(model, str(path))
             command = [sys.executable, "-m", "s2rctl.emulation.process", robot, str(path), str(theirs.fileno())]
+            # A session of its own: what the terminal says is this process's to answer, which parks the arm first.
             self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
             )
             theirs.close()
             self._reader = threading.Thread(target=self._read, name="emulator", daemon=True)

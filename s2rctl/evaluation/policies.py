@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from s2rctl.core import onnx_file
 from s2rctl.core.errors import ArtifactError
 from s2rctl.evaluation.episodes import Act
 from s2rctl.schema.contract import Contract
@@ -17,11 +18,16 @@ def onnx_policy(content: bytes, contract: Contract) -> Act:
     """Return a serialised ONNX graph as a function from observations to actions in [-1, 1].
 
     Inputs are taken by name from ``Observation.inputs``; a graph over the teacher's observation has one input named
-    ``observation``. An action in physical units is divided by the contract's scale.
+    ``observation``. An action in physical units is divided by the contract's scale. ArtifactError for a file that is
+    not as it was exported, or that cannot run.
     """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    onnx_file.check(content, "the policy's ONNX file")
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own unrelated classes
+        raise ArtifactError(f"the policy's ONNX file cannot run: {error}", onnx_file.HINT) from error
     names = [tensor.name for tensor in session.get_inputs()]
     scale = np.asarray(contract.action_scale, np.float32) if is_physical(contract) else np.float32(1)
 

@@ -50,7 +50,7 @@ def _parity(material: Material) -> Html:
     artifact = material.artifacts["onnx"]
     if "parity.json" not in artifact.files:
         return Html()
-    found = json.loads(artifact.path("parity.json").read_bytes())
+    found = artifact.json("parity.json")
     rows = [
         (
             f"JAX = ONNX on {row['observations']} {row['inputs']} observations",

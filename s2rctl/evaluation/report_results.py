@@ -71,12 +71,10 @@ def _failure_films(material: Material, artifact: Artifact) -> Html:
 
 def clips_of(artifact: Artifact) -> list[dict[str, Any]]:
     """Return the films of an evaluation (``file``, ``outcome``, and where it says so ``world`` and ``batch``)."""
-    import json
-
     if "evaluation.json" in artifact.files:
-        found = json.loads(artifact.path("evaluation.json").read_bytes()).get("clips")
-        if found is not None:
-            return list(found)
+        found = artifact.json("evaluation.json").get("clips")
+        if isinstance(found, list):
+            return found
     names = [name for name in artifact.files if name.endswith(".mp4")]
     return [{"file": name, "outcome": name.partition("-")[2].removesuffix(".mp4")} for name in names]
 

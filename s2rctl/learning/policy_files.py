@@ -65,7 +65,7 @@ def load_policy(folder: Path) -> Policy:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         arrays = load((folder / WEIGHTS).read_bytes())
         found, kind, config = description["format"], description["kind"], description["config"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise ArtifactError(f"{folder.name} holds no readable policy: {error}", "s2rctl artifacts verify") from error
     if found != FORMAT:
         raise ArtifactError(f"{folder.name}: policy format {found} is not {FORMAT}", "train or import the policy again")

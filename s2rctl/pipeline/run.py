@@ -21,6 +21,8 @@ from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context
 from s2rctl.store.faults import translated
 from s2rctl.store.lock import locked
+from s2rctl.store.place import clear_way, discard
+from s2rctl.store.reading import read_json
 from s2rctl.store.store import Artifact, Store
 from s2rctl.systems import archive_of
 from s2rctl.systems.protocol import Input, Stage
@@ -81,7 +83,7 @@ def _execute(
     state = folder / "state.json"
     if job.fresh:
         for item in list(folder.iterdir()):
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
+            discard(folder, item.name)
     if state.is_file():
         job.reporter.note(f"{stage.name}: resuming the run that was cut off ({folder.name})")
     before = _spent(state)
@@ -96,6 +98,7 @@ def _execute(
             "seconds": round(before + time.monotonic() - begun, 3),
         }
         with translated(job.store.root):
+            clear_way(job.store.root, state)
             write_atomic(state, json.dumps(record).encode())
 
     save_state()
@@ -125,12 +128,16 @@ def _execute(
     return artifact
 
 
+_CENTURY_S = 3.2e9
+
+
 def _spent(state: Path) -> float:
     """Return the seconds that earlier, interrupted attempts took (unknown after kill -9: the last saved figure)."""
     try:
-        return float(json.loads(state.read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
+        seconds = read_json(state).get("seconds")
+    except (OSError, ArtifactError):
         return 0.0
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _CENTURY_S else 0.0
 
 
 def make_inputs(graph: Sequence[Stage], stage: Stage, job: Job) -> dict[str, Artifact]:

@@ -7,7 +7,6 @@ the arm: the dead-man for devices that have none.
 """
 
 import contextlib
-import signal
 import socket
 import sys
 import threading
@@ -17,6 +16,8 @@ from typing import Any
 
 from s2rctl.core.channel import BadMessage, Message, fault, receive, send
 from s2rctl.core.errors import S2rError, UsageError
+from s2rctl.core.interrupt import leave_to_parent
+from s2rctl.core.steady import SteadyStream
 from s2rctl.core.tables import Table
 from s2rctl.robots.protocol import Robot, StopLevel, Target
 from s2rctl.schema.deployment import Safety
@@ -132,8 +133,14 @@ class Host:
 def main(arguments: list[str]) -> int:
     """Run until the parent closes its sockets; return the exit code."""
     name, commands, pulse = arguments[0], *(socket.socket(fileno=int(number)) for number in arguments[1:])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # a driver does not go away while its arm is being parked
+    leave_to_parent()  # a driver does not go away while its arm is being parked
+    # The vendor's SDKs print; when the terminal has hung up, that must not end a call in the middle of parking.
+    with contextlib.redirect_stdout(SteadyStream(sys.stdout)), contextlib.redirect_stderr(SteadyStream(sys.stderr)):
+        return _serve(name, commands, pulse)
+
+
+def _serve(name: str, commands: socket.socket, pulse: socket.socket) -> int:
+    """Make the driver that the parent describes and serve it; return the exit code."""
     try:
         settings: Any = receive(commands)
         if settings is None:

@@ -1,19 +1,42 @@
 """The manifest of an artifact: what it is made of, in canonical JSON."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator
+
+from s2rctl.core.names import path_fault, paths_fault
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.contract import Contract
 
 Kind = Literal["teacher", "encoder", "student", "reach", "onnx", "evaluation", "calibration", "deployment", "report"]
 
+_LARGEST = 1 << 62  # bytes
+
+
+def _safe(path: str) -> str:
+    """Return the path; ValueError if a file could not be made under it below the artifact's own folder."""
+    fault = path_fault(path)
+    if fault is not None:
+        raise ValueError(f"the path {fault}")
+    return path
+
+
+def _distinct(files: "tuple[File, ...]") -> "tuple[File, ...]":
+    """Return the files; ValueError if they cannot all be there side by side."""
+    fault = paths_fault(file.path for file in files)
+    if fault is not None:
+        raise ValueError(fault)
+    return files
+
 
 class File(Model):
     """One file of an artifact."""
 
-    path: str = quantity(..., "", "path inside the artifact", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")
+    path: Annotated[str, AfterValidator(_safe)] = quantity(
+        ..., "", "path inside the artifact", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"
+    )
     sha256: str = quantity(..., "", "content address", pattern="^[0-9a-f]{64}$")
-    size: int = quantity(..., "byte", "size", ge=0)
+    size: int = quantity(..., "byte", "size", ge=0, le=_LARGEST)
     media_type: str
 
 
@@ -36,8 +59,8 @@ class Content(Model):
 
     schema_version: Literal[1] = 1
     kind: Kind
-    name: str = quantity(..., "", "artifact name", pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    files: tuple[File, ...]
+    name: Annotated[str, AfterValidator(_safe)] = quantity(..., "", "artifact name", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    files: Annotated[tuple[File, ...], AfterValidator(_distinct)]
     inputs: tuple[InputRef, ...] = ()
     profile_sha256: str
     profile: dict[str, Any] = quantity(..., "", "the resolved profile")

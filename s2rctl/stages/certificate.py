@@ -1,6 +1,5 @@
 """The certificate of a rehearsal, and the checks that live runs make before they touch the robot."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,8 +58,8 @@ def preflight(context: Context) -> None:
     rehearsal = context.inputs.get("rehearsal")
     if rehearsal is None or CERTIFICATE_FILE not in rehearsal.files:
         raise GateError(f"{onnx.ref} ({onnx.id[:12]}) was never rehearsed", rehearse)
-    card = json.loads(rehearsal.path(CERTIFICATE_FILE).read_text(encoding="utf-8"))
-    if card["onnx_id"] != onnx.id:
+    card = rehearsal.json(CERTIFICATE_FILE)
+    if card.get("onnx_id") != onnx.id:
         raise GateError("the certificate belongs to another policy", rehearse)
-    if card["limits_sha256"] != limits_digest(context.profile):
+    if card.get("limits_sha256") != limits_digest(context.profile):
         raise GateError("the safety limits, the robot or the rate changed since the rehearsal", rehearse)

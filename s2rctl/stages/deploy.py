@@ -34,11 +34,11 @@ from s2rctl.schema.contract import Contract
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.stages.sealed import POLICY_FILE, require_sealed
 
 if TYPE_CHECKING:
     from s2rctl.stages.stand import Stand
 
-POLICY_FILE = "policy.onnx"
 FILM_SIZE = (640, 480)
 
 
@@ -98,6 +98,7 @@ def load_policy(context: Context) -> Policy:
     """Return the policy with the role ``onnx``, checked against the profile's robot."""
     specification = ROBOTS.load(context.profile.robot.name)
     profile = context.profile
+    require_sealed(context.inputs["onnx"])
     path = context.inputs["onnx"].path(POLICY_FILE)
     return Policy(path, specification, profile.simulation.rate_hz, profile.vision.cameras)
 

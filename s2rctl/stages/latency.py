@@ -1,5 +1,7 @@
 """Measured delays become training delays: recordings in, a profile fragment out."""
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,9 @@ import numpy as np
 
 from s2rctl.control.latency import Response, observation_delays, response_delays, sending_delays, weights_of
 from s2rctl.control.recording import Recording, read_recording
-from s2rctl.core.atomic import write_atomic
+from s2rctl.core.atomic import is_stdout, require_replaceable, write_output
 from s2rctl.core.clock import VirtualClock
-from s2rctl.core.errors import RunError, UsageError
+from s2rctl.core.errors import ArtifactError, RunError, UsageError
 from s2rctl.core.progress import Reporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
@@ -18,10 +20,11 @@ from s2rctl.emulation.twin import Twin
 from s2rctl.robots.protocol import Target
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.robots import ToolLimits
-from s2rctl.stages.mirror import Mirror
+from s2rctl.stages.mirror import Mirror, robot_of
 from s2rctl.systems import system_named
 
 CANDIDATES_S = tuple(0.01 * step for step in range(26))
+_PLAIN = re.compile(r"[\w./][\w./-]*")  # text that YAML takes as it stands
 
 
 def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, reporter: Reporter) -> dict[str, Any]:
@@ -29,7 +32,8 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
 
     Returns weights and figures. RunError when the arm moves too little to tell.
     """
-    recordings = [_checked(path, profile) for path in paths]
+    require_replaceable(output, "--output")
+    recordings = [_checked(path, profile, reporter) for path in paths]
     period = 1.0 / profile.simulation.rate_hz
     mirror, limits = Mirror(profile.robot.name), profile.tool_limits
     joints = [j for j in mirror.specification.target_joint if not mirror.specification.joints[j].endswith("finger")]
@@ -90,16 +94,28 @@ def respond(mirror: Mirror, limits: ToolLimits | None, recording: Recording, del
     return joints
 
 
-def _checked(path: Path, profile: Profile) -> Recording:
-    recording = read_recording(path, images=False)
+def _checked(path: Path, profile: Profile, reporter: Reporter) -> Recording:
+    """Return what can be fitted of a recording: of a damaged one the part before anything is missing.
+
+    Behind a gap nobody knows what the arm had been told; the simulated one takes seconds to come into step with it.
+    """
+    whole = read_recording(path, images=False)
+    recording = whole.beginning()
+    if whole.lost:
+        reporter.note(f"{path.name} is damaged: {whole.lost.text()}; its first {len(recording.steps)} steps are fitted")
     robot = recording.header.get("robot", profile.robot.name)
     if robot != profile.robot.name:
         raise UsageError(
             f"{path.name} is of the robot '{robot}', the profile of '{profile.robot.name}'", "give its own -p"
         )
     if not recording.steps:
-        raise UsageError(f"{path.name} holds no step", "leave it out")
-    if not all(step["sent"] for step in recording.steps):
+        raise UsageError(f"{path.name} holds no step that can be fitted", "leave it out")
+    if robot_of(recording) != profile.robot.name or recording.column("joint_pos").ndim != 2:
+        raise ArtifactError(f"{path.name} holds other joints than the robot has", "leave it out")
+    targets = recording.column("target")
+    if targets.ndim != 2 or not recording.ages():
+        raise ArtifactError(f"{path.name} holds no commands or no ages", "leave it out")
+    if not all(step.get("sent") for step in recording.steps):
         raise UsageError(
             f"{path.name} was recorded in shadow mode: nothing was sent", "fit recordings of rehearse or live"
         )
@@ -121,18 +137,21 @@ def _write(
         f"# Action: mean {action.mean() * 1e3:.1f} ms of {len(action)} windows; observation: mean "
         f"{seen.mean() * 1e3:.1f} ms, largest {seen.max() * 1e3:.1f} ms.",
         f"# Weights of being 0, 1, 2 ... control steps ({1e3 / profile.simulation.rate_hz:g} ms) late.",
-        f"extends: {extends}",
-        f"name: {path.stem}",
+        f"extends: {extends if _PLAIN.fullmatch(extends) else json.dumps(extends)}",
+        f"name: {_name(path, profile)}",
     ]
     lines.append("tasks:")
     for task in system_named(profile.system).tasks:
         lines += [f"  {task}:", "    delays:"]
         lines += [f"      {name}: [{', '.join(f'{w:g}' for w in values)}]" for name, values in weights.items()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, ("\n".join(lines) + "\n").encode())
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}", "choose another file with --output") from None
+    write_output(path, ("\n".join(lines) + "\n").encode(), "--output")
+
+
+def _name(path: Path, profile: Profile) -> str:
+    """Return the file's name as far as a profile may be called so."""
+    stem = profile.name[:54] + "-measured"
+    words = stem if is_stdout(path) else re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    return words[:64].rstrip("-") or stem
 
 
 def _figures(values: np.ndarray) -> dict[str, float]:

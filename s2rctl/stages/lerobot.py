@@ -7,6 +7,7 @@ stay in the recordings, which are the complete and crash-safe log.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from s2rctl.control.recording import Recording, read_recording
-from s2rctl.core.atomic import write_atomic
+from s2rctl.core.atomic import output_folder, write_atomic
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
+from s2rctl.core.names import part_fault
+from s2rctl.core.progress import Reporter
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
-from s2rctl.stages.mirror import robot_of
+from s2rctl.stages.mirror import rate_of, robot_of
 
 VERSION = "v3.0"
 _PART = "chunk-{chunk_index:03d}/file-{file_index:03d}"
@@ -26,40 +29,39 @@ _INDEX_FEATURES = ("frame_index", "episode_index", "index", "task_index")
 Stats = dict[str, dict[str, Any]]
 
 
-def export(paths: Sequence[Path], folder: Path, task: str = "") -> dict[str, Any]:
+def export(paths: Sequence[Path], folder: Path, task: str = "", reporter: Reporter | None = None) -> dict[str, Any]:
     """Write recordings of one robot as one dataset into a folder that does not exist yet; return its figures.
 
-    An episode ends before its first step with a measurement or command that was not finite. MissingEnvironmentError
-    without pyarrow.
+    An episode ends before its first step with a measurement or command that was not finite. Of a damaged recording it
+    is the longest part without a gap: a dataset has none. MissingEnvironmentError without pyarrow.
     """
     try:
         import pyarrow
     except ImportError as error:
         raise MissingEnvironmentError("LeRobot datasets need pyarrow", "pip install 's2rctl[lerobot]'") from error
     del pyarrow
-    if folder.exists():
+    if os.path.lexists(folder):
         raise UsageError(f"{folder} exists", "choose a new folder with --lerobot")
     recordings = [read_recording(path) for path in paths]
     robots = {robot_of(recording) for recording in recordings}
     if len(robots) != 1:
         raise UsageError(f"the recordings are of {' and '.join(sorted(robots))}", "export each robot by itself")
     spec: RobotSpecification = ROBOTS.load(robots.pop())
-    rates = {_rate(recording) for recording in recordings}
+    rates = {rate_of(recording) for recording in recordings}
     if len(rates) != 1:
         raise UsageError(f"the recordings have different rates: {sorted(rates)} Hz", "export each rate by itself")
-    episodes = [_Episode(path, recording) for path, recording in zip(paths, recordings, strict=True)]
+    for path, recording in zip(paths, recordings, strict=True):
+        if recording.lost and reporter is not None:
+            kept = len(recording.unbroken().steps)
+            reporter.note(f"{path.name} is damaged: {recording.lost.text()}; {kept} steps in a row are exported")
+    episodes = [_Episode(path, recording.unbroken()) for path, recording in zip(paths, recordings, strict=True)]
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
+    for camera in cameras:  # becomes the name of a folder
+        fault = part_fault(camera) or part_fault(f"observation.images.{camera}")
+        if fault is not None:
+            raise ArtifactError(f"the recorded camera {camera[:80]!r} {fault}", "do not trust the recording")
     words = task or f"{episodes[0].recording.header.get('profile', spec.name)} policy on {spec.name}"
     return _Dataset(folder, spec, rates.pop(), cameras, words).write(episodes)
-
-
-def _rate(recording: Recording) -> float:
-    """Return the control rate (Hz) of a recording; older ones do not name it, but their steps have times."""
-    named = recording.header.get("rate_hz")
-    if named is not None:
-        return float(named)
-    t = recording.column("t")
-    return round(1.0 / float(np.median(np.diff(t))), 1) if len(t) > 1 else 1.0
 
 
 class _Episode:
@@ -70,16 +72,24 @@ class _Episode:
         state, action, t = recording.column("joint_pos"), recording.column("target"), recording.column("t")
         if not len(t):
             raise ArtifactError(f"{path.name} holds no step", "leave it out")
+        if state.ndim != 2 or action.ndim != 2:
+            raise ArtifactError(f"{path.name} holds no joints or no commands", "leave it out")
         bad = ~(np.isfinite(state).all(axis=1) & np.isfinite(action).all(axis=1))
         length = int(np.argmax(bad)) if bad.any() else len(t)
         if length == 0:
             raise ArtifactError(f"{path.name} holds no finite step", "leave it out")
-        self.state, self.action = state[:length].astype(np.float32), action[:length].astype(np.float32)
+        seen = {camera: [recording.frame_at(camera, moment) for moment in t[:length]] for camera in recording.frames}
+        begin = 0
+        if recording.lost:  # behind damage, a camera's first picture may be a while away
+            blind = [sum(frame is None for frame in frames) for frames in seen.values()]
+            begin = max((count for count in blind if count < length), default=0)
+        self.state, self.action = state[begin:length].astype(np.float32), action[begin:length].astype(np.float32)
         self.images: dict[str, np.ndarray] = {}
-        for camera in recording.frames:
-            seen = [recording.frame_at(camera, moment) for moment in t[:length]]
-            pictures = [frame.rgb for frame in seen if frame is not None]
-            if len(pictures) == length:
+        for camera, frames in seen.items():
+            pictures = [frame.rgb for frame in frames[begin:] if frame is not None]
+            if len({picture.shape for picture in pictures}) > 1:
+                raise ArtifactError(f"{path.name}: the pictures of '{camera}' have different sizes", "leave it out")
+            if len(pictures) == length - begin:
                 self.images[camera] = np.stack(pictures)
 
     def __len__(self) -> int:
@@ -96,7 +106,7 @@ class _Dataset:
     def write(self, episodes: Sequence[_Episode]) -> dict[str, Any]:
         """Write everything, the description last, and return the figures."""
         for name in ("meta/episodes/chunk-000", "data/chunk-000"):
-            (self._folder / name).mkdir(parents=True)
+            output_folder(self._folder / name, "--lerobot")
         rows, stats, begin = [], [], 0
         for number, episode in enumerate(episodes):
             stats.append(self._stats(episode, number, begin))

@@ -10,6 +10,7 @@ from s2rctl.scene import SCENES
 from s2rctl.systems import system_of_robot
 
 TIMESTEP_S = 0.005
+_OTHER = "choose a recording of deploy with one of the robots " + ", ".join(ROBOTS.rows)
 
 
 class Mirror:
@@ -48,10 +49,27 @@ class Mirror:
 def robot_of(recording: Recording) -> str:
     """Return the recorded robot; older recordings do not name it, but only one robot has as many joints."""
     name = recording.header.get("robot")
-    if name is not None:
-        return name
-    joints = len(recording.steps[0]["joint_pos"])
+    joints = len((recording.steps[0].get("joint_pos") or ()) if recording.steps else ())
     fitting = [row for row in ROBOTS.names() if len(ROBOTS.load(row).joints) == joints]
-    if len(fitting) != 1:
-        raise ArtifactError(f"the recording does not say which robot it is of ({joints} joints)")
-    return fitting[0]
+    if name is not None and name not in ROBOTS.names():
+        raise ArtifactError("the recording is of a robot that s2rctl does not know", _OTHER)
+    if name is not None and joints and name not in fitting:
+        raise ArtifactError(f"the recording says that it is of '{name}', but has {joints} joints", _OTHER)
+    if name is None and len(fitting) != 1:
+        raise ArtifactError(f"the recording does not say which robot it is of ({joints} joints)", _OTHER)
+    return name or fitting[0]
+
+
+def rate_of(recording: Recording) -> float:
+    """Return the recorded control rate in Hz; ArtifactError for one that is none.
+
+    Older recordings do not name it; the times of their steps do.
+    """
+    text = recording.header.get("rate_hz")
+    try:
+        rate = float(text) if text is not None else round(1.0 / float(np.median(np.diff(recording.column("t")))), 1)
+    except (ValueError, ZeroDivisionError):
+        rate = 0.0
+    if not 0.0 < rate < 1e6:
+        raise ArtifactError("a recording has an impossible control rate", "leave it out")
+    return rate

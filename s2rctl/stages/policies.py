@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from s2rctl.core import onnx_file
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
@@ -14,6 +15,7 @@ from s2rctl.evaluation.episodes import Act, Episodes, play
 from s2rctl.evaluation.policies import onnx_policy
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import StageRef
+from s2rctl.stages.sealed import POLICY_FILE, require_sealed
 from s2rctl.store.store import Artifact, Store
 from s2rctl.systems import all_systems, policy_named
 from s2rctl.systems.protocol import Policy
@@ -78,7 +80,8 @@ def policy_of(artifact: Artifact) -> Policy:
 def load_act(artifact: Artifact) -> Act:
     """Return how a policy acts: observations of B worlds -> actions (B, n) in [-1, 1]."""
     if artifact.manifest.content.kind == "onnx":
-        return onnx_policy(artifact.path("policy.onnx").read_bytes(), _contract(artifact))
+        contract = require_sealed(artifact)
+        return onnx_policy(artifact.path(POLICY_FILE).read_bytes(), contract)
     import jax
 
     from s2rctl.learning.policy_files import load_policy
@@ -122,7 +125,7 @@ def import_onnx(store: Store, path: Path, profile: Mapping[str, Any], seed: int)
     return store.publish(
         "onnx",
         policy[1].export,
-        {"policy.onnx": path},
+        {POLICY_FILE: path},
         stage=StageRef(name="import", version=1),
         profile=profile,
         seed=seed,
@@ -132,16 +135,13 @@ def import_onnx(store: Store, path: Path, profile: Mapping[str, Any], seed: int)
 
 def stored_onnx(store: Store, path: Path) -> Artifact | None:
     """Return the newest artifact whose policy.onnx has the file's content, if there is one."""
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ArtifactError(f"cannot read the policy {path}: {error.strerror}", "check the path") from error
-    same = [a for a in store.list("onnx") if "policy.onnx" in a.files and a.files["policy.onnx"].sha256 == digest]
+    digest = hashlib.sha256(onnx_file.read(path)).hexdigest()
+    same = [a for a in store.list("onnx") if POLICY_FILE in a.files and a.files[POLICY_FILE].sha256 == digest]
     return same[-1] if same else None
 
 
 def read_contract(path: Path) -> Contract:
-    """Return the contract card of an ONNX file; ArtifactError if it is no graph or carries none."""
+    """Return the contract card of an ONNX file; ArtifactError if it is no graph, not as exported, or carries none."""
     from s2rctl.control.policy import contract_of
 
     return contract_of(path)

@@ -1,10 +1,12 @@
 """A look at what the policy's cameras see: one PNG, the nominal scene above, randomised worlds below."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 
-from s2rctl.core.errors import RunError, UsageError
+from s2rctl.core.atomic import is_stdout, require_replaceable, write_output
+from s2rctl.core.errors import UsageError
 from s2rctl.env.keys import make_key
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Appearance
@@ -18,9 +20,10 @@ def contact_sheet(profile: Profile, path: Path, worlds: int) -> tuple[str, ...]:
     """Write the sheet and return its row names.
 
     Each camera has a row of colour frames, and one of depth frames where the policy sees depth. The first column is the
-    scene without randomisation, the others are ``worlds`` worlds as training sees them. RunError if ``path`` cannot be
-    written, UsageError if the profile has no policy camera.
+    scene without randomisation, the others are ``worlds`` worlds as training sees them. UsageError if ``path`` may not
+    be written or the profile has no policy camera.
     """
+    _check(path)
     if not profile.vision.cameras:
         raise UsageError(f"profile '{profile.name}' has no policy camera", "add one under vision.cameras")
     clean_vision = profile.vision.model_copy(update={"appearance": Appearance(colour=0.0), "depth_noise": None})
@@ -69,13 +72,15 @@ def _row(frames: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([row, np.full((_GAP, row.shape[1], 3), 255, np.uint8)], axis=0)
 
 
+def _check(path: Path) -> None:
+    if path.suffix.lower() != ".png" and not is_stdout(path):
+        raise UsageError(f"{path} is not a .png file", "give --output NAME.png")
+    require_replaceable(path, "--output")
+
+
 def _write_png(path: Path, image: np.ndarray) -> None:
     from matplotlib.image import imsave
 
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} is not a .png file", "give --output NAME.png")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        imsave(path, image)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}", "choose another file with --output") from None
+    content = io.BytesIO()
+    imsave(content, image, format="png")
+    write_output(path, content.getvalue(), "--output")

@@ -1,5 +1,6 @@
 """Shows a recording: what the cameras saw with the simulated mirror beside it, a contact sheet, and where time went."""
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from s2rctl.control.recording import Recording, read_recording
-from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, RunError
+from s2rctl.core.atomic import output_folder, replacing, require_replaceable, write_output
+from s2rctl.core.errors import ArtifactError, MissingEnvironmentError
 from s2rctl.core.progress import Reporter
 
 WIDTH, HEIGHT = 640, 480
@@ -26,13 +28,17 @@ def summary(recording: Recording) -> dict[str, Any]:
     t = recording.column("t")
     timing = {f"age_{source}": age * 1e3 for source, age in recording.ages().items()}
     timing |= {name: recording.column(f"{name}_ms") for name in _FIELDS if f"{name}_ms" in recording.steps[0]}
-    if len(t) > 1:
-        timing["period"] = np.diff(t) * 1e3
+    numbers = np.array([step["step"] for step in recording.steps])
+    apart = np.diff(numbers) == 1  # where a step is lost, two periods are no long one
+    if apart.any():
+        timing["period"] = np.diff(t)[apart] * 1e3
+    lasted = float(t[-1] - t[0])
     return {
         "steps": len(t),
-        "duration_s": round(float(t[-1] - t[0]), 3),
-        "rate_hz": round((len(t) - 1) / float(t[-1] - t[0]), 3) if len(t) > 1 else 0.0,
+        "duration_s": round(lasted, 3),
+        "rate_hz": round(float(numbers[-1] - numbers[0]) / lasted, 3) if lasted > 0 else 0.0,
         "whole": recording.whole,
+        "lost": recording.lost.as_json() if recording.lost else None,
         "outcome": recording.outcome.get("outcome", "cut off"),
         "reason": recording.outcome.get("reason", "the recorder did not end the file"),
         "interventions": dict(Counter(name for step in recording.steps for name in step["interventions"])),
@@ -46,16 +52,20 @@ def summary(recording: Recording) -> dict[str, Any]:
 def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[str, Any]:
     """Return the summary of a recording; with ``video`` also write ``<name>.mp4`` and ``<name>.png`` into a folder."""
     recording = read_recording(path)
+    if recording.lost:
+        reporter.note(f"{path.name} is damaged: {recording.lost.text()}")
     data: dict[str, Any] = {"recording": str(path), **summary(recording)}
     if not video:
         return data
+    output_folder(folder, "--output")
+    film, sheet = folder / f"{path.stem}.mp4", folder / f"{path.stem}.png"
+    for target in (film, sheet):
+        require_replaceable(target, "--output")
     reporter.start("replay", len(recording.steps), "steps")
     from s2rctl.stages.mirror import robot_of
 
     frames = list(_frames(recording, robot_of(recording), reporter))
     rate = data["rate_hz"] or 20.0
-    folder.mkdir(parents=True, exist_ok=True)
-    film, sheet = folder / f"{path.stem}.mp4", folder / f"{path.stem}.png"
     _write_film(film, frames, rate)
     _write_sheet(sheet, frames)
     reporter.finish(f"{film.name} and {sheet.name}")
@@ -106,7 +116,8 @@ def _mosaic(images: list[np.ndarray]) -> np.ndarray:
 def _write_film(path: Path, frames: list[np.ndarray], rate_hz: float) -> None:
     from s2rctl.evaluation.film import write_mp4
 
-    write_mp4(path, frames, WIDTH, HEIGHT, rate_hz)
+    with replacing(path, "--output") as temporary:
+        write_mp4(temporary, frames, WIDTH, HEIGHT, rate_hz)
 
 
 def _write_sheet(path: Path, frames: list[np.ndarray]) -> None:
@@ -119,10 +130,9 @@ def _write_sheet(path: Path, frames: list[np.ndarray]) -> None:
     chosen = np.linspace(0, len(frames) - 1, across * down).round().astype(int)
     small = [frames[index][::2, ::2] for index in chosen]
     rows = [np.concatenate(small[row * across : (row + 1) * across], axis=1) for row in range(down)]
-    try:
-        imsave(path, np.concatenate(rows, axis=0))
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}", "choose another folder with --output") from None
+    content = io.BytesIO()
+    imsave(content, np.concatenate(rows, axis=0), format="png")
+    write_output(path, content.getvalue(), "--output")
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

@@ -17,7 +17,7 @@ from s2rctl.core.progress import Reporter
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.deploy import POLICY_FILE
+from s2rctl.stages.sealed import POLICY_FILE, require_sealed
 from s2rctl.store.store import Artifact
 
 
@@ -32,6 +32,7 @@ def run(
 ) -> dict[str, Any]:
     """Serve the policy until Ctrl-C or for ``seconds``; return what was served. Port 0 takes a free one."""
     specification = ROBOTS.load(profile.robot.name)
+    require_sealed(onnx)
     policy = Policy(onnx.path(POLICY_FILE), specification, profile.simulation.rate_hz, profile.vision.cameras)
     with make_server(policy, specification, profile, onnx.id, host, port) as server:
         reporter.start("serve openpi", seconds or 0.0, "s")

@@ -3,14 +3,18 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from s2rctl.core.errors import ArtifactError
+from s2rctl.core.errors import ArtifactError, MissingEnvironmentError
+from s2rctl.core.names import path_fault
 from s2rctl.core.tables import suggestion
 from s2rctl.schema.manifest import File, Manifest
 from s2rctl.store.blobs import file_digest
+from s2rctl.store.place import contains, discard, is_folder, subfolder
+from s2rctl.store.reading import parse_json
 
 if TYPE_CHECKING:
     from s2rctl.store.store import Store
@@ -75,58 +79,99 @@ class Artifact:
             )
         return self.store.blobs.path(sha256)
 
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the JSON object in file ``name``; ArtifactError if it is not whole or holds none."""
+        try:
+            return parse_json(self.path(name).read_bytes())
+        except ValueError as error:
+            raise ArtifactError(
+                f"file '{name}' of {self.ref} ({self.id[:12]}) is no JSON object: {error}",
+                f"make it again: {producer(self.manifest)}",
+            ) from error
+
     def intact(self) -> bool:
         """Return whether all files are present with the right size; reads no content, so it is fast."""
         return all(self.store.blobs.present(file.sha256, file.size) for file in self.manifest.content.files)
 
     def folder(self) -> Path:
-        """Return a read-only folder that holds the artifact's files under their own names (hard links to the blobs)."""
+        """Return a read-only folder that holds the artifact's files under their own names (hard links to the blobs).
+
+        Where the store cannot be written it lies elsewhere and goes with the store object; a path that a user gets to
+        see comes from ``lasting_folder``.
+        """
+        return self._folder([self.store.scratch])
+
+    def lasting_folder(self) -> Path:
+        """Return a folder like ``folder`` that is still there when this process has ended."""
+        return self._folder([_cache, lambda: Path(tempfile.mkdtemp(prefix="s2rctl-"))])
+
+    def _folder(self, elsewhere: Sequence[Callable[[], Path]]) -> Path:
         sources = {name: self.path(name) for name in self.files}
-        target = self.store.root / "checkouts" / self.id
-        if _complete(target, sources):
-            return target
+        root = self.store.root
         try:
-            return self._check_out(target, sources)
-        except OSError:  # a store that cannot be written can still be read
-            temporary = self.store.scratch() / self.id
-            if not _complete(temporary, sources):
-                _fill(temporary, sources)
-            return temporary
+            return _check_out(subfolder(root, "checkouts", make=True) / self.id, sources)
+        except (OSError, ArtifactError) as error:  # a store that cannot be written can still be read
+            refused = error
+        for place in elsewhere:
+            try:
+                return _check_out(place() / self.id, sources)
+            except OSError as error:
+                refused = error
+        raise MissingEnvironmentError(
+            f"there is no place for the files of {self.ref}: {refused}", "make the store writable, or free space"
+        ) from refused
 
-    def _check_out(self, target: Path, sources: dict[str, Path]) -> Path:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
-        try:
-            _fill(building, sources)
-            if target.exists():
-                shutil.rmtree(target)
-            building.rename(target)
-        except OSError:
-            if not _complete(target, sources):  # otherwise another process was faster
-                raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+
+def _cache() -> Path:
+    """Return our folder in the user's cache, made if it is not there; OSError if there is none."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "")) / ".cache")
+    if not home.is_absolute():
+        raise FileNotFoundError("the user has no cache")
+    place = home / "s2rctl" / "checkouts"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _check_out(target: Path, sources: dict[str, Path]) -> Path:
+    if _complete(target, sources):
         return target
+    building = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    try:
+        _fill(building, sources)
+        discard(target.parent, target.name)
+        building.rename(target)
+    except OSError:
+        if not _complete(target, sources):  # otherwise another process was faster
+            raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return target
 
 
-def _complete(folder: Path, sources: dict[str, Path]) -> bool:
+def _complete(checkout: Path, sources: dict[str, Path]) -> bool:
+    if not is_folder(checkout):
+        return False
     for name, blob in sources.items():
-        copy = folder / name
-        if not copy.is_file():
+        if not contains(checkout, name):
             return False
+        copy = checkout / name
         if not copy.samefile(blob) and (
             copy.stat().st_size != blob.stat().st_size or file_digest(copy) != file_digest(blob)
         ):
             return False
-    return folder.is_dir()
+    return True
 
 
-def _fill(folder: Path, sources: dict[str, Path]) -> None:
+def _fill(checkout: Path, sources: dict[str, Path]) -> None:
+    """Link the files into an empty folder; ArtifactError if a name leads out of it, whatever let that name through."""
     for name, blob in sources.items():
-        copy = folder / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.unlink(missing_ok=True)
+        copy = checkout / name
+        if path_fault(name) is None:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+        if path_fault(name) is not None or not copy.parent.resolve().is_relative_to(checkout.resolve()):
+            raise ArtifactError(f"the file name {name!r} leads out of its artifact", "do not trust where it comes from")
         try:
             os.link(blob, copy)
         except OSError:
             shutil.copyfile(blob, copy)
+            copy.chmod(0o444)

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +11,10 @@ from typing import IO
 
 from s2rctl.core.atomic import sync_folder
 from s2rctl.core.errors import ArtifactError
+from s2rctl.store.place import clear_way, discard, entries, is_folder, is_regular, subfolder
 
 _CHUNK = 1 << 20
+_START, _REST = re.compile(r"[0-9a-f]{2}"), re.compile(r"[0-9a-f]{62}")
 
 
 def file_digest(path: Path) -> str:
@@ -23,8 +27,8 @@ class Blobs:
     """The blob part of a store: ``blobs/sha256/ab/<62 hex>`` plus a folder for temporary files."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._folder = root / "blobs" / "sha256"
-        self._temporary = root / "tmp"
         # What this process has already hashed: (size, mtime) of blobs known to be whole.
         self._checked: dict[str, tuple[int, int]] = {}
 
@@ -43,9 +47,8 @@ class Blobs:
         Temporary file beside the blobs, hashed while it is written, synced, renamed: a blob is there whole or not at
         all, whenever the process dies.
         """
-        self._temporary.mkdir(parents=True, exist_ok=True)
         hasher, size = hashlib.sha256(), 0
-        descriptor, name = tempfile.mkstemp(prefix="blob-", dir=self._temporary)
+        descriptor, name = tempfile.mkstemp(prefix="blob-", dir=subfolder(self._root, "tmp", make=True))
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -68,13 +71,15 @@ class Blobs:
     def _place(self, temporary: Path, sha256: str, size: int) -> None:
         target = self.path(sha256)
         # An existing blob is kept only if it is whole: publishing again heals a damaged store.
-        if target.is_file() and target.stat().st_size == size and file_digest(target) == sha256:
+        if self.present(sha256, size) and file_digest(target) == sha256:
             os.utime(target)  # garbage collection spares young blobs
             return
         temporary.chmod(0o444)
-        if not target.parent.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
+        new = not is_folder(target.parent)
+        subfolder(self._root, "blobs", "sha256", sha256[:2], make=True)
+        if new:
             sync_folder(target.parent.parent)
+        clear_way(self._root, target)
         temporary.replace(target)
         sync_folder(target.parent)
         self._checked.pop(sha256, None)
@@ -82,15 +87,18 @@ class Blobs:
     def present(self, sha256: str, size: int) -> bool:
         """Return whether the blob is there with the right size; reads no content."""
         try:
-            return self.path(sha256).stat().st_size == size
+            status = self.path(sha256).lstat()
         except OSError:
             return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
 
     def whole(self, sha256: str) -> bool:
         """Return whether the blob is there and hashes to its name; each blob is read once per process and change."""
         path = self.path(sha256)
         try:
-            status = path.stat()
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):  # nor a link to a regular file: that one could change
+                return False
             state = (status.st_size, status.st_mtime_ns)
             if self._checked.get(sha256) == state:
                 return True
@@ -106,8 +114,17 @@ class Blobs:
         self._checked.pop(sha256, None)
         return self.whole(sha256)
 
+    def remove(self, sha256: str) -> None:
+        """Delete the blob."""
+        discard(self._root, "blobs", "sha256", sha256[:2], sha256[2:])
+
     def all(self) -> Iterator[str]:
-        """Yield the digests of all blobs, sorted."""
-        for folder in sorted(self._folder.glob("[0-9a-f][0-9a-f]")):
-            for path in sorted(folder.iterdir()):
-                yield folder.name + path.name
+        """Yield the digests of all blobs, sorted; what else lies there is left to ``verify``."""
+        if not is_folder(self._folder.parent):
+            return
+        for start in entries(self._folder):
+            if not _START.fullmatch(start.name):
+                continue
+            for path in entries(start):
+                if _REST.fullmatch(path.name) and is_regular(path):
+                    yield start.name + path.name

@@ -1,7 +1,6 @@
 """Garbage collection and removal: what no ref leads to, what crashes left over, and nothing else."""
 
-import json
-import shutil
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 from s2rctl.core.errors import ArtifactError, UsageError
 from s2rctl.store.faults import translated
 from s2rctl.store.lineage import closure
+from s2rctl.store.place import discard, entries, is_folder, is_regular, subfolder
+from s2rctl.store.reading import read_json
 from s2rctl.store.store import Artifact, Store
 
 GRACE_S = 3600.0  # a publication under way has written blobs that no manifest names yet
@@ -26,9 +27,13 @@ class Garbage:
 
 
 def find_garbage(store: Store, grace_s: float = GRACE_S, now: float | None = None) -> Garbage:
-    """Return everything that neither a ref nor a run under way leads to and that is older than ``grace_s`` seconds."""
+    """Return everything that neither a ref nor a run under way leads to and that is older than ``grace_s`` seconds.
+
+    What a damaged ref may have led to stays. ArtifactError when the folder of the manifests is something else: nothing
+    would seem to be needed.
+    """
     limit = (time.time() if now is None else now) - grace_s
-    kept = closure(store, [*store.refs.all().values(), *_open_runs(store)])
+    kept = closure(store, [*store.refs.all().values(), *_held(store), *_open_runs(store)])
     young = {identity for identity in store.ids() if _time(store.root / "manifests" / f"{identity}.json") > limit}
     kept |= closure(store, young)
     dead = tuple(identity for identity in store.ids() if identity not in kept and _readable(store, identity))
@@ -40,8 +45,7 @@ def find_garbage(store: Store, grace_s: float = GRACE_S, now: float | None = Non
     }
     blobs = tuple(blob for blob in store.blobs.all() if blob not in needed and _time(store.blobs.path(blob)) <= limit)
     leftovers = tuple(path for path in _leftovers(store) if _time(path) <= limit)
-    sizes = [store.blobs.path(blob).stat().st_size for blob in blobs]
-    sizes += [path.stat().st_size for path in leftovers if path.is_file()]
+    sizes = [_size(path) for path in (*map(store.blobs.path, blobs), *leftovers) if is_regular(path)]
     keys = tuple(key for key, identity in store.keys().items() if identity in dead or not _readable(store, identity))
     return Garbage(dead, keys, blobs, leftovers, sum(sizes))
 
@@ -51,17 +55,14 @@ def collect(store: Store, grace_s: float = GRACE_S, now: float | None = None) ->
     with translated(store.root), store.lock():
         garbage = find_garbage(store, grace_s, now)
         for key in garbage.keys:
-            (store.root / "keys" / key).unlink(missing_ok=True)
+            discard(store.root, "keys", key)
         for identity in garbage.manifests:
-            (store.root / "manifests" / f"{identity}.json").unlink(missing_ok=True)
-            shutil.rmtree(store.root / "checkouts" / identity, ignore_errors=True)
+            discard(store.root, "manifests", f"{identity}.json")
+            discard(store.root, "checkouts", identity)
         for blob in garbage.blobs:
-            store.blobs.path(blob).unlink(missing_ok=True)
+            store.blobs.remove(blob)
         for path in garbage.leftovers:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            discard(store.root, *path.relative_to(store.root).parts)
     return garbage
 
 
@@ -79,33 +80,56 @@ def remove(store: Store, artifact: Artifact, why: str) -> list[str]:
                 f"{artifact.ref} ({artifact.id[:12]}) is an input of {', '.join(sorted(set(users)))}",
                 "remove those first: s2rctl artifacts lineage --down " + artifact.id[:12],
             )
+        subfolder(store.root, "manifests")
         refs = [ref for ref, identity in store.refs.all().items() if identity == artifact.id]
         for ref in refs:
             store.refs.remove(ref, why)
         for key, identity in store.keys().items():
             if identity == artifact.id:
-                (store.root / "keys" / key).unlink(missing_ok=True)
-        (store.root / "manifests" / f"{artifact.id}.json").unlink(missing_ok=True)
-        shutil.rmtree(store.root / "checkouts" / artifact.id, ignore_errors=True)
+                discard(store.root, "keys", key)
+        discard(store.root, "manifests", f"{artifact.id}.json")
+        discard(store.root, "checkouts", artifact.id)
     return refs
+
+
+def remove_ref(store: Store, ref: str, why: str) -> None:
+    """Remove a ref whose artifact is gone or that is damaged, under the store's lock."""
+    with translated(store.root), store.lock():
+        store.refs.remove(ref, why)
+
+
+def _held(store: Store) -> list[str]:
+    """Return the ids of artifacts that damaged refs may have led to."""
+    damaged = store.refs.damaged()
+    if not damaged:
+        return []
+    contents = {artifact.id: artifact.manifest.content for artifact in store.list()}
+    return [
+        identity
+        for identity, content in contents.items()
+        if any(kind in ("", content.kind) and name in ("", content.name) for kind, name in damaged)
+    ]
 
 
 def _open_runs(store: Store) -> list[str]:
     """Return the ids that unfinished runs read (``state.json`` names them)."""
     found: list[str] = []
-    for state in (store.root / "runs").glob("*/state.json"):
-        try:
-            found += json.loads(state.read_text(encoding="utf-8")).get("inputs", {}).values()
-        except (OSError, ValueError, AttributeError):
-            continue
+    for run in entries(store.root / "runs"):
+        with contextlib.suppress(OSError, ArtifactError):
+            inputs = read_json(run / "state.json").get("inputs")
+            if isinstance(inputs, dict):
+                found += [identity for identity in inputs.values() if isinstance(identity, str)]
     return found
 
 
 def _leftovers(store: Store) -> list[Path]:
     """Return temporary files that a killed process left: they begin with a dot, or lie in tmp/."""
-    hidden = [path for folder in ("manifests", "keys", "checkouts") for path in (store.root / folder).glob(".*")]
-    hidden += list((store.root / "refs").rglob(".*"))
-    return sorted([*(store.root / "tmp").glob("*"), *hidden, *store.root.glob(".VERSION.*")])
+    root = store.root
+    places = [root / name for name in ("manifests", "keys", "checkouts", "refs")]
+    places += [kind for kind in entries(root / "refs") if is_folder(kind)]
+    places += [name for kind in entries(root / "refs") for name in entries(kind) if is_folder(name)]
+    hidden = [path for place in places for path in entries(place) if path.name.startswith(".")]
+    return sorted([*entries(root / "tmp"), *hidden, *root.glob(".VERSION.*")])
 
 
 def _readable(store: Store, identity: str) -> bool:
@@ -118,6 +142,13 @@ def _readable(store: Store, identity: str) -> bool:
 
 def _time(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return path.lstat().st_mtime
     except OSError:
         return 0.0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0

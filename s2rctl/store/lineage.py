@@ -1,10 +1,12 @@
 """Which artifacts an artifact was made from, and which were made from it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from s2rctl.core.errors import ArtifactError
 from s2rctl.store.store import Artifact, Store
+
+_LARGEST, _DEEPEST = 10_000, 100  # nodes, generations
 
 
 @dataclass(frozen=True)
@@ -18,30 +20,48 @@ class Node:
 
 
 def ancestors(store: Store, identity: str, role: str = "") -> Node:
-    """Return the tree of everything the artifact was made from."""
-    try:
-        artifact = store.get(identity)
-    except ArtifactError:
-        return Node(role, identity, None, ())
-    children = tuple(ancestors(store, item.id, item.role) for item in artifact.manifest.content.inputs)
-    return Node(role, identity, artifact, children)
+    """Return the tree of everything the artifact was made from; ArtifactError if it is too large to show."""
+    known: dict[str, Artifact | None] = {}
+
+    def look(current: str) -> tuple[Artifact | None, list[tuple[str, str]]]:
+        if current not in known:
+            try:
+                known[current] = store.get(current)
+            except ArtifactError:
+                known[current] = None
+        artifact = known[current]
+        return artifact, [(item.id, item.role) for item in artifact.manifest.content.inputs] if artifact else []
+
+    return _grown(look, identity, role)
 
 
 def descendants(store: Store, identity: str, role: str = "") -> Node:
-    """Return the tree of everything that was made from the artifact."""
-    artifacts = store.list()
+    """Return the tree of everything that was made from the artifact; ArtifactError if it is too large to show."""
+    artifacts = {artifact.id: artifact for artifact in store.list()}
+    made: dict[str, list[tuple[str, str]]] = {}
+    for artifact in artifacts.values():
+        for item in artifact.manifest.content.inputs:
+            made.setdefault(item.id, []).append((artifact.id, item.role))
+    return _grown(lambda current: (artifacts.get(current), made.get(current, [])), identity, role)
 
-    def grow(current: str, current_role: str) -> Node:
-        children = [
-            grow(artifact.id, item.role)
-            for artifact in artifacts
-            for item in artifact.manifest.content.inputs
-            if item.id == current
-        ]
-        found = next((artifact for artifact in artifacts if artifact.id == current), None)
-        return Node(current_role, current, found, tuple(children))
 
-    return grow(identity, role)
+def _grown(look: Callable[[str], tuple[Artifact | None, list[tuple[str, str]]]], identity: str, role: str) -> Node:
+    """Return the tree below ``identity``; ``look`` gives an artifact and the (id, role) of its children."""
+    count = 0
+
+    def grow(current: str, current_role: str, depth: int) -> Node:
+        nonlocal count
+        count += 1
+        # A few dozen manifests, each with the one before as two inputs, have more paths than can be walked.
+        if count > _LARGEST or depth > _DEEPEST:
+            raise ArtifactError(
+                f"the lineage of {identity[:12]} is too large to show as a tree",
+                f"s2rctl artifacts show {identity[:12]}   (its own inputs)",
+            )
+        artifact, children = look(current)
+        return Node(current_role, current, artifact, tuple(grow(child, name, depth + 1) for child, name in children))
+
+    return grow(identity, role, 0)
 
 
 def closure(store: Store, roots: Iterable[str]) -> set[str]:

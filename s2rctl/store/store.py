@@ -5,9 +5,10 @@ most unreferenced files are left over.
 """
 
 import contextlib
-import json
+import errno
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from s2rctl.core.atomic import write_atomic
+from s2rctl.core.atomic import sort_of, write_atomic
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
 from s2rctl.core.paths import expanded
 from s2rctl.core.tables import suggestion
@@ -26,14 +27,17 @@ from s2rctl.store.artifact import Artifact, media_type
 from s2rctl.store.blobs import Blobs
 from s2rctl.store.canonical import canonical, digest, plain
 from s2rctl.store.faults import translated
-from s2rctl.store.lock import locked
+from s2rctl.store.lock import store_locked
+from s2rctl.store.place import REPAIR, clear_way, entries, is_regular, mode_of, subfolder
 from s2rctl.store.provenance import make_origin
+from s2rctl.store.reading import read_json, read_line
 from s2rctl.store.refs import Refs, split
 
 __all__ = ["Artifact", "Store", "find_store"]
 
 LAYOUT = 1
 _ID = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[0-9a-f][0-9a-z._-]*")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -47,7 +51,9 @@ def find_store(option: Path | None = None) -> Path:
     except UsageError as error:
         raise UsageError(f"{source}: {error.message}", error.hint) from None
     except OSError as error:
-        raise MissingEnvironmentError(
+        # A name that no folder can have is a mistake of whoever gave it; a place that cannot be reached is not.
+        kind = UsageError if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else MissingEnvironmentError
+        raise kind(
             f"cannot use the store that {source} names{f', {chosen}' if chosen else ''}: {error.strerror}",
             "choose another place with --store DIR",
         ) from None
@@ -66,17 +72,31 @@ def _upwards(here: Path) -> Path:
 class Store:
     """A store in a folder; the folder is made by the first write, so that reading never changes anything."""
 
-    def __init__(self, path: Path, lock_timeout: float = 10.0) -> None:
+    def __init__(self, path: Path, lock_timeout: float = 10.0, *, repair: bool = False) -> None:
+        """Open the store; UsageError if something else lies there, ArtifactError if its layout mark is damaged.
+
+        ``repair`` leaves a damaged mark to ``verify``.
+        """
         self.root = path
         self.blobs = Blobs(path)
         self.refs = Refs(path)
         self._lock_timeout = lock_timeout
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        version = path / "VERSION"
-        if version.is_file() and version.read_text(encoding="ascii").strip() != str(LAYOUT):
+        _require_folder(path)
+        try:
+            version = read_line(path / "VERSION")
+        except FileNotFoundError:
+            return
+        except ArtifactError:
+            if repair:
+                return
+            raise
+        if version.isdecimal() and int(version) != LAYOUT:
             raise MissingEnvironmentError(
                 f"the store {path} has a layout that this version cannot read", "choose another with --store DIR"
             )
+        if version != str(LAYOUT) and not repair:
+            raise ArtifactError(f"{path / 'VERSION'} is damaged: it holds no number", REPAIR)
 
     def publish(
         self,
@@ -101,21 +121,26 @@ class Store:
         resolved = plain(profile)
         with translated(self.root):
             self.prepare()
-            stored = []
-            for path, source in sorted(files.items()):
-                sha256, size = self.blobs.add(source)
-                stored.append(File(path=path, sha256=sha256, size=size, media_type=media_type(path)))
-            content = Content(
-                kind=kind,
-                name=name,
-                files=tuple(stored),
-                inputs=tuple(sorted(inputs, key=lambda item: item.role)),
-                profile_sha256=digest(resolved),
-                profile=resolved,
-                seed=seed,
-                stage=stage,
-                contract=contract,
-            )
+            stored = {path: self.blobs.add(source) for path, source in sorted(files.items())}
+            try:
+                content = Content(
+                    kind=kind,
+                    name=name,
+                    files=tuple(
+                        File(path=path, sha256=sha256, size=size, media_type=media_type(path))
+                        for path, (sha256, size) in stored.items()
+                    ),
+                    inputs=tuple(sorted(inputs, key=lambda item: item.role)),
+                    profile_sha256=digest(resolved),
+                    profile=resolved,
+                    seed=seed,
+                    stage=stage,
+                    contract=contract,
+                )
+            except ValidationError as error:
+                raise ArtifactError(
+                    f"{kind}/{name} cannot be an artifact: {error.errors()[0]['msg']}", "choose another name"
+                ) from error
             manifest = Manifest(content=content, origin=make_origin(metrics or {}, duration_s))
             identity = self.add_manifest(manifest.model_dump(mode="json"))
             if key is not None:
@@ -126,20 +151,23 @@ class Store:
         """Write a manifest whose blobs are already there and return its id; an intact equal one is kept."""
         identity = digest(raw["content"])
         path = self._manifest(identity)
-        if not (path.is_file() and _content_digest(path) == identity):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if _content_digest(path) != identity:
+            subfolder(self.root, "manifests", make=True)
+            clear_way(self.root, path)
             write_atomic(path, canonical(raw), mode=0o444)
         return identity
 
     def get(self, identity: str) -> Artifact:
         """Return the artifact with this full id; ArtifactError if it is missing or its manifest is damaged."""
+        if not _ID.fullmatch(identity):
+            raise ArtifactError(f"{identity[:12]!r} is no id of an artifact", "s2rctl artifacts verify")
         try:
-            raw = json.loads(self._manifest(identity).read_bytes())
+            raw = read_json(self._manifest(identity))
             whole = digest(raw["content"]) == identity
             manifest = Manifest.model_validate(raw)
         except FileNotFoundError:
             raise ArtifactError(f"there is no artifact {identity[:12]}", "s2rctl artifacts list") from None
-        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        except (ArtifactError, KeyError, ValidationError):
             whole = False
         if not whole:
             raise ArtifactError(f"the manifest of artifact {identity[:12]} is corrupt", "s2rctl artifacts verify")
@@ -175,9 +203,9 @@ class Store:
         return sorted(found, key=lambda artifact: (artifact.manifest.origin.created_at, artifact.id))
 
     def ids(self) -> Iterator[str]:
-        """Yield the ids of all manifests, sorted."""
-        for path in sorted((self.root / "manifests").glob("*.json")):
-            if _ID.fullmatch(path.stem):
+        """Yield the ids of all manifests, sorted; ArtifactError if their folder is something else."""
+        for path in entries(subfolder(self.root, "manifests")):
+            if path.suffix == ".json" and _ID.fullmatch(path.stem):
                 yield path.stem
 
     def set_ref(self, ref: str, identity: str, why: str) -> None:
@@ -192,32 +220,37 @@ class Store:
     def lookup_key(self, key: str) -> Artifact | None:
         """Return the artifact that was made under this cache key if it is still readable."""
         try:
-            return self.get((self.root / "keys" / key).read_text(encoding="ascii").strip())
+            return self.get(read_line(self.root / "keys" / key))
         except (OSError, ArtifactError):
             return None
 
     def bind_key(self, key: str, identity: str) -> None:
         """Remember which artifact the work with this cache key gave."""
-        folder = self.root / "keys"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / key, f"{identity}\n".encode("ascii"))
+        path = subfolder(self.root, "keys", make=True) / key
+        clear_way(self.root, path)
+        write_atomic(path, f"{identity}\n".encode("ascii"))
 
     def keys(self) -> dict[str, str]:
-        """Return all cache keys and the ids they stand for."""
-        paths = sorted((self.root / "keys").glob("[0-9a-f]*"))
-        return {path.name: path.read_text(encoding="ascii").strip() for path in paths}
+        """Return all cache keys and the ids they stand for; the id of a damaged one is empty."""
+        found = {}
+        for path in entries(self.root / "keys"):
+            if _KEY.fullmatch(path.name):
+                try:
+                    text = read_line(path)
+                except (OSError, ArtifactError):
+                    text = ""
+                found[path.name] = text if _ID.fullmatch(text) else ""
+        return found
 
     def lock(self) -> AbstractContextManager[None]:
         """Return the lock that writers of refs and garbage collection take."""
-        return locked(self.root / "lock", f"the store {self.root}", self._lock_timeout)
+        return store_locked(self.root, self._lock_timeout)
 
     def run_folder(self, key: str) -> Path:
         """Return the mutable folder of the work with this cache key, made if it is not there."""
-        folder = self.root / "runs" / key[:16]
         with translated(self.root):
             self.prepare()
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
+            return subfolder(self.root, "runs", key[:16], make=True)
 
     def scratch(self) -> Path:
         """Return a folder outside the store that lives as long as this object."""
@@ -226,10 +259,13 @@ class Store:
         return Path(self._scratch.name)
 
     def prepare(self) -> None:
-        """Make the store's folder and its layout mark."""
+        """Make the store's folder, its layout mark, and its lock, which must not need space when that is short."""
         self.root.mkdir(parents=True, exist_ok=True)
+        if not mode_of(self.root / "lock"):
+            (self.root / "lock").touch()
         version = self.root / "VERSION"
-        if not version.is_file():
+        if not is_regular(version):
+            clear_way(self.root, version)
             write_atomic(version, f"{LAYOUT}\n".encode("ascii"))
 
     def _manifest(self, identity: str) -> Path:
@@ -246,6 +282,26 @@ class Store:
 
 def _content_digest(path: Path) -> str | None:
     try:
-        return digest(json.loads(path.read_bytes())["content"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return digest(read_json(path)["content"])
+    except (OSError, ArtifactError, KeyError):
         return None
+
+
+def _require_folder(path: Path) -> None:
+    """Raise UsageError unless a store is or can be at ``path``."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        why = "a link that leads nowhere" if path.is_symlink() else ""
+    except (OSError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            raise MissingEnvironmentError(
+                f"cannot read the store {path}: {error.strerror}", "make it readable to yourself, or choose another"
+            ) from error
+        why = f"not possible ({error.strerror if isinstance(error, OSError) else error})"
+    else:
+        why = "" if stat.S_ISDIR(mode) else sort_of(mode) or "a file"
+    if why:
+        raise UsageError(
+            f"the store {path} is {why}, not a folder", "choose another place with --store DIR or S2RCTL_STORE"
+        )

@@ -6,9 +6,21 @@ from typing import Literal
 
 from s2rctl.core.errors import ArtifactError
 from s2rctl.store.artifact import Artifact, producer
+from s2rctl.store.layout import misplaced
+from s2rctl.store.place import is_regular, set_aside
+from s2rctl.store.reading import read_line
 from s2rctl.store.store import Store
 
-Fault = Literal["blob-corrupt", "blob-missing", "manifest-corrupt", "ref-dangling", "key-dangling"]
+Fault = Literal[
+    "blob-corrupt",
+    "blob-missing",
+    "manifest-corrupt",
+    "ref-dangling",
+    "ref-damaged",
+    "key-dangling",
+    "version-damaged",
+    "misplaced",
+]
 
 
 @dataclass(frozen=True)
@@ -38,14 +50,14 @@ class Verdict:
 
 
 def verify(store: Store, full: bool = False) -> Verdict:
-    """Check the store and move corrupt files to ``quarantine/``.
+    """Check the store and move corrupt files, and what lies where something else belongs, to ``quarantine/``.
 
     The quick check looks at sizes, ``full`` hashes every blob. Inputs that an archive left out are no fault.
     """
-    problems: list[Problem] = []
+    problems = [*_layout_problems(store), *_version_problems(store)]
     good: dict[str, Artifact] = {}
     broken: set[str] = set()
-    for identity in store.ids():
+    for identity in _ids(store):
         try:
             good[identity] = store.get(identity)
         except ArtifactError:
@@ -61,16 +73,62 @@ def verify(store: Store, full: bool = False) -> Verdict:
                 )
             )
     problems += _blob_problems(store, good, full)
-    for ref, identity in store.refs.all().items():
-        if identity not in good:
-            problems.append(
-                Problem("ref-dangling", f"ref {ref} -> {identity[:12]}", (identity,), f"s2rctl artifacts rm {ref}")
-            )
+    problems += _ref_problems(store, good)
     for key, identity in store.keys().items():
         if identity not in good:
             hint = "harmless: the stage runs again; s2rctl artifacts gc --yes removes it"
-            problems.append(Problem("key-dangling", f"cache key {key[:12]} -> {identity[:12]}", (identity,), hint))
+            what = f"cache key {key[:12]} -> {identity[:12] or 'damaged'}"
+            problems.append(Problem("key-dangling", what, (identity,) if identity else (), hint))
     return Verdict(len(good) + len(broken), sum(1 for _ in store.blobs.all()), full, tuple(problems))
+
+
+def _ids(store: Store) -> list[str]:
+    try:
+        return list(store.ids())
+    except ArtifactError:  # reported with the layout; it could not be moved
+        return []
+
+
+def _layout_problems(store: Store) -> list[Problem]:
+    problems = []
+    for path, why in misplaced(store.root):
+        name = path.relative_to(store.root)
+        # Before anything can be locked: the lock itself may be what is wrong.
+        moved = _moved(store, path, "-".join(name.parts))
+        hint = f"look at what was set aside in {store.root / 'quarantine'}, then repeat s2rctl artifacts verify"
+        problems.append(Problem("misplaced", f"{name} {why}", (), hint, moved))
+    return problems
+
+
+def _version_problems(store: Store) -> list[Problem]:
+    path = store.root / "VERSION"
+    try:
+        damaged = not read_line(path).isdecimal()
+    except ArtifactError:
+        damaged = True
+    except OSError:
+        damaged = False
+    if not damaged:
+        return []
+    moved = _moved(store, path)
+    if moved is not None:
+        store.prepare()
+    return [Problem("version-damaged", f"{path} holds no number", (), "repeat s2rctl artifacts verify", moved)]
+
+
+def _ref_problems(store: Store, good: dict[str, Artifact]) -> list[Problem]:
+    problems = []
+    for ref, identity in store.refs.all().items():
+        if identity and identity not in good:
+            hint = f"s2rctl artifacts rm {ref} --yes"
+            problems.append(Problem("ref-dangling", f"ref {ref} -> {identity[:12]}", (identity,), hint))
+        elif not identity:
+            known = [str(move.get("id")) for move in store.refs.history() if move.get("ref") == ref]
+            last = known[-1] if known and known[-1] in good else None
+            alias = ref.rpartition(":")[2]
+            hint = f"s2rctl artifacts tag {last[:12]} {alias}" if last else f"s2rctl artifacts rm {ref} --yes"
+            problems.append(Problem("ref-damaged", f"ref {ref}", (last,) if last else (), hint))
+    return problems
 
 
 def _blob_problems(store: Store, artifacts: dict[str, Artifact], full: bool) -> list[Problem]:
@@ -83,7 +141,7 @@ def _blob_problems(store: Store, artifacts: dict[str, Artifact], full: bool) -> 
         path = store.blobs.path(sha256)
         names = tuple(f"{artifact.ref} ({artifact.id[:12]})" for artifact in needing)
         hint = f"make it again: {producer(needing[0].manifest)}"
-        if not path.is_file():
+        if not is_regular(path):
             problems.append(Problem("blob-missing", f"blob {sha256}", names, hint))
         elif not store.blobs.present(sha256, size) or (full and not store.blobs.fresh(sha256)):
             problems.append(Problem("blob-corrupt", f"blob {sha256}", names, hint, _quarantine(store, path, sha256)))
@@ -100,10 +158,13 @@ def _quarantine(store: Store, path: Path, name: str | None = None) -> str | None
     """Move a damaged file out of the way and return where it went; None if the store cannot be written."""
     try:
         with store.lock():
-            folder = store.root / "quarantine"
-            folder.mkdir(exist_ok=True)
-            target = folder / (name or path.name)
-            path.replace(target)
-            return str(target)
+            return _moved(store, path, name)
+    except OSError:
+        return None
+
+
+def _moved(store: Store, path: Path, name: str | None = None) -> str | None:
+    try:
+        return str(set_aside(store.root, path, name))
     except OSError:
         return None

@@ -235,10 +235,10 @@ def test_missing_package_names_the_extra(call, monkeypatch):
     assert code == 7 and "hint: pip install 's2rctl[sim]'" in err
 
 
-def test_store_that_cannot_be_written_exits_with_7(call, here):
+def test_store_that_is_a_file_exits_with_2(call, here):
     (here / "file").write_text("")
     code, _, err = call("pipeline", "run", "-p", "xarm7-smoke", "--store", "file")
-    assert code == 7 and "hint: choose another place with --store DIR" in err
+    assert code == 2 and "hint: choose another place with --store DIR" in err
 
 
 def test_artifact_commands(call, here):

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from s2rctl.core import seal
 from s2rctl.core.kinematics import Kinematics, Link, Point
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.contract import Contract, Tensor
@@ -89,7 +90,7 @@ def write_policy(
     weights: Mapping[str, np.ndarray] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write an ONNX graph: action = constant + sum of (float input @ weight); other outputs are zero.
+    """Write a sealed ONNX graph: action = constant + sum of (float input @ weight); other outputs are zero.
 
     Inputs without a weight are there and ignored.
     """
@@ -111,9 +112,9 @@ def write_policy(
     graph = helper.make_graph(nodes, "policy", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     entries = {"s2rctl.contract": card.model_dump_json()} if metadata is None else dict(metadata)
-    helper.set_model_props(model, entries)
+    helper.set_model_props(model, {**entries, seal.SEAL_KEY: seal.PLACEHOLDER})
     onnx.checker.check_model(model)
-    onnx.save(model, path)
+    path.write_bytes(seal.sealed(model.SerializeToString(deterministic=True)))
     return path
 
 

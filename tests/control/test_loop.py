@@ -8,6 +8,7 @@ from rigs import RATE_HZ, TINY, contract
 
 from s2rctl.control import loop
 from s2rctl.control.action import action_mapping
+from s2rctl.control.checksum import whole_metadata
 from s2rctl.control.envelope import envelope
 from s2rctl.control.loop import Rig, Settings, run_episode
 from s2rctl.control.observation import ObservationBuilder
@@ -332,7 +333,7 @@ def test_recordings_hold_every_step_and_survive_truncation(tmp_path):
         outcome = {item.name: item.metadata for item in reader.iter_metadata()}
     assert topics.count("/step") == 1
     assert {"/rgb_eye", "/depth_eye"} <= set(topics)
-    assert outcome["s2rctl"] == {"onnx": "abc"}
+    assert whole_metadata("s2rctl", outcome["s2rctl"]) == {"onnx": "abc"}
     assert outcome["s2rctl.outcome"]["outcome"] == "safety_stop"
     cut = tmp_path / "cut.mcap"
     whole = (tmp_path / "long.mcap").read_bytes()

@@ -23,6 +23,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from fake_stages import GRAPH  # noqa: E402
 
+from tests.terminal import Terminal  # noqa: E402
+from tests.waiting import wait_for  # noqa: E402
+
 
 def make_job(folder: Path, sets: tuple[str, ...] = (), seed: int | None = None, **options: bool) -> Job:
     profile = load_profile("xarm7-smoke", sets, seed).profile
@@ -193,7 +196,7 @@ def test_kill_9_then_the_same_command_resumes(tmp_path):
     assert verify(store, full=True).clean
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number):
     (tmp_path / "wait").touch()
     process = start(tmp_path)
@@ -206,6 +209,41 @@ def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "first was interrupted" in said and "hint: to carry on: s2rctl pipeline run" in said
+    (tmp_path / "wait").unlink()
+    run_pipeline(GRAPH, make_job(tmp_path))
+    assert calls(tmp_path) == ["first@0", "first@3", "second@0", "third@0"]
+
+
+ON_A_TERMINAL = """
+import sys; from dataclasses import replace; from pathlib import Path
+sys.path[:0] = [sys.argv[2]]
+import test_run
+from s2rctl.cli.progress import make_reporter
+from s2rctl.core.errors import S2rError
+job = replace(test_run.make_job(Path(sys.argv[1])), reporter=make_reporter(False, None))
+try:
+    test_run.run_pipeline(test_run.GRAPH, job)
+except S2rError as error:
+    Path(sys.argv[1], "ended").write_text(f"{int(error.exit_code)} {error.message}")
+"""
+
+
+@pytest.mark.parametrize("shell", [False, True])
+@pytest.mark.parametrize("bars", [True, False])
+def test_a_terminal_that_hangs_up_leaves_a_checkpoint_and_no_harm(tmp_path, shell, bars):
+    """A shell that goes with its terminal lets the kernel signal the command; without one the command gets it first."""
+    (tmp_path / "wait").touch()
+    call = [sys.executable, "-c", ON_A_TERMINAL, str(tmp_path), str(HERE)]
+    if shell:
+        call = ["sh", "-c", '"$@"; echo over', "sh", *call]
+    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1]), "TERM": "xterm" if bars else "dumb"}
+    environment.pop("CI", None)
+    with Terminal(call, environment) as terminal:
+        marks = tmp_path / "store" / "runs"
+        assert wait_for(lambda: any(mark.read_text() == "3" for mark in marks.glob("*/checkpoint")), 60)
+        terminal.hang_up()
+        assert wait_for((tmp_path / "ended").exists, 60), terminal.said
+    assert (tmp_path / "ended").read_text() == "130 first: first was interrupted"
     (tmp_path / "wait").unlink()
     run_pipeline(GRAPH, make_job(tmp_path))
     assert calls(tmp_path) == ["first@0", "first@3", "second@0", "third@0"]

@@ -1,5 +1,6 @@
 """Recordings of a real episode in the twin: replay, latency fit and LeRobot export read the same files."""
 
+import importlib.util
 import json
 import shutil
 
@@ -226,6 +227,50 @@ def test_a_lerobot_dataset_reads_back(recorded, tmp_path):
         export([recorded["prompt"]], folder)
 
 
+def test_a_camera_in_a_recording_cannot_name_a_folder_elsewhere(recorded, tmp_path):
+    pytest.importorskip("pyarrow", reason="the export is an extra")
+    good = read_recording(recorded["short"])
+    for camera in ("x/../../../../victim", "..", "a/b", "x" * 300):
+        recorder = McapRecorder(tmp_path / "bad.mcap", good.header)
+        for step in good.steps:
+            values = {key: value for key, value in step.items() if key != "t"}
+            recorder.step(step["t"], values, {camera: good.frames["side"][0]})
+        recorder.close({})
+        with pytest.raises(ArtifactError, match="recorded camera"):
+            export([tmp_path / "bad.mcap"], tmp_path / "dataset")
+        assert [p.name for p in tmp_path.iterdir()] == ["bad.mcap"]
+
+
+def test_outputs_replace_files_only(recorded, tmp_path):
+    (tmp_path / "file").write_bytes(b"kept")
+    for name in ("short.mp4", "link.yaml", "dataset"):
+        (tmp_path / name).symlink_to(tmp_path / "file")
+    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
+    profile = load_profile("xarm7-smoke").profile
+    attempts = [
+        lambda: replay.run(recorded["short"], tmp_path, NullReporter(), video=True),
+        lambda: replay.run(recorded["short"], tmp_path / "file", NullReporter(), video=True),
+        lambda: latency.run([recorded["late"]], profile, "xarm7-smoke", tmp_path / "link.yaml", NullReporter()),
+    ]
+    if importlib.util.find_spec("pyarrow"):
+        attempts += [lambda name=name: export([recorded["short"]], tmp_path / name) for name in ("dataset", "gone")]
+        attempts.append(lambda: export([recorded["short"]], tmp_path / "file" / "below"))
+    before = sorted(p.name for p in tmp_path.iterdir())
+    for attempt in attempts:
+        with pytest.raises(UsageError):
+            attempt()
+    assert sorted(p.name for p in tmp_path.iterdir()) == before and (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_a_measured_profile_loads_whatever_its_file_and_parent_are_called(recorded, tmp_path):
+    parent = tmp_path / "my: profile #1" / "p.yaml"
+    parent.parent.mkdir()
+    parent.write_text("extends: xarm7-smoke\nname: parent\n")
+    output = tmp_path / "My Arm_2 (measured).yaml"
+    latency.run([recorded["late"]], load_profile(str(parent)).profile, str(parent), output, NullReporter())
+    assert load_profile(str(output)).profile.name == "my-arm-2-measured"
+
+
 def test_the_commands_speak_json(recorded, tmp_path, capsys):
     shutil.copy(recorded["late"], tmp_path / "a.mcap")
     assert main(["replay", str(tmp_path / "a.mcap"), "--no-video", "--json"]) == 0
@@ -246,3 +291,83 @@ def test_recordings_that_do_not_name_their_robot_are_told_by_their_joints(record
     recording.steps[0]["joint_pos"] = [0.0]
     with pytest.raises(ArtifactError, match="which robot"):
         robot_of(recording)
+
+
+def damaged(recorded, path, at):
+    """Write a recording whose ``at``-th step is hit, with the picture behind it, and whose tail is zeros."""
+    content = bytearray(recorded["late"].read_bytes())
+    where = content.index(f'"step": {at},'.encode())
+    content[where : where + 3000] = bytes(3000)
+    end = content.index(f'"step": {STEPS - 3},'.encode())
+    content[end:] = bytes(len(content) - end)
+    path.write_bytes(bytes(content))
+    return path
+
+
+def test_every_reader_uses_what_is_whole_and_says_what_is_lost(recorded, tmp_path, capsys):
+    pytest.importorskip("pyarrow", reason="the export is an extra")
+    import pyarrow.parquet as pq
+
+    path = damaged(recorded, tmp_path / "damaged.mcap", 5)
+    kept = [number for number in range(STEPS - 3) if number != 5]
+    assert [step["step"] for step in read_recording(path).steps] == kept
+    words = ["replay", str(path), "--no-video", "--lerobot", str(tmp_path / "dataset"), "--json"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    answer = json.loads(said.out)["data"]
+    shown = answer["recordings"][0]
+    assert (shown["steps"], shown["outcome"], shown["lost"]["steps"]) == (len(kept), "cut off", 1)
+    assert shown["lost"]["bytes"] > 3000 and shown["rate_hz"] == pytest.approx(20.0)
+    assert shown["timing_ms"]["period"]["max"] == pytest.approx(50.0)  # the gap is no long period
+    assert said.err.count("damaged.mcap is damaged: ") == 2 and "steps in a row are exported" in said.err
+    table = pq.read_table(tmp_path / "dataset/data/chunk-000/file-000.parquet").to_pydict()
+    steps = {step["step"]: step for step in read_recording(recorded["late"]).steps}
+    row = [number for number in kept if number > 5][:-1]  # the last one's picture may be what is missing
+    assert np.allclose(table["action"], [steps[number]["target"] for number in row], atol=1e-6)
+    late, output = damaged(recorded, tmp_path / "end.mcap", 33), tmp_path / "measured.yaml"
+    assert main(["latency", "fit", str(late), "-p", "xarm7-smoke", "-o", str(output), "--json"]) == 0
+    said = capsys.readouterr()
+    figures = json.loads(said.out)["data"]
+    assert figures["action_ms"]["mean"] == pytest.approx(60, abs=6) and figures["windows"] == 4
+    assert "its first 33 steps are fitted" in said.err
+    assert main(["replay", str(path), "--no-video"]) == 0
+    assert "bytes are damaged" in capsys.readouterr().out
+
+
+def rewritten(recorded, path, header, change=lambda step: step):
+    """Write a recording with another header and other steps, sums and all."""
+    recorder = McapRecorder(path, header, images=False)
+    for step in read_recording(recorded["short"], images=False).steps:
+        body = change(dict(step))
+        recorder.step(body.pop("t"), body, {})
+    recorder.close({"outcome": "time"})
+    return path
+
+
+FORGED = {
+    "unknown robot": ({"robot": "spot"}, lambda step: step),
+    "joints of another robot": ({"robot": "aloha"}, lambda step: step),
+    "rate of zero": ({"robot": "xarm7", "rate_hz": "0"}, lambda step: step),
+    "rate that is none": ({"robot": "xarm7", "rate_hz": "often"}, lambda step: step),
+    "no joints": ({"robot": "xarm7"}, lambda step: {**step, "joint_pos": None}),
+    "no target": ({"robot": "xarm7"}, lambda step: {key: value for key, value in step.items() if key != "target"}),
+    "no ages": ({"robot": "xarm7"}, lambda step: {**step, "ages": {}}),
+    "no steps": ({"robot": "xarm7"}, lambda step: {**step, "ages": 3}),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_recording_of_another_form_is_shown_or_refused_with_two_lines(recorded, tmp_path, capsys, name):
+    pytest.importorskip("pyarrow", reason="the export is an extra")
+    path = rewritten(recorded, tmp_path / "x.mcap", *FORGED[name])
+    commands = (
+        ["replay", str(path), "--output", str(tmp_path)],
+        ["replay", str(path), "--no-video", "--lerobot", str(tmp_path / "dataset")],
+        ["latency", "fit", str(path), "-p", "xarm7-smoke", "-o", str(tmp_path / "y.yaml")],
+    )
+    for words in commands:
+        code = main([*words, "-q"])
+        said = capsys.readouterr()
+        assert code in (0, 1, 2, 4), said.err
+        if code:
+            assert [line.partition(":")[0] for line in said.err.splitlines()] == ["error", "hint"]

@@ -1,13 +1,15 @@
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2rctl.core.errors import ArtifactError
+from s2rctl.core.errors import ArtifactError, UsageError
 from s2rctl.store.archive import export_archive, import_archive
+from s2rctl.store.canonical import digest
 from s2rctl.store.store import Store
 from s2rctl.store.verify import verify
 
@@ -74,6 +76,28 @@ def _link(name, target, kind):
     return (name, info)
 
 
+def _sparse(name):
+    info = tarfile.TarInfo(name)
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, 0
+    return (name, info)
+
+
+def _with_file_names(members, *names):
+    """Return the members with other names for the manifest's files, and ids that fit."""
+    data = next(data for name, data in members if name.startswith("manifests"))
+    index = json.loads(members[0][1])
+    value = json.loads(data)
+    first = value["content"]["files"][0]
+    value["content"]["files"] = [first | {"path": name} for name in names]
+    identity = digest(value["content"])
+    refs = {ref: identity for ref in index["refs"]}
+    return [
+        ("index.json", json.dumps({"schema": 1, "refs": refs}).encode()),
+        (f"manifests/{identity}.json", json.dumps(value).encode()),
+        *(m for m in members if m[0].endswith(first["sha256"][2:])),
+    ]
+
+
 def _changed_json(members, prefix, change):
     out = []
     for name, data in members:
@@ -102,8 +126,81 @@ ATTACKS = {
     "ref of another kind": lambda m: _changed_json(
         m, "index", lambda v: v.update(refs={"onnx/pick:y": next(iter(v["refs"].values()))})
     ),
+    "member twice": lambda m: [*m, m[-1]],
+    "index twice": lambda m: [*m, m[0]],
+    "sparse blob": lambda m: [*m[:-1], _sparse(m[-1][0])],
+    "deep but JSON": lambda m: [(n, b'{"a":' * 900 + b"1" + b"}" * 900 if n.startswith("man") else d) for n, d in m],
+    "half a character": lambda m: [(n, rb'{"content":"\ud800"}' if n.startswith("man") else d) for n, d in m],
+    "ref with an overlong part": lambda m: _changed_json(
+        m, "index", lambda v: v.update(refs={"teacher/pick:" + "y" * 300: next(iter(v["refs"].values()))})
+    ),
     "ref that climbs": lambda m: _changed_json(m, "index", lambda v: v["refs"].update({"../../x/y:z": "0" * 64})),
 }
+
+
+BAD_NAMES = {
+    "climbing": ["x/../../../../victim/f"],
+    "breaking the store": ["x/../../../VERSION"],
+    "absolute": ["/tmp/victim"],
+    "here": ["./f"],
+    "empty part": ["x//f"],
+    "trailing slash": ["x/"],
+    "empty": [""],
+    "backslash": ["x\\..\\f"],
+    "line break": ["x\nf"],
+    "NUL": ["x\0f"],
+    "overlong part": ["x" * 256],
+    "overlong path": ["/".join(["x" * 100] * 20)],
+    "twice": ["f", "f"],
+    "file and folder": ["f", "f/g"],
+}
+
+
+@pytest.mark.parametrize("sort", BAD_NAMES)
+def test_an_archive_cannot_name_files_that_lie_elsewhere(sort, store, publish, tmp_path):
+    artifact = publish(store)
+    export_archive(store, {"teacher/pick:x": artifact}, tmp_path / "good.tar")
+    place = tmp_path / "place"
+    (place / "victim").mkdir(parents=True)
+    (place / "victim" / "f").write_bytes(b"victim")
+    _write(place / "bad.tar", _with_file_names(_members(tmp_path / "good.tar"), *BAD_NAMES[sort]))
+    other = Store(place / "store")
+    with pytest.raises(ArtifactError, match="is invalid"):
+        import_archive(other, place / "bad.tar")
+    assert other.list() == [] and other.refs.all() == {} and verify(other, full=True).clean
+    assert (place / "victim" / "f").read_bytes() == b"victim"
+    assert (place / "store" / "VERSION").read_text() == "1\n"
+    assert sorted(p.name for p in place.iterdir()) == ["bad.tar", "store", "victim"]
+
+
+def test_an_archive_with_good_names_of_any_length_still_imports(store, publish, tmp_path):
+    export_archive(store, {"teacher/pick:x": publish(store)}, tmp_path / "good.tar")
+    names = ["x" * 255, "a/b/c.bin", "a/b/d"]
+    _write(tmp_path / "new.tar", _with_file_names(_members(tmp_path / "good.tar"), *names))
+    done = import_archive(store, tmp_path / "new.tar", alias="y" * 255)
+    artifact = store.resolve(next(iter(done.refs)))
+    folder = artifact.folder()
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == sorted(names)
+    assert verify(store, full=True).clean
+
+
+def test_an_alias_that_no_ref_can_have_is_refused_before_anything_is_written(store, publish, tmp_path):
+    artifact = publish(store)
+    export_archive(store, {"teacher/pick:x": artifact}, tmp_path / "x.tar")
+    other = Store(tmp_path / "other")
+    for alias in ("y" * 300, "..", "a/b", "A"):
+        with pytest.raises(UsageError):
+            import_archive(other, tmp_path / "x.tar", alias=alias)
+        with pytest.raises(UsageError):
+            export_archive(store, {f"teacher/pick:{alias}": artifact}, tmp_path / "y.tar")
+    assert not (tmp_path / "other").exists() and not (tmp_path / "y.tar").exists()
+
+
+def test_an_archive_that_cannot_be_read_is_no_bug(store, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for source in (tmp_path / "folder", Path("/proc/self/mem")):
+        with pytest.raises(ArtifactError):
+            import_archive(store, source)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -136,10 +136,15 @@ def test_full_or_read_only_disk_keeps_what_was_there(store, publish, monkeypatch
     assert verify(store, full=True).clean
 
 
-def test_store_path_that_is_a_file_is_an_environment_error(tmp_path, publish):
+def test_store_path_that_is_no_folder_is_a_usage_error_before_anything_is_read(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(MissingEnvironmentError, match="not a folder"):
-        publish(Store(tmp_path / "file"))
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("file", "file/inside", "nowhere", "pipe", "x" * 300):
+        with pytest.raises(UsageError, match="not a folder") as caught:
+            Store(tmp_path / name)
+        assert caught.value.hint and int(caught.value.exit_code) == 2
+    assert (tmp_path / "file").read_text() == "x"
 
 
 def test_lock_names_its_holder(store, publish):
@@ -158,3 +163,10 @@ def test_lock_never_names_a_holder_that_has_let_go(store, publish):
     with FileLock(store.root / "lock"), pytest.raises(StoreLockedError) as caught:  # a holder that leaves no number
         Store(store.root, lock_timeout=0.05).set_ref("teacher/pick", artifact.id, "test")
     assert str(os.getpid()) not in caught.value.message + caught.value.hint
+
+
+def test_a_file_of_an_artifact_that_is_no_json_object_is_an_artifact_error(store, publish):
+    assert publish(store).json("shared.json") == {}
+    for content in (b"[" * 100_000, b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"a": "\\ud800"}'):
+        with pytest.raises(ArtifactError, match="no JSON object"):
+            publish(store, content=content).json("policy/own.bin")
