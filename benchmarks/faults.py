@@ -25,7 +25,7 @@ from s2rctl.emulation.remote import EmulatorProcess
 from s2rctl.emulation.xarm.controller import STOPPED
 from s2rctl.robots import ROBOTS
 from s2rctl.scene import SCENES
-from s2rctl.stages.mirror import SCENE
+from s2rctl.systems import system_of_robot
 
 REST_RAD_S = 0.02
 """The arm rests when no joint is faster."""
@@ -150,7 +150,7 @@ class Watcher:
 
 def try_fault(fault: Fault, robot: str) -> Row:
     """Run the loop, inject one fault while the arm moves, and return what was seen."""
-    model = SCENES.load(SCENE[robot])(0.005)
+    model = SCENES.load(system_of_robot(robot).scene)(0.005)
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
     with EmulatorProcess(robot, model) as emulator:

@@ -29,12 +29,12 @@ from s2rctl.robots.cameras.stream import Camera
 from s2rctl.robots.cameras.view import Fit, View
 from s2rctl.scene import SCENES
 from s2rctl.schema.load import load_profile
-from s2rctl.stages.mirror import SCENE
+from s2rctl.systems import system_of_robot
 
 
 def run(name: str, seconds: float, path: Path) -> EpisodeLog:
     """Drive an emulated robot back and forth for a while, record it to ``path``, and return the log."""
-    model = SCENES.load(SCENE[name])(0.005)
+    model = SCENES.load(system_of_robot(name).scene)(0.005)
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
     with EmulatorProcess(name, model) as emulator:

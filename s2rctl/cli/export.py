@@ -30,16 +30,16 @@ def export(
       s2rctl export teacher/pick:aloha-smoke --json
 
     """
-    from s2rctl.cli.refs import profile_for
+    from s2rctl.cli.refs import profile_for, require_kind
     from s2rctl.pipeline.graph import export_stage
     from s2rctl.pipeline.run import run_alone
+    from s2rctl.stages.policies import TRAINED, policy_of
     from s2rctl.systems import system_named
 
     artifact = session.store().resolve(ref)
     chosen = profile_for(session, artifact, profile, sets, seed)
-    content = artifact.manifest.content
-    system = system_named(chosen.system)
-    stage = export_stage(system, system.policy(content.kind, content.name))
+    require_kind(artifact, TRAINED, "export")
+    stage = export_stage(system_named(chosen.system), policy_of(artifact))
     outcome = run_alone(stage, session.job(chosen, force, fresh), {"policy": artifact})
     answer = outcome_answer(outcome)
     onnx = next((name for name in outcome.artifact.files if name.endswith(".onnx")), None)

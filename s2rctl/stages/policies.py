@@ -20,6 +20,9 @@ from s2rctl.store.store import Artifact, Store
 from s2rctl.systems import all_systems, policy_named
 from s2rctl.systems.protocol import Policy
 
+TRAINED = ("teacher", "student", "reach")
+"""Kinds of policies as training makes them."""
+
 
 @dataclass(frozen=True)
 class Player:
@@ -73,7 +76,9 @@ def policy_of(artifact: Artifact) -> Policy:
     found = policy_named(kind, name)
     if found is None:
         known = ", ".join(policy.ref for system in all_systems() for policy in system.policies)
-        raise ArtifactError(f"{artifact.ref} cannot be evaluated", f"evaluate one of {known}, or an export of one")
+        raise ArtifactError(
+            f"{artifact.ref} is of kind '{content.kind}' and no policy", f"use one of {known}, or an export of one"
+        )
     return found[1]
 
 

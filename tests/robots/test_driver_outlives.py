@@ -54,7 +54,11 @@ def driver():
     theirs.close()
     theirs_too.close()
     commands.settimeout(60)
-    settings = {"robot": XArm7Robot(name="xarm7").model_dump(mode="json"), "safety": Safety().model_dump(mode="json")}
+    settings = {
+        "robot": XArm7Robot(name="xarm7").model_dump(mode="json"),
+        "safety": Safety().model_dump(mode="json"),
+        "period_s": 0.05,
+    }
     send(commands, Message("make", settings))
     assert receive(commands).name == "ready"
     yield child, commands

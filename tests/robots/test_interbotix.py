@@ -171,7 +171,7 @@ def _with(key, value):
 
 
 def test_a_profile_chooses_it_and_it_runs_apart_and_says_what_is_missing():
-    with pytest.raises(ValueError, match="for the robot aloha"):
+    with pytest.raises(ValueError, match="driver"):
         XArm7Robot(name="xarm7", driver="interbotix")
     with pytest.raises(UsageError, match="left arm"):
         make_driver(AlohaRobot(name="aloha", driver="interbotix"), Safety(), 0.05)

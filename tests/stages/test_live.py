@@ -30,7 +30,7 @@ MADE = []
 class Driver(KinematicRobot):
     """Where the real driver would be."""
 
-    def __init__(self, robot, safety):
+    def __init__(self, robot, safety, period_s):
         super().__init__(ROBOTS.load("xarm7"), RealClock())
         self.closed = False
         MADE.append(self)
