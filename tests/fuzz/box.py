@@ -60,7 +60,7 @@ class Box:
             with mock.patch.dict(os.environ, environment), mock.patch.object(tempfile, "tempdir", str(self.home)):
                 os.environ.pop("S2RCTL_STORE", None)
                 # Each blob and manifest is synced to the disk, which no property here is about.
-                with contextlib.chdir(self.home), mock.patch.object(os, "fsync", lambda handle: None), _bounded():
+                with contextlib.chdir(self.home), mock.patch.object(os, "fsync", lambda handle: None), bounded():
                     yield
         finally:
             self._compare()
@@ -102,7 +102,7 @@ class Box:
 
 
 @contextlib.contextmanager
-def _bounded() -> Iterator[None]:
+def bounded() -> Iterator[None]:
     """Let what takes too long raise Hang, and what takes too much memory raise MemoryError."""
 
     def ring(number: int, frame: Any) -> None:

@@ -13,6 +13,7 @@ import io
 import json
 import re
 import sys
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from unittest import mock
 
 from s2rctl.core.errors import S2rError
 from s2rctl.core.exits import ExitCode
-from tests.fuzz.box import Box, Finding, Hang
+from tests.fuzz.box import Box, Finding, Hang, bounded
 from tests.fuzz.mutate import Chooser, mutate_bytes, pick
 
 CODES = frozenset(ExitCode) - {ExitCode.BUG, ExitCode.INTERRUPTED}
@@ -63,7 +64,8 @@ class Target:
     command_every: int = 8  # the command line is slower: only one in so many inputs goes through it as well
     examples: int = 60  # in the short run
     words: tuple[str, ...] = ()
-    cache: dict[str, Any] = field(default_factory=dict, compare=False)
+    pure: bool = False  # it has nothing to do with files, so that comparing folders would only take time
+    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def known(self) -> dict[str, bytes]:
         """Return inputs that once broke the property, or are of the kind that does (``tests/fuzz/known``)."""
@@ -101,20 +103,21 @@ def check(target: Target, data: bytes, box: Box, command: bool | None = None) ->
 
     ``command`` says whether it goes through the command line as well; None: one in ``command_every`` inputs does.
     """
-    outcome = _guarded(target.run, data, box)
+    outcome = _guarded(target, target.run, data, box)
     if target.command is not None:
         chosen = zlib.crc32(data) % target.command_every == 0 if command is None else command
         if chosen:
-            outcome += " | " + _guarded(target.command, data, box)
+            outcome += " | " + _guarded(target, target.command, data, box)
     return outcome
 
 
-def minimised(target: Target, data: bytes, box: Box, key: str, tries: int = 400) -> bytes:
-    """Return a shorter input with the same finding, found by leaving parts out for a number of tries."""
+def minimised(target: Target, data: bytes, box: Box, key: str, tries: int = 400, patience_s: float = 10.0) -> bytes:
+    """Return a shorter input with the same finding, found by leaving parts out while tries and patience last."""
+    end = time.monotonic() + patience_s
     step = max(1, len(data) // 2)
-    while step and tries > 0:
+    while step and tries > 0 and time.monotonic() < end:
         at, shorter = 0, False
-        while at < len(data) and tries > 0:
+        while at < len(data) and tries > 0 and time.monotonic() < end:
             tries -= 1
             less = data[:at] + data[at + step :]
             if _key(target, less, box) == key:
@@ -133,9 +136,9 @@ def _key(target: Target, data: bytes, box: Box) -> str:
     return ""
 
 
-def _guarded(run: Run, data: bytes, box: Box) -> str:
+def _guarded(target: Target, run: Run, data: bytes, box: Box) -> str:
     try:
-        with box.entered():
+        with bounded() if target.pure else box.entered():
             return f"fine {run(data, box)}"
     except Finding:
         raise

@@ -9,7 +9,7 @@ def cases() -> dict[str, bytes]:
     return {
         "nul": SMALL + b"description: \0\n",
         "aliases": SMALL + _BOMB,
-        "brackets": SMALL + b"vision: " + b"[" * 3000,
+        "brackets": SMALL + b"reach: " + b"[" * 3000,
         "octal": SMALL + b"seed: 010\n",
         "digits with a zero in front": SMALL.replace(
             b"{name: xarm7}", b"{name: xarm7, cameras: {side_cam: {kind: realsense, serial: 098765}}}"

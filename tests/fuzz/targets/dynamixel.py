@@ -68,4 +68,4 @@ def run(data: bytes, box: Box) -> Any:
     return answers
 
 
-TARGET = Target("dynamixel", run, lambda: SEEDS, shape)
+TARGET = Target("dynamixel", run, lambda: SEEDS, shape, pure=True)

@@ -74,4 +74,4 @@ def run(data: bytes, box: Box) -> Any:
     return tuple(outcomes)
 
 
-TARGET = Target("dynamixel_driver", run, lambda: SEEDS, shape)
+TARGET = Target("dynamixel_driver", run, lambda: SEEDS, shape, pure=True)

@@ -131,4 +131,4 @@ def run(data: bytes, box: Box) -> Any:
     return tuple(answer["interventions"])
 
 
-TARGET = Target("policy_server", run, seeds, shape)
+TARGET = Target("policy_server", run, seeds, shape, pure=True)

@@ -17,6 +17,7 @@ SMALL = b"""\
 name: small
 system: xarm7-reach
 robot: {name: xarm7}
+vision: {cameras: [{name: side_cam, width: 84, height: 84}]}
 calibration: {camera: side_cam}
 """
 CHILD = b"""\
@@ -39,6 +40,10 @@ ALOHA = b"""\
 name: small-aloha
 system: aloha
 robot: {name: aloha, ports: {left: /dev/left}}
+vision:
+  cameras:
+  - {name: wrist_cam_left, width: 32, height: 32, depth: true, depth_range_m: [0.0, 0.4]}
+  - {name: wrist_cam_right, width: 32, height: 32, depth: true, depth_range_m: [0.0, 0.4]}
 calibration: {camera: wrist_cam_left, poses: 8}
 simulation: {substeps: 10, timestep_s: 0.005}
 distill: {worlds: 8}

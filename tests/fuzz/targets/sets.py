@@ -11,9 +11,9 @@ from tests.fuzz.targets.profile import SMALL, complete
 SEEDS = (
     b"seed=3",
     b"reach.steps=1000\nreach.hidden=[64, 64]\ndescription=some words",
-    b"deploy.safety.workspace_low=[0.1, -0.4, 0.02]\ndeploy.safety.workspace_high.0=0.7",
+    b"deploy.safety.workspace_low=[0.1, -0.4, 0.02]\ndeploy.safety.workspace_high=[0.7, 0.4, 0.7]",
     b"robot.cameras.side_cam={kind: uvc, device: /dev/video0, fovy_deg: 50}\nevaluate.perturb.latency=0.05",
-    b"vision.cameras.0.width=96\ncalibration.board.columns=9\nrobot.ports.left=/dev/ttyUSB0",
+    b"vision.cameras.0.width=96\ncalibration.board.columns=9\nrobot.address=192.168.1.203",
 )
 
 

@@ -82,7 +82,7 @@ def run(data: bytes, box: Box) -> Any:
             transaction, _, length, function = HEADER.unpack_from(reply)
             assert (transaction, function, length) == (request.transaction, request.function, len(reply) - 6)
             answers += 1
-            _alive(controller)
+        _alive(controller)
     assert len(buffer) <= 6 + 65535, "the buffer grows without an end"
     for _ in range(3):
         controller.tick()
@@ -100,4 +100,4 @@ def _alive(controller: Controller) -> None:
     assert reply is not None and len(reply) == 48
 
 
-TARGET = Target("xarm", run, lambda: SEEDS, shape)
+TARGET = Target("xarm", run, lambda: SEEDS, shape, pure=True)
