@@ -44,6 +44,7 @@ NAMES = (
     "onnx",
     "recording",
     "policy_server",
+    "channel",
     "xarm",
     "dynamixel",
     "dynamixel_driver",
