@@ -176,9 +176,9 @@ def main() -> None:
         target = load(options.target)
     with options.current.open("r+b") as file:
         current = mmap.mmap(file.fileno(), 8 + LARGEST)
-    base = Path(tempfile.mkdtemp(prefix="s2rctl-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    base = options.current.with_name("work")
     corpus = base / "corpus"
-    corpus.mkdir()
+    corpus.mkdir(parents=True)
     worker = Worker(target, Box(base / "box"), options.findings, current)
     with guide if options.engine == "atheris" else contextlib.nullcontext():
         for data in target.inputs():  # whatever is imported late is there before the limits are
