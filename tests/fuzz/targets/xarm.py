@@ -1,5 +1,6 @@
 """Frames of the xArm's protocol: whatever comes, the emulated controller goes on answering and reporting."""
 
+import gc
 import struct
 from functools import cache
 from typing import Any
@@ -71,6 +72,9 @@ def model() -> Any:
 
 
 def run(data: bytes, box: Box) -> Any:
+    gc.collect(
+        1
+    )  # a controller is a circle around megabytes of MuJoCo's; the bound for memory is not about those before
     controller = Controller(model())
     buffer, answers, asked = bytearray(), 0, 0
     for start in range(0, len(data), 97):  # the network cuts where it likes
