@@ -63,7 +63,7 @@ class Target:
     shape: Shape | None = None
     command: Run | None = None
     command_every: int = 8  # the command line is slower: only one in so many inputs goes through it as well
-    examples: int = 60  # in the short run
+    examples: int = 100  # in the short run
     words: tuple[str, ...] = ()
     pure: bool = False  # it has nothing to do with files, so that comparing folders would only take time
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -141,4 +141,4 @@ def command(data: bytes, box: Box) -> Any:
     return code
 
 
-TARGET = Target("archive", run, seeds, shape, command, examples=50)
+TARGET = Target("archive", run, seeds, shape, command)

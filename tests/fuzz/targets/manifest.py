@@ -78,4 +78,4 @@ def command(data: bytes, box: Box) -> Any:
     return codes
 
 
-TARGET = Target("manifest", run, seeds, shape, command, command_every=24)
+TARGET = Target("manifest", run, seeds, shape, command, command_every=24, examples=60)

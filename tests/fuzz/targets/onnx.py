@@ -71,4 +71,4 @@ def run(data: bytes, box: Box) -> Any:
     return state
 
 
-TARGET = Target("onnx", run, seeds, shape, examples=50)
+TARGET = Target("onnx", run, seeds, shape)

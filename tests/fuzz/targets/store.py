@@ -84,4 +84,4 @@ def command(data: bytes, box: Box) -> Any:
     return codes
 
 
-TARGET = Target("store", run, seeds, shape, command, command_every=24)
+TARGET = Target("store", run, seeds, shape, command, command_every=24, examples=60)
