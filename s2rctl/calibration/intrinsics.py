@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from pydantic import ValidationError
 
 from s2rctl.calibration.board import Detection
 from s2rctl.core.errors import RunError
@@ -66,13 +67,21 @@ def project(camera: Intrinsics, points: np.ndarray) -> np.ndarray:
 
 
 def calibrate_intrinsics(detections: Sequence[Detection], width: int, height: int) -> tuple[Intrinsics, float]:
-    """Return camera and reprojection error (px) from views of the board; raise RunError with fewer than 5."""
+    """Return camera and reprojection error (px) from views of the board.
+
+    Raises RunError with fewer than 5 views, and when they do not tell the camera, e.g. all from one place.
+    """
     if len(detections) < 5:
         raise RunError(f"{len(detections)} views of the board are too few", "take at least 5, tilted differently")
     points = [view.points.astype(np.float32) for view in detections]
     pixels = [view.pixels.astype(np.float32) for view in detections]
-    error, k, distortion, _, _ = cv2.calibrateCamera(points, pixels, (width, height), None, None)  # type: ignore[call-overload]
-    k1, k2, p1, p2, k3 = (float(value) for value in distortion.reshape(-1)[:5])
-    return Intrinsics(
-        width=width, height=height, fx=k[0, 0], fy=k[1, 1], cx=k[0, 2], cy=k[1, 2], distortion=(k1, k2, p1, p2, k3)
-    ), float(error)
+    try:
+        error, k, distortion, _, _ = cv2.calibrateCamera(points, pixels, (width, height), None, None)  # type: ignore[call-overload]
+        k1, k2, p1, p2, k3 = (float(value) for value in distortion.reshape(-1)[:5])
+        sides = {"width": width, "height": height, "fx": k[0, 0], "fy": k[1, 1], "cx": k[0, 2], "cy": k[1, 2]}
+        return Intrinsics(**sides, distortion=(k1, k2, p1, p2, k3)), float(error)
+    except (cv2.error, ValidationError) as problem:
+        raise RunError(
+            f"{len(detections)} views of the board do not tell the camera's optics",
+            "take pictures of the board from different places and tilted differently",
+        ) from problem

@@ -18,13 +18,13 @@ import numpy as np
 
 from s2rctl.core import errors
 from s2rctl.core.errors import MissingEnvironmentError, S2rError
+from s2rctl.core.number_types import number_type
 
 _LENGTH = struct.Struct("<I")
 LARGEST_HEAD, LARGEST_DATA = 1 << 20, 256 << 20
 """Bytes of a head, and of all arrays of one message: a scene's model is smaller."""
 MOST_ARRAYS, MOST_DIMENSIONS = 256, 8
 _PART = 1 << 20
-_KINDS = "biuf"
 
 
 class BadMessage(ValueError):
@@ -137,14 +137,12 @@ def _row(row: Any) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
     if not isinstance(row, list) or len(row) != 3:
         raise BadMessage("an array without name, type and shape")
     label, kind, shape = row
-    if not isinstance(label, str) or not isinstance(kind, str) or len(kind) > 8 or not isinstance(shape, list):
+    if not isinstance(label, str) or not isinstance(shape, list):
         raise BadMessage("an array without name, type and shape")
     try:
-        dtype = np.dtype(kind)
-    except (TypeError, ValueError) as error:
-        raise BadMessage(f"array '{label}' of type {kind}") from error
-    if dtype.kind not in _KINDS:
-        raise BadMessage(f"array '{label}' of type {kind}")
+        dtype = number_type(kind)
+    except ValueError as error:
+        raise BadMessage(f"array '{label}': {error}") from error
     if len(shape) > MOST_DIMENSIONS or any(type(side) is not int or not 0 <= side <= LARGEST_DATA for side in shape):
         raise BadMessage(f"array '{label}' of a shape that is none")
     return label, dtype, tuple(shape)

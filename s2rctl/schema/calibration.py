@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+from pydantic import ValidationError
+
+from s2rctl.core.errors import ArtifactError
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.cameras import Intrinsics as Intrinsics
 from s2rctl.schema.deployment import Board
@@ -9,6 +12,8 @@ from s2rctl.schema.simulation import Appearance
 
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
+Row6 = tuple[float, float, float, float, float, float]
+Covariance = tuple[Row6, Row6, Row6, Row6, Row6, Row6]
 
 
 class CameraPose(Model):
@@ -45,7 +50,7 @@ class Calibration(Model):
     board: Board
     intrinsics: Intrinsics
     pose: CameraPose
-    covariance: tuple[tuple[float, ...], ...] = quantity(
+    covariance: Covariance = quantity(
         ..., "m², m·rad, rad²", "6 x 6 of translation and rotation vector in the camera's own frame, OpenCV axes"
     )
     spread_position_m: float = quantity(..., "m", "largest shift of the camera when one pose is left out", ge=0)
@@ -62,9 +67,18 @@ def randomisation(calibration: Calibration, nominal: Appearance, sigmas: float =
     """Return ``nominal`` with camera ranges of ``sigmas`` standard deviations of the calibration.
 
     Positions are in the camera's own frame. OpenCV's and MuJoCo's camera axes differ by the signs of y and z, which a
-    symmetric range does not see. The rotation range is that of the largest axis.
+    symmetric range does not see. The rotation range is that of the largest axis. ArtifactError for a calibration that
+    is so unsure that no training could use it.
     """
     deviation = [max(calibration.covariance[i][i], 0.0) ** 0.5 for i in range(6)]
     position = (sigmas * deviation[0], sigmas * deviation[1], sigmas * deviation[2])
     degrees = sigmas * max(deviation[3:]) * 57.29577951308232
-    return nominal.model_copy(update={"camera_position_m": position, "camera_rotation_deg": degrees})
+    ranges = {"camera_position_m": position, "camera_rotation_deg": degrees}
+    try:
+        return Appearance.model_validate({**nominal.model_dump(), **ranges})
+    except ValidationError as error:
+        raise ArtifactError(
+            f"the calibration of {calibration.camera} is too unsure: {sigmas:g} standard deviations are "
+            f"{max(position):.3g} m and {degrees:.3g} deg",
+            "calibrate again with more poses: --set calibration.poses=30",
+        ) from error

@@ -141,6 +141,16 @@ def test_intrinsics_come_back(seed: int) -> None:
     assert found.fx == pytest.approx(CAMERA.fx, rel=0.01) and found.cy == pytest.approx(CAMERA.cy, abs=6)
 
 
+def test_views_that_tell_nothing_are_refused() -> None:
+    points = np.asarray(make_board(BOARD).getChessboardCorners(), float)
+    square_on = Detection(np.arange(len(points)), 1000.0 * points[:, :2] + 42.0, points)
+    one_point = Detection(square_on.ids, np.full((len(points), 2), 7.0), points)
+    for poor in ([square_on] * 5, [one_point] * 5):
+        with pytest.raises(RunError, match="do not tell the camera's optics") as caught:
+            calibrate_intrinsics(poor, 640, 480)
+        assert "different places" in caught.value.hint
+
+
 def test_resizing_keeps_directions() -> None:
     small = resized(CAMERA, 84, 84)
     point = np.array([[0.1, -0.05, 1.0]])

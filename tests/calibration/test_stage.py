@@ -3,9 +3,10 @@ import json
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from s2rctl.calibration import overlay
-from s2rctl.core.errors import GateError
+from s2rctl.core.errors import ArtifactError, GateError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.pipeline.graph import graph_of, stage_named
@@ -46,6 +47,33 @@ def test_rehearsal_finds_the_camera(tmp_path, profile: str, mounting: str, paren
     ranges = randomisation(found, Appearance(colour=0.5))
     assert ranges.colour == 0.5
     assert 0 < max(ranges.camera_position_m) < 0.002 and 0 < ranges.camera_rotation_deg < 0.2
+
+
+def _result(**changes) -> Calibration:
+    sides = {"width": 640, "height": 480, "fx": 600.0, "fy": 600.0, "cx": 319.5, "cy": 239.5}
+    axes = {"quaternion_opencv": (1, 0, 0, 0), "quaternion_mujoco": (0, 1, 0, 0)}
+    figures = dict.fromkeys(("train_px", "held_out_px", "held_out_position_m", "held_out_rotation_deg"), 0.1)
+    values = {
+        **{"camera": "side", "robot": "xarm7", "mode": "rehearse", "mounting": "eye-to-hand", "method": "m"},
+        **{"board": {}, "intrinsics": sides, "pose": {"parent": "link_base", "position_m": (1, 0, 1), **axes}},
+        **{"covariance": (1e-6 * np.eye(6)).tolist(), "spread_position_m": 0.001, "spread_rotation_deg": 0.01},
+        **{"poses": 3, "residuals": (), **figures},
+    }
+    return Calibration.model_validate({**values, **changes})
+
+
+@pytest.mark.parametrize("covariance", [[[1.0]], [[1e-6] * 3] * 6, [[1e-6] * 6] * 7])
+def test_a_covariance_is_six_by_six(covariance) -> None:
+    with pytest.raises(ValidationError, match="covariance"):
+        _result(covariance=covariance)
+
+
+def test_a_calibration_that_is_too_unsure_is_no_range_for_training() -> None:
+    assert randomisation(_result(), Appearance()).camera_position_m == pytest.approx([0.002] * 3)
+    for variance in (100.0, 1e308):
+        with pytest.raises(ArtifactError, match="too unsure") as caught:
+            randomisation(_result(covariance=(variance * np.eye(6)).tolist()), Appearance())
+        assert "calibrate again" in caught.value.hint
 
 
 def test_noisy_joints_do_not_pass_the_gate(tmp_path) -> None:

@@ -65,6 +65,8 @@ def scalar(data, dtype):
 
 ANNOUNCED = {
     "nothing, many times": array(b"", "S0", [2**33]),
+    "a type that Python would read": array(b"0", "010", [1]),
+    "two numbers in one": array(b"000", "i1,i2", [1]),
     "no text, many times": array(b"", "<U0", [2**33]),
     "void": array(b"", "V0", [2**33]),
     "text": array(b"1234", "S4", [1]),

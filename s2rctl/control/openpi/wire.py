@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
+from s2rctl.core.number_types import KINDS, number_type
 
 LARGEST_MESSAGE = 64 << 20
 """Bytes: ten uncompressed pictures of 1920 x 1080 and more."""
@@ -19,7 +20,6 @@ MOST_ITEMS = 4096
 DEEPEST = 16
 MOST_DIMENSIONS = 8
 LONGEST_TEXT = 1 << 16
-_KINDS = "biuf"
 
 
 def pack(message: Any) -> bytes:
@@ -52,7 +52,7 @@ def unpack(data: bytes) -> Any:
 
 
 def _encode(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in _KINDS:
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in KINDS:
         raise UsageError(f"numbers of type {value.dtype} cannot be sent", "send integers, floats or booleans")
     if isinstance(value, np.ndarray):
         return {b"__ndarray__": True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
@@ -74,12 +74,12 @@ class _Reader:
     def map(self, value: dict[Any, Any]) -> Any:
         self._count(len(value))
         if b"__ndarray__" in value:
-            return _array(value[b"data"], _dtype(value[b"dtype"]), value[b"shape"])
+            return _array(value[b"data"], number_type(value[b"dtype"]), value[b"shape"])
         if b"__npgeneric__" in value:
             number = value[b"data"]
             if not isinstance(number, bool | int | float):
                 raise ValueError("a scalar that is no number")
-            return _dtype(value[b"dtype"]).type(number)
+            return number_type(value[b"dtype"]).type(number)
         return value
 
     def _count(self, items: int) -> None:
@@ -98,15 +98,6 @@ def _array(data: Any, dtype: np.dtype[Any], shape: Any) -> np.ndarray:
         raise ValueError(f"{len(data)} bytes are no array {tuple(shape)} of {dtype}")
     # a copy, because what lies in the message is read-only
     return np.frombuffer(data, dtype).reshape(shape).copy()
-
-
-def _dtype(text: Any) -> np.dtype[Any]:
-    if not isinstance(text, str) or len(text) > 16:  # NumPy also reads structures of any size from text
-        raise ValueError("a type that is no short text")
-    dtype = np.dtype(text)
-    if dtype.kind not in _KINDS or dtype.itemsize == 0:
-        raise ValueError(f"type {dtype} is refused")
-    return dtype
 
 
 def _check_depth(message: Any) -> None:
