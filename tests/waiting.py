@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(check: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Return whether ``check`` comes true in time."""
+def wait_for(check: Callable[[], bool], seconds: float = 60.0) -> bool:
+    """Return whether ``check`` comes true; ``seconds`` only catch a hang."""
     deadline = time.monotonic() + seconds
     while not check() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -7,11 +7,11 @@ the wrong mode and accepts NaN, so mode, state and numbers are checked before ea
 import logging
 import math
 import threading
-import time
 from typing import Any
 
 import numpy as np
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.spatial import from_matrix, to_rpy
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
@@ -47,7 +47,8 @@ class XArm7:
 
     specification: RobotSpecification = SPECIFICATION
 
-    def __init__(self, address: str, safety: Safety, acceleration: float) -> None:
+    def __init__(self, address: str, safety: Safety, acceleration: float, clock: Clock = WALL) -> None:
+        self._clock = clock
         self._host, _, port = address.partition(":")
         self._port = int(port) if port else None
         self._safety = safety
@@ -186,7 +187,7 @@ class XArm7:
 
     def _on_report(self, report: dict[str, Any]) -> None:
         """Keep the reports of the last tenth of a second."""
-        now = time.monotonic()
+        now = self._clock.now()
         with self._lock:
             self._history.append((now, np.array(report["joints"][:7], float)))
             self._history = [entry for entry in self._history if now - entry[0] < 0.1]
@@ -215,12 +216,13 @@ class XArm7:
         arm = self._arm
         self._demand(arm.set_mode(MODE_LINE_ONLINE), "set mode 7")
         self._demand(arm.set_state(0), "make ready")
-        deadline = time.monotonic() + 2.0
-        while time.monotonic() < deadline:
+        clock = self._clock
+        deadline = clock.now() + 2.0
+        while clock.now() < deadline:
             if arm.mode == MODE_LINE_ONLINE and arm.state not in STOPPED_STATES and self._history:
                 self._stopped = False
                 return
-            time.sleep(0.02)
+            clock.sleep_until(clock.now() + 0.02)
         raise SafetyStop("the xArm did not become ready in mode 7", "look at its state in the vendor's studio")
 
     def _check_agreement(self) -> None:

@@ -1,0 +1,77 @@
+"""A clock that a test drives: everything else on it stands still until the test lets time pass."""
+
+import threading
+import time
+from collections.abc import Callable
+
+TICK_S = 0.005
+LOOK_S = 0.0005
+"""How long a thread that waits for something else, too, stays away from the clock."""
+HANG_S = 120.0
+
+
+class DrivenClock:
+    """Time passes when the thread that made the clock waits on it, tick by tick, in lockstep with all others.
+
+    After each tick the driver waits until every other thread that uses the clock has said what it waits for next. So a
+    busy machine makes a test slower and changes nothing of what it sees.
+    """
+
+    realtime = True
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._start, self._ticks = start, 0
+        self._driver = threading.get_ident()
+        self._moved = threading.Condition()
+        self._waits: dict[threading.Thread, float] = {}
+
+    def now(self) -> float:
+        return self._start + self._ticks * TICK_S
+
+    def sleep_until(self, deadline: float) -> None:
+        if threading.get_ident() == self._driver:
+            while self.now() < deadline - 1e-9:
+                self._tick()
+            return
+        with self._moved:
+            while self._left(deadline):
+                self._moved.wait()
+
+    def left(self, deadline: float) -> float:
+        if threading.get_ident() == self._driver and self.now() < deadline:
+            self._tick()
+        with self._moved:
+            return self._left(deadline)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.sleep_until(self.now() + seconds)
+
+    def until(self, check: Callable[[], bool], seconds: float) -> float:
+        """Let time pass until ``check`` comes true; return how long that took, and fail where it never does."""
+        begun = self.now()
+        while not check():
+            assert self.now() < begun + seconds, f"not within {seconds} s"
+            self._tick()
+        return self.now() - begun
+
+    def _left(self, deadline: float) -> float:
+        """Note what this thread waits for; return the wall's time until it should look again."""
+        if threading.get_ident() != self._driver:
+            self._waits[threading.current_thread()] = deadline
+            self._moved.notify_all()
+        return LOOK_S if self.now() < deadline else 0.0
+
+    def _tick(self) -> None:
+        begun = time.monotonic()
+        with self._moved:
+            self._ticks += 1
+            self._moved.notify_all()
+            while busy := [thread for thread in self._waits if self._is_busy(thread)]:
+                self._moved.wait(0.01)
+                assert time.monotonic() - begun < HANG_S, f"hang: {busy}"
+
+    def _is_busy(self, thread: threading.Thread) -> bool:
+        if not thread.is_alive():
+            return False
+        return self._waits[thread] <= self.now()
