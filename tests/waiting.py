@@ -4,7 +4,11 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(check: Callable[[], bool], seconds: float = 60.0) -> bool:
+HANG_S = 60.0
+"""More than ten times what anything takes that is waited for."""
+
+
+def wait_for(check: Callable[[], bool], seconds: float = HANG_S) -> bool:
     """Return whether ``check`` comes true; ``seconds`` only catch a hang."""
     deadline = time.monotonic() + seconds
     while not check() and time.monotonic() < deadline:

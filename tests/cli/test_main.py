@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +16,6 @@ from s2rctl.store.store import Store
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "pipeline"))
 import fake_stages  # noqa: E402
-
-pytestmark = pytest.mark.paced
 
 COMMANDS = (
     "train-teacher", "distill", "train-reach", "export", "evaluate", "deploy", "calibrate-camera", "doctor", "emulate",
@@ -59,14 +56,6 @@ def program(*words: str, **environment: str) -> "subprocess.CompletedProcess[str
     )
 
 
-def processor_seconds(*words: str) -> float:
-    """Return the processor time that a command takes: what a wall clock shows on a computer with nothing else to do."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert program(*words).returncode == 0
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def test_exit_codes_are_a_fixed_contract():
     assert {code.name: int(code) for code in ExitCode} == {
         "OK": 0, "FAILURE": 1, "USAGE": 2, "PROFILE": 3, "ARTIFACT": 4, "GATE": 5, "SAFETY": 6, "ENVIRONMENT": 7,
@@ -74,7 +63,7 @@ def test_exit_codes_are_a_fixed_contract():
     }  # fmt: skip
 
 
-def test_help_loads_nothing_heavy_and_is_quick():
+def test_help_loads_nothing_heavy():
     code = (
         "import sys; from s2rctl.cli.main import main; main(['--help']); main(['pipeline', 'run', '--help']);"
         "heavy = {'jax', 'mujoco', 'numpy', 'onnx', 'onnxruntime', 'yaml', 'rich', 'flax', 'matplotlib'};"
@@ -88,7 +77,6 @@ def test_help_loads_nothing_heavy_and_is_quick():
         check=True,
     )
     assert "HEAVY []" in done.stdout
-    assert min(processor_seconds("--help") for _ in range(3)) < 0.3
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -183,7 +171,7 @@ def test_pipeline_run_status_and_no_op(call, here):
     assert code == 0 and re.search(r"^third +run +evaluate.gate.episodes 32 -> 5$", out, re.M)
 
 
-def test_no_op_run_takes_less_than_two_seconds_and_loads_no_jax(here):
+def test_no_op_run_loads_no_jax(here):
     from s2rctl.core.progress import NullReporter
     from s2rctl.pipeline.run import Job
     from s2rctl.schema.load import load_profile
@@ -196,14 +184,11 @@ def test_no_op_run_takes_less_than_two_seconds_and_loads_no_jax(here):
         "code = main(['pipeline', 'run', '-p', 'xarm7-smoke']);"
         "print('LOADED', sorted({'jax', 'mujoco', 'onnx', 'flax'} & set(sys.modules)), code)"
     )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", code, str(TOP / "tests" / "pipeline")],
         env=os.environ | {"PYTHONPATH": str(TOP)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "LOADED [] 0" in done.stdout
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
 
 
 def test_missed_gate_shows_the_data_and_exits_with_5(call, here):

@@ -15,8 +15,6 @@ from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.schema.deployment import Robot, Safety
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.paced
-
 SETTINGS = Robot(name="aloha", driver="interbotix", ports={"left": "follower_left", "right": "follower_right"})
 NAMES = [motor.name for motor in LEADING]
 

@@ -168,7 +168,10 @@ class EmulatedAloha:
                 with contextlib.suppress(OSError, ValueError):
                     selector.register(master, selectors.EVENT_READ, arm)
             if selector.get_map():
-                ready = selector.select(wait)
+                try:
+                    ready = selector.select(wait)
+                except OSError:  # a port was lost meanwhile
+                    ready = []
             else:
                 time.sleep(wait)
                 ready = []
