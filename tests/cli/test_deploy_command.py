@@ -21,10 +21,8 @@ from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Store
 from tests.waiting import HANG_S, wait_for
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-from rigs import write_policy
-from test_deploy import reach_card
+from tests.control.rigs import write_policy
+from tests.stages.test_deploy import reach_card
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from s2rctl.pipeline.run import run_pipeline
 from s2rctl.store.store import Store
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests" / "pipeline"))
-import fake_stages  # noqa: E402
+from tests.pipeline import fake_stages
 
 COMMANDS = (
     "train-teacher", "distill", "train-reach", "export", "evaluate", "deploy", "calibrate-camera", "doctor", "emulate",
@@ -179,13 +178,13 @@ def test_no_op_run_loads_no_jax(here):
     profile = load_profile("xarm7-smoke").profile
     run_pipeline(fake_stages.GRAPH, Job(profile, profile.seed, Store(here / "store"), NullReporter(), ""))
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import fake_stages; from s2rctl.pipeline import graph;"
+        "import sys; from tests.pipeline import fake_stages; from s2rctl.pipeline import graph;"
         "graph.GRAPHS['xarm7-reach'] = fake_stages.GRAPH; from s2rctl.cli.main import main;"
         "code = main(['pipeline', 'run', '-p', 'xarm7-smoke']);"
         "print('LOADED', sorted({'jax', 'mujoco', 'onnx', 'flax'} & set(sys.modules)), code)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(TOP / "tests" / "pipeline")],
+        [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(TOP)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "LOADED [] 0" in done.stdout

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.adversary import attack, violations
 from s2rctl.control.envelope import envelope
 from s2rctl.control.safety import Memory

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from rigs import write_policy
+from tests.control.rigs import write_policy
 
 from s2rctl.control.policy import Policy, contract_of
 from s2rctl.core import seal

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mcap.reader import make_reader
-from rigs import TINY, contract
+from tests.control.rigs import TINY, contract
 
 from s2rctl.control.action import action_mapping
 from s2rctl.control.checksum import whole_metadata

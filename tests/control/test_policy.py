@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from rigs import TINY, contract, metadata, write_policy
+from tests.control.rigs import TINY, contract, metadata, write_policy
 
 from s2rctl.control.policy import Policy
 from s2rctl.core.errors import ArtifactError

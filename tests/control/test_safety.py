@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rigs import TINY, contract
+from tests.control.rigs import TINY, contract
 
 from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("xarm", reason="the vendor's SDK is an extra")
 pytest.importorskip("dynamixel_sdk", reason="the vendor's SDK is an extra")
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.faults import FAULTS, NotBegunError, try_fault
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy
+from tests.env import toy
 
 from s2rctl.core.errors import RunError
 from s2rctl.env import stepping

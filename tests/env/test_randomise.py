@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-import toy
+from tests.env import toy
 
 from s2rctl.core.errors import RunError
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params

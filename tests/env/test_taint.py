@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-import taint
-import toy
+from tests.env import taint
+from tests.env import toy
 
 from s2rctl.scene import SCENES
 from s2rctl.tasks import TASKS

@@ -6,7 +6,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-import toy
+from tests.env import toy
 
 from s2rctl.env import stepping
 from s2rctl.env.stepping import spread

@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import toy
+from tests.env import toy
 from test_images import EYE, MODEL, Fake
 
 from s2rctl.env.build import make_images, make_model, make_task

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from point_mass import PointWorlds
+from tests.learning.point_mass import PointWorlds
 
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt

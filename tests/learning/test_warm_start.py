@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from point_mass import PointWorlds, linear_expert
+from tests.learning.point_mass import PointWorlds, linear_expert
 
 from s2rctl.core.errors import RunError
 from s2rctl.learning import networks, warm_start

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-import tiny
+from tests.physics import tiny
 
 from s2rctl.physics import PHYSICS
 

@@ -19,9 +19,8 @@ from s2rctl.store.lock import locked
 from s2rctl.store.store import Store
 from s2rctl.store.verify import verify
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-from fake_stages import GRAPH  # noqa: E402
+TOP = Path(__file__).parents[2]
+from tests.pipeline.fake_stages import GRAPH
 
 from tests.terminal import Terminal  # noqa: E402
 from tests.waiting import wait_for  # noqa: E402
@@ -164,8 +163,7 @@ def test_read_fields_refuses_what_the_profile_does_not_have():
 
 PROGRAM = """
 import sys; from pathlib import Path
-sys.path[:0] = [sys.argv[2]]
-import test_run
+from tests.pipeline import test_run
 from s2rctl.core.errors import S2rError
 try:
     test_run.run_pipeline(test_run.GRAPH, test_run.make_job(Path(sys.argv[1])))
@@ -176,8 +174,8 @@ except S2rError as error:
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
-    call = [sys.executable, "-c", PROGRAM, str(folder), str(HERE)]
+    environment = os.environ | {"PYTHONPATH": str(TOP)}
+    call = [sys.executable, "-c", PROGRAM, str(folder)]
     return subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True)
 
 

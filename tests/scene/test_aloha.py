@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scenes import at_home, left_arm_at, run
+from tests.scene.scenes import at_home, left_arm_at, run
 
 from s2rctl.core.spatial import from_rpy
 from s2rctl.robots.aloha.specification import ARM_HOME, FINGER_HOME, SPECIFICATION

@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 import pytest
-from scenes import at_home, inside, run
+from tests.scene.scenes import at_home, inside, run
 
 from s2rctl.scene import SCENES
 

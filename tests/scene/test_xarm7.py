@@ -3,7 +3,7 @@ import itertools
 import mujoco
 import numpy as np
 import pytest
-from scenes import at_home, run
+from tests.scene.scenes import at_home, run
 
 from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.scene.xarm7 import build_reach

@@ -20,8 +20,7 @@ from s2rctl.stages.certificate import certificate
 from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import write_policy
+from tests.control.rigs import write_policy
 
 STEPS = 6
 

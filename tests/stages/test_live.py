@@ -17,9 +17,8 @@ from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.schema.load import load_profile
 from s2rctl.stages import live
 
-sys.path.insert(0, str(Path(__file__).parent))
 from tests.driven import DrivenClock
-from test_deploy import context, reach_card, ready
+from tests.stages.test_deploy import context, reach_card, ready
 
 STEPS = 4
 MADE = []

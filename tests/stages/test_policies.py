@@ -14,8 +14,7 @@ from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.stages.policies import import_onnx, pick_of, policy_of, stored_onnx, task_of
 from s2rctl.store.store import Artifact, Store
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import TINY, contract, write_policy
+from tests.control.rigs import TINY, contract, write_policy
 
 PROFILE = {"name": "p", "system": "aloha"}
 

@@ -26,8 +26,7 @@ from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
 from tests.waiting import wait_for
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import write_policy
+from tests.control.rigs import write_policy
 
 pytestmark = pytest.mark.paced
 

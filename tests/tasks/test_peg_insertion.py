@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from task_worlds import build, measured_world, random_world, silent_terms
+from tests.tasks.task_worlds import build, measured_world, random_world, silent_terms
 
 from s2rctl.scene.signals import quantities
 from s2rctl.schema.simulation import Noise

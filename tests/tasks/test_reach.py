@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from task_worlds import build, random_world, silent_terms
+from tests.tasks.task_worlds import build, random_world, silent_terms
 
 from s2rctl.tasks import kinematics, reach
 from s2rctl.tasks.protocol import Planner, World

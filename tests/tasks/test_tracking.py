@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from task_worlds import build, measured_world, nominal, random_world
+from tests.tasks.task_worlds import build, measured_world, nominal, random_world
 
 from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import arm as arms
