@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-
 HANG_S = 60.0
 """More than ten times what anything takes that is waited for."""
 

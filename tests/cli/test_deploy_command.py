@@ -19,10 +19,9 @@ from s2rctl.cli.output import Answer
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Store
-from tests.waiting import HANG_S, wait_for
-
 from tests.control.rigs import write_policy
 from tests.stages.test_deploy import reach_card
+from tests.waiting import HANG_S, wait_for
 
 
 @pytest.fixture

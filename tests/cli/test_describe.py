@@ -1,11 +1,7 @@
 """The contract card as a person reads it."""
 
-import sys
-from pathlib import Path
-
 from s2rctl.cli.describe import contract_text
 from s2rctl.schema.contract import CameraContract
-
 from tests.control.rigs import TINY, contract
 
 

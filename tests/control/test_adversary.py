@@ -1,8 +1,5 @@
 """The million hostile steps of benchmarks.adversary, in small, and proof that its referee sees what is wrong."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mcap.reader import make_reader
-from tests.control.rigs import TINY, contract
 
 from s2rctl.control.action import action_mapping
 from s2rctl.control.checksum import whole_metadata
@@ -21,6 +20,7 @@ from s2rctl.robots.protocol import Frame, StopLevel
 from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.schema.contract import Tensor
 from s2rctl.schema.deployment import Safety
+from tests.control.rigs import TINY, contract
 from tests.driven import DrivenClock
 
 

@@ -1,8 +1,5 @@
 """Rows of the fault table (docs/deploy.md): what happens, and in which order. How fast is benchmarks.faults' to say."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("xarm", reason="the vendor's SDK is an extra")

@@ -23,7 +23,7 @@ from s2rctl.robots.protocol import Target
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
 from s2rctl.stages.wire import located
-from tests.waiting import HANG_S, wait_for
+from tests.waiting import wait_for
 
 SCENE = {"aloha": "insertion", "xarm7": "reach"}
 SAFETY = Safety(
@@ -80,7 +80,9 @@ def test_a_driver_finds_the_device_and_sees_the_episode_that_was_set(name, joint
             begun = time.monotonic()
             device.reset(start_of(model, joint, value), 0, period=0.05, latency_s=(0.0, 0.01))
             assert wait_for(lambda: robot.read().t > begun)
-            assert wait_for(lambda: abs(robot.read().joint_pos[index] - value) < 0.02)  # the report before may be on its way
+            assert wait_for(
+                lambda: abs(robot.read().joint_pos[index] - value) < 0.02
+            )  # the report before may be on its way
         assert wait_for(lambda: sum(shot.begun == shots[-1].begun for shot in shots) >= 4)
         look = device.look()
         assert look.arrays["sensordata"].shape == (model.nsensordata,)

@@ -1,12 +1,11 @@
 from dataclasses import replace
 
 import pytest
-from tests.env import taint
-from tests.env import toy
 
 from s2rctl.scene import SCENES
 from s2rctl.tasks import TASKS
 from s2rctl.tasks.protocol import TaskSettings
+from tests.env import taint, toy
 
 
 @pytest.mark.parametrize("name", sorted(TASKS.rows))

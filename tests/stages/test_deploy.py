@@ -1,6 +1,4 @@
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ from s2rctl.stages import deploy, live, twin
 from s2rctl.stages.certificate import certificate
 from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
-
 from tests.control.rigs import write_policy
 
 STEPS = 6

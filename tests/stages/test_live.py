@@ -1,8 +1,5 @@
 """Live and shadow runs with a robot that obeys exactly in the driver's place."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -16,7 +13,6 @@ from s2rctl.robots.protocol import Frame
 from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.schema.load import load_profile
 from s2rctl.stages import live
-
 from tests.driven import DrivenClock
 from tests.stages.test_deploy import context, reach_card, ready
 

@@ -1,6 +1,5 @@
 """Which task a policy does, who drives before it, and how an ONNX file becomes an artifact."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.stages.policies import import_onnx, pick_of, policy_of, stored_onnx, task_of
 from s2rctl.store.store import Artifact, Store
-
 from tests.control.rigs import TINY, contract, write_policy
 
 PROFILE = {"name": "p", "system": "aloha"}

@@ -1,10 +1,8 @@
 """Rehearsals in which the genuine SDK speaks to an emulated device in another process."""
 
 import json
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,9 +22,8 @@ from s2rctl.schema.manifest import StageRef
 from s2rctl.stages import deploy, wire
 from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
-from tests.waiting import wait_for
-
 from tests.control.rigs import write_policy
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.paced
 

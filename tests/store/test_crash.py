@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 
 def test_kill_9_between_any_two_steps_leaves_a_clean_store_that_can_be_used_again(tmp_path):
     top = Path(__file__).resolve().parents[2]

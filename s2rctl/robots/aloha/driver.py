@@ -42,9 +42,7 @@ class Aloha:
 
     specification: RobotSpecification = SPECIFICATION
 
-    def __init__(
-        self, ports: dict[str, str], robot: RobotSettings, safety: Safety, clock: Clock = WALL
-    ) -> None:
+    def __init__(self, ports: dict[str, str], robot: RobotSettings, safety: Safety, clock: Clock = WALL) -> None:
         gripper = GRIPPERS[robot.gripper]
         if robot.gripper_range_rad is not None:
             gripper = gripper.between(*robot.gripper_range_rad)
