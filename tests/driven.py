@@ -59,7 +59,7 @@ class DrivenClock:
         return self._now - begun
 
     def has_users(self, count: int) -> None:
-        """Return when so many threads use this clock: one that has just been started would miss the time that passes."""
+        """Return when so many threads use this clock; one that has just been started would miss what passes."""
         assert wait_for(lambda: sum(thread.is_alive() for thread in list(self._waits)) >= count)
 
     @contextmanager

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-HANG_S = 60.0
+HANG_S = 120.0
 """More than ten times what anything takes that is waited for."""
 
 

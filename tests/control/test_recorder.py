@@ -1,5 +1,6 @@
 """The recorder beside the loop: it never waits for the disk, and kill -9 leaves a file that can be read."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -62,17 +63,20 @@ def test_a_slow_disk_does_not_hold_up_the_loop(tmp_path, monkeypatch):
     assert recording.outcome["dropped_steps"] == 20 - len(recording.steps)
 
 
-def test_a_full_disk_is_told_at_the_end_and_not_in_the_loop(tmp_path, monkeypatch):
+def test_a_disk_that_takes_no_more_is_told_at_the_end_and_not_in_the_loop(tmp_path):
     recorder = McapRecorder(tmp_path / "full.mcap", {"robot": "x"})
-
-    def full(*item):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(recorder, "_append", full)
-    for number in range(5):
-        recorder.step(number * 0.05, values(number), {})
-    with pytest.raises(OSError, match="No space left"):
-        recorder.close({"outcome": "time"})
+    _, most = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, most))
+    try:
+        for number in range(10):
+            frame = Frame(number * 0.05, np.full((200, 200, 3), number, np.uint8))
+            recorder.step(number * 0.05, values(number), {"eye": frame})
+        with pytest.raises(OSError, match="File too large"):
+            recorder.close({"outcome": "time"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    kept = read_recording(tmp_path / "full.mcap")
+    assert not kept.whole and 3 < len(kept.steps) < 10
 
 
 def test_a_repeated_frame_is_stored_once(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -66,6 +67,11 @@ def start_of(model, joint=None, value=0.0):
     return PlantStart(data.qpos.copy(), data.qvel.copy(), data.ctrl.copy())
 
 
+def seen(robot, since, index, value):
+    state = robot.read()
+    return state.t > since and abs(state.joint_pos[index] - value) < 0.02
+
+
 @pytest.mark.parametrize(("name", "joint"), [("aloha", "left/waist"), ("xarm7", "joint1")])
 def test_a_driver_finds_the_device_and_sees_the_episode_that_was_set(name, joint):
     direct = {row for row in DRIVERS.rows if row in ROBOTS.rows}  # the others reach the same device in another way
@@ -79,10 +85,7 @@ def test_a_driver_finds_the_device_and_sees_the_episode_that_was_set(name, joint
         for value in (0.3, -0.2):
             begun = time.monotonic()
             device.reset(start_of(model, joint, value), 0, period=0.05, latency_s=(0.0, 0.01))
-            assert wait_for(lambda: robot.read().t > begun)
-            assert wait_for(
-                lambda: abs(robot.read().joint_pos[index] - value) < 0.02
-            )  # the report before may be on its way
+            assert wait_for(partial(seen, robot, begun, index, value))
         assert wait_for(lambda: sum(shot.begun == shots[-1].begun for shot in shots) >= 4)
         look = device.look()
         assert look.arrays["sensordata"].shape == (model.nsensordata,)

@@ -233,7 +233,7 @@ def test_a_silent_controller_stops_the_loop(arm, clock):
 
 
 def test_reports_that_stop_coming_stop_the_loop_by_their_age(arm, clock):
-    emulator, driver = arm
+    driver = arm[1]
 
     def hook(step):
         if step == 5:
@@ -281,6 +281,20 @@ def test_requests_survive_any_fragmentation(frames, data):
     assert not buffer
 
 
-def test_no_socket_file_can_redirect_the_driver():
-    source = Path(__import__("s2rctl.robots.xarm7.driver", fromlist=["x"]).__file__).read_text()
-    assert "forbid_uds=True" in source
+def test_no_socket_file_can_redirect_the_driver(model, clock):
+    """The SDK prefers a socket file of a well-known name, which any user may put there, to the controller."""
+    port = 20_000 + os.getpid() % 10_000
+    file = Path(f"/tmp/xarmcontroller_uds_{port}")
+    with socket.socket(socket.AF_UNIX) as trap, EmulatedXArm(model, HOST, port, clock) as emulator:
+        clock.has_users(1)
+        trap.bind(str(file))
+        try:
+            trap.listen()
+            trap.setblocking(False)
+            driver = XArm7(emulator.address, SAFETY, 5.0, clock)
+            assert driver.connect().model == "xArm7"
+            with pytest.raises(BlockingIOError):
+                trap.accept()
+            driver.close()
+        finally:
+            file.unlink()

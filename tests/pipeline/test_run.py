@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +17,10 @@ from s2rctl.schema.load import load_profile
 from s2rctl.store.lock import locked
 from s2rctl.store.store import Store
 from s2rctl.store.verify import verify
+from tests.pipeline.fake_stages import GRAPH
+from tests.waiting import HANG_S, wait_for
 
 TOP = Path(__file__).parents[2]
-from tests.pipeline.fake_stages import GRAPH
 
 from tests.terminal import Terminal  # noqa: E402
 from tests.waiting import wait_for  # noqa: E402
@@ -182,13 +182,13 @@ def start(folder: Path) -> "subprocess.Popen[str]":
 def test_kill_9_then_the_same_command_resumes(tmp_path):
     (tmp_path / "kill").touch()
     process = start(tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == -signal.SIGKILL
     store = Store(tmp_path / "store")
     assert verify(store, full=True).clean and store.list() == []
     assert reasons(tmp_path, make_job(tmp_path))["first"][0] == "resume"
     process = start(tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert calls(tmp_path) == ["first@0", "first@3", "second@0", "third@0"]
     assert verify(store, full=True).clean
@@ -199,12 +199,9 @@ def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number)
     (tmp_path / "wait").touch()
     process = start(tmp_path)
     marks = tmp_path / "store" / "runs"
-    for _ in range(600):
-        if any(mark.read_text() == "3" for mark in marks.glob("*/checkpoint")):
-            break
-        time.sleep(0.05)
+    assert wait_for(lambda: any(mark.read_text() == "3" for mark in marks.glob("*/checkpoint")))
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
     assert "first was interrupted" in said and "hint: to carry on: s2rctl pipeline run" in said
     (tmp_path / "wait").unlink()
@@ -250,7 +247,7 @@ def test_a_terminal_that_hangs_up_leaves_a_checkpoint_and_no_harm(tmp_path, shel
 def test_fresh_forgets_a_half_finished_run(tmp_path):
     (tmp_path / "kill").touch()
     process = start(tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     run_pipeline(GRAPH, make_job(tmp_path, fresh=True))
     assert calls(tmp_path) == ["first@0", "first@0", "second@0", "third@0"]
 

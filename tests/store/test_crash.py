@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import HANG_S
+
 
 def test_kill_9_between_any_two_steps_leaves_a_clean_store_that_can_be_used_again(tmp_path):
     top = Path(__file__).resolve().parents[2]
@@ -11,7 +13,7 @@ def test_kill_9_between_any_two_steps_leaves_a_clean_store_that_can_be_used_agai
         [sys.executable, "-m", "tests.store.crash_driver", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=2 * HANG_S,
         check=True,
         env=os.environ | {"PYTHONPATH": str(top)},
     )
@@ -33,7 +35,7 @@ def test_two_processes_publish_the_same_content_at_once(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(top)}
     both = [subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
-        _, complaint = process.communicate(timeout=60)
+        _, complaint = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, complaint
     from s2rctl.store.store import Store
     from s2rctl.store.verify import verify
