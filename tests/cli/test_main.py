@@ -66,8 +66,8 @@ def test_exit_codes_are_a_fixed_contract():
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; from s2rctl.cli.main import main;"
-        "heavy = {'jax', 'mujoco', 'numpy', 'onnx', 'onnxruntime', 'yaml', 'rich', 'flax', 'matplotlib', 'scipy', 'cv2',"
-        " 'mcap', 'safetensors'};"
+        "heavy = {'jax', 'mujoco', 'numpy', 'onnx', 'onnxruntime', 'yaml', 'rich', 'flax', 'matplotlib', 'scipy',"
+        " 'cv2', 'mcap', 'safetensors'};"
         "main(['--help']); print('HEAVY', sorted((heavy | {'pydantic'}) & set(sys.modules)));"
         "main(['pipeline', 'run', '--help']); print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
