@@ -23,7 +23,6 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.emulation.xarm.server import EmulatedXArm
 from s2rctl.emulation.xarm.wire import HEADER, Report, split
 from s2rctl.robots.protocol import StopLevel, Target
-from s2rctl.robots.xarm7 import driver as drivers
 from s2rctl.robots.xarm7.driver import XArm7, make
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Robot, Safety
@@ -34,7 +33,8 @@ HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.9"  # its ow
 SAFETY = Safety(tool_speed=0.65, workspace_low=(0.15, -0.4, 0.02), workspace_high=(0.7, 0.4, 0.7), tracking_error=0.15)
 
 
-ANSWER_S = drivers.COMMAND_TIMEOUT_S
+# the SDK waits for answers on the wall's clock, where it may only catch a hang
+PATIENT = SAFETY.model_copy(update={"max_state_age_periods": 200.0})
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +60,10 @@ def clock():
 
 
 @pytest.fixture
-def arm(model, clock, monkeypatch):
-    # the SDK waits for answers on the wall's clock, where it may only catch a hang
-    monkeypatch.setattr(drivers, "COMMAND_TIMEOUT_S", 100 * ANSWER_S)
+def arm(model, clock):
     with EmulatedXArm(model, HOST, 5502, clock) as emulator:
         clock.has_users(1)
-        driver = XArm7(emulator.address, SAFETY, 5.0, clock)
+        driver = XArm7(emulator.address, PATIENT, 5.0, clock)
         identity = driver.connect()
         assert (identity.model, identity.firmware) == ("xArm7", "1.12.10")
         clock.emulator, clock.driver = emulator, driver
@@ -156,7 +154,7 @@ def test_errors_carry_the_vendors_words_and_are_never_cleared_by_themselves(arm,
     with pytest.raises(SafetyStop):
         driver.send(Target("tool", driver.parking().values))
     assert emulator.controller.error == 31
-    again = XArm7(emulator.address, SAFETY, 5.0, clock)
+    again = XArm7(emulator.address, PATIENT, 5.0, clock)
     with pytest.raises(SafetyStop, match="C31 Collision"):
         again.connect()
     assert emulator.controller.error == 31
@@ -215,21 +213,24 @@ def test_the_control_loop_drives_the_genuine_sdk(arm, clock):
     clock.until(lambda: abs(driver.read().tool[0, 1] - begin[1] - 0.3) < 0.005, 1.0)
 
 
-def test_a_silent_controller_stops_the_loop(arm, clock):
-    """The SDK would wait 10 s for the answer to a move; the driver gives it less than two periods."""
-    emulator, driver = arm
-    assert 0 < ANSWER_S < 2 / 20.0
-    driver._arm.set_timeout(ANSWER_S)
-    drivers.COMMAND_TIMEOUT_S = ANSWER_S  # undone by the fixture
+def test_a_silent_controller_stops_the_loop(model, clock):
+    """The SDK alone would wait 10 s for the answer to a move; with the usual limits the driver waits under two periods."""
+    assert XArm7(HOST, SAFETY, 5.0)._answer_s < 2 / 20.0
+    patient = SAFETY.model_copy(update={"max_state_age_periods": 20.0})
+    with EmulatedXArm(model, HOST, 5502, clock) as emulator:
+        clock.has_users(1)
+        driver = XArm7(emulator.address, patient, 5.0, clock)
+        driver.connect()
 
-    def hook(step):
-        if step == 5:
-            emulator.controller.silent = True
+        def hook(step):
+            if step == 5:
+                emulator.controller.silent = True
 
-    log = drive(driver, clock, hook, steps=200)
-    emulator.controller.silent = False
-    assert (log.outcome, log.steps) == ("safety_stop", 5)
-    assert "no answer in time" in log.reason
+        log = drive(driver, clock, hook, steps=200)
+        emulator.controller.silent = False
+        assert (log.outcome, log.steps) == ("safety_stop", 5)
+        assert "no answer in time" in log.reason
+        driver.close()
 
 
 def test_reports_that_stop_coming_stop_the_loop_by_their_age(arm, clock):
@@ -291,7 +292,7 @@ def test_no_socket_file_can_redirect_the_driver(model, clock):
         try:
             trap.listen()
             trap.setblocking(False)
-            driver = XArm7(emulator.address, SAFETY, 5.0, clock)
+            driver = XArm7(emulator.address, PATIENT, 5.0, clock)
             assert driver.connect().model == "xArm7"
             with pytest.raises(BlockingIOError):
                 trap.accept()

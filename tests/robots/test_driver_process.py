@@ -28,6 +28,7 @@ SAFETY = Safety(
     workspace_low=(0.15, -0.4, 0.02),
     workspace_high=(0.7, 0.4, 0.7),
     tracking_error=0.15,
+    max_state_age_periods=20.0,  # ten times the usual: a test machine may be busy
     device_watchdog_s=1.0,
 )
 LOOP = """
@@ -63,17 +64,7 @@ def make(address):
 
 
 def send(arm, values):
-    """Send; a busy test machine may answer later than the driver waits."""
-
-    def sent():
-        try:
-            arm.send(Target("tool", values))
-        except SafetyStop as stop:
-            assert "no answer in time" in stop.message
-            return False
-        return True
-
-    assert wait_for(sent)
+    arm.send(Target("tool", values))
 
 
 def test_it_moves_and_stops_as_the_driver_itself(emulator, arm):

@@ -32,7 +32,7 @@ STEPS = 12
 PROFILES = {"aloha": "aloha-smoke", "xarm7": "xarm7-smoke"}
 LENIENT = [  # real time, on a test machine that may be busy: limits of time may only catch a hang
     "deploy.safety.max_age_periods=200",
-    "deploy.safety.max_state_age_periods=200",
+    "deploy.safety.max_state_age_periods=20",
     "deploy.safety.max_missed_deadlines=1000",
     "deploy.safety.device_watchdog_s=2.54",
 ]

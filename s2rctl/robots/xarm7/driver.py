@@ -23,10 +23,10 @@ from s2rctl.schema.deployment import Safety
 
 MODE_LINE_ONLINE = 7
 STOPPED_STATES = (4, 5)
-COMMAND_TIMEOUT_S = 0.09
-"""A controller that does not answer within this is not fit for a loop at 20 Hz (the SDK waits 2 s, for moves 10 s).
+ANSWER_SHARE = 0.9
+"""Part of the age at which readings stop the robot within which the controller has to answer a command.
 
-With the period before it, silence stops the loop within three periods."""
+The SDK waits 2 s, for moves 10 s; with the usual age of two periods silence stops the loop within three."""
 FENCE_SLACK_MM = 20
 """The controller's fence stands this far outside the filter's box: the filter limits, the fence only catches."""
 TOOL_OFFSET_MM = 172.0
@@ -52,6 +52,7 @@ class XArm7:
         self._host, _, port = address.partition(":")
         self._port = int(port) if port else None
         self._safety = safety
+        self._answer_s = ANSWER_SHARE * safety.max_state_age_periods / SPECIFICATION.rate_hz
         self._acceleration = acceleration * 1000  # mm/s²
         self._arm: Any = None
         self._lock = threading.Lock()
@@ -180,8 +181,8 @@ class XArm7:
             ) from error
         finally:
             XCONF.SocketConf.TCP_CONTROL_PORT = standard
-        arm.set_timeout(COMMAND_TIMEOUT_S)
-        _bound_moves(arm.core)
+        arm.set_timeout(self._answer_s)
+        _bound_moves(arm.core, self._answer_s)
         arm.register_report_callback(self._on_report, report_cartesian=False, report_state=False)
         return arm
 
@@ -271,12 +272,12 @@ def describe(code: int) -> str:
     return f"C{code} {entry.get('en', {}).get('title', 'unknown error')}".strip()
 
 
-def _bound_moves(commands: Any) -> None:
+def _bound_moves(commands: Any, seconds: float) -> None:
     """Give moves the same time-out as other commands: the SDK's fixed 10 s would hold its lock, and block the stop."""
     patient = commands.set_nfp32_with_bytes
 
     def bounded(*arguments: Any, timeout: float | None = None, **options: Any) -> Any:
         del timeout
-        return patient(*arguments, timeout=COMMAND_TIMEOUT_S, **options)
+        return patient(*arguments, timeout=seconds, **options)
 
     commands.set_nfp32_with_bytes = bounded
