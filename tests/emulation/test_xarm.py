@@ -214,7 +214,7 @@ def test_the_control_loop_drives_the_genuine_sdk(arm, clock):
 
 
 def test_a_silent_controller_stops_the_loop(model, clock):
-    """The SDK alone would wait 10 s for the answer to a move; with the usual limits the driver waits under two periods."""
+    """The SDK alone would wait 10 s for the answer to a move; with the usual limits the driver waits under 0.1 s."""
     assert XArm7(HOST, SAFETY, 5.0)._answer_s < 2 / 20.0
     patient = SAFETY.model_copy(update={"max_state_age_periods": 20.0})
     with EmulatedXArm(model, HOST, 5502, clock) as emulator:
