@@ -4,13 +4,13 @@ import time
 
 import msgpack
 import numpy as np
-from rigs import contract, write_policy
 from websockets.sync.client import connect
 
 from s2rctl.control.policy import Policy
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import CameraContract, Tensor
 from s2rctl.stages.serve import make_server
+from tests.control.rigs import contract, write_policy
 
 ALOHA = ROBOTS.load("aloha")
 
