@@ -42,6 +42,9 @@ def port(arms):
     handler = sdk.PortHandler(arms.ports["left"])
     assert handler.setBaudRate(1_000_000)
     handler.ser.timeout = 0.002
+    # the SDK waits for answers on the wall's clock, where it may only catch a hang
+    given = handler.setPacketTimeout
+    handler.setPacketTimeout = lambda length: (given(length), setattr(handler, "packet_timeout", 500.0))
     yield handler
     handler.closePort()
 

@@ -32,7 +32,7 @@ SERVO_SPEED = 1.0  # m/s, mode 1 executes the latest target at full speed
 class Controller:
     """One controller and its arm. ``handle`` and ``tick`` may be called from different threads."""
 
-    def __init__(self, model: mujoco.MjModel, now: float) -> None:
+    def __init__(self, model: mujoco.MjModel, now: float = 0.0) -> None:
         specification = ROBOTS.load("xarm7")
         self.plant = Plant(model)
         home = np.array(specification.home)

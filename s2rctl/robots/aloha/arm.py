@@ -8,10 +8,11 @@ asks to recover.
 import math
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import SafetyStop
-from s2rctl.robots.aloha.bring_up import Found, Settings, bring_up
+from s2rctl.robots.aloha.bring_up import Found, Settings, bring_up, patiently
 from s2rctl.robots.aloha.bus import Bus, BusError, PortLost, value
 from s2rctl.robots.aloha.gripper import Gripper
 from s2rctl.robots.aloha.motors import (
@@ -150,8 +151,9 @@ class Arm:
         self._faults.clear()
         self._newest, self._goals, self._closing = None, None, False
         try:
+            units = math.ceil(self._settings.watchdog_s / WATCHDOG_UNIT_S - 1e-9)
             for motor in VX300S:
-                bus.write(motor.number, BUS_WATCHDOG, math.ceil(self._settings.watchdog_s / WATCHDOG_UNIT_S - 1e-9))
+                patiently(partial(bus.write, motor.number, BUS_WATCHDOG, units))
         except BusError as error:
             raise SafetyStop(f"could not arm the bus watchdog: {error}", "check the cables") from error
         self._heard = self._clock.now()
@@ -171,11 +173,11 @@ class Arm:
         rebooted = False
         for motor in VX300S:
             try:
-                if bus.read(motor.number, HARDWARE_ERROR):
+                if patiently(partial(bus.read, motor.number, HARDWARE_ERROR)):
                     bus.reboot(motor.number)
                     rebooted = True
-                elif bus.read(motor.number, BUS_WATCHDOG):
-                    bus.write(motor.number, BUS_WATCHDOG, 0)
+                elif patiently(partial(bus.read, motor.number, BUS_WATCHDOG)):
+                    patiently(partial(bus.write, motor.number, BUS_WATCHDOG, 0))
             except BusError as error:
                 raise SafetyStop(f"could not clear the errors: {error}", "check the arm's power and cables") from error
         if rebooted:
