@@ -23,7 +23,6 @@ from tests.waiting import HANG_S, wait_for
 TOP = Path(__file__).parents[2]
 
 from tests.terminal import Terminal  # noqa: E402
-from tests.waiting import wait_for  # noqa: E402
 
 
 def make_job(folder: Path, sets: tuple[str, ...] = (), seed: int | None = None, **options: bool) -> Job:
@@ -211,8 +210,7 @@ def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number)
 
 ON_A_TERMINAL = """
 import sys; from dataclasses import replace; from pathlib import Path
-sys.path[:0] = [sys.argv[2]]
-import test_run
+from tests.pipeline import test_run
 from s2rctl.cli.progress import make_reporter
 from s2rctl.core.errors import S2rError
 job = replace(test_run.make_job(Path(sys.argv[1])), reporter=make_reporter(False, None))
@@ -228,10 +226,10 @@ except S2rError as error:
 def test_a_terminal_that_hangs_up_leaves_a_checkpoint_and_no_harm(tmp_path, shell, bars):
     """A shell that goes with its terminal lets the kernel signal the command; without one the command gets it first."""
     (tmp_path / "wait").touch()
-    call = [sys.executable, "-c", ON_A_TERMINAL, str(tmp_path), str(HERE)]
+    call = [sys.executable, "-c", ON_A_TERMINAL, str(tmp_path)]
     if shell:
         call = ["sh", "-c", '"$@"; echo over', "sh", *call]
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1]), "TERM": "xterm" if bars else "dumb"}
+    environment = os.environ | {"PYTHONPATH": str(TOP), "TERM": "xterm" if bars else "dumb"}
     environment.pop("CI", None)
     with Terminal(call, environment) as terminal:
         marks = tmp_path / "store" / "runs"

@@ -14,8 +14,6 @@ import pytest
 from s2rctl.core.channel import Message, receive, send
 from s2rctl.schema.deployment import Robot, Safety
 
-pytestmark = pytest.mark.paced
-
 # A driver that prints in every call, as the vendors' SDKs do, in the place of a real one.
 PROGRAM = """
 import sys
