@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= .s2rctl
 FUZZ_MINUTES ?= 60
-DEFAULT := not slow and not gpu and not hardware
+DEFAULT := not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test fuzz lint types law check bench wheel lock clean

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-NAMES = ("physics", "render", "training", "faults")
+NAMES = ("startup", "calls", "physics", "render", "training", "faults")
 
 
 def main() -> None:

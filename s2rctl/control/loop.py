@@ -119,7 +119,7 @@ class _Loop:
         self.memory: Memory
         if rig.clock.realtime and settings.send:
             timeout = settings.watchdog_periods * self._period
-            self._watchdog = Watchdog(lambda: rig.robot.stop(StopLevel.SOFT), timeout)
+            self._watchdog = Watchdog(lambda: rig.robot.stop(StopLevel.SOFT), timeout, rig.clock)
 
     @property
     def silent(self) -> bool:
@@ -171,7 +171,7 @@ class _Loop:
         """
         clock = self._rig.clock
         clock.sleep_until(deadline - AWAKE_S if clock.realtime else deadline)
-        while clock.realtime and clock.now() < deadline:
+        while clock.realtime and clock.left(deadline) > 0:
             sleep(0)
 
     def _settle(self) -> None:

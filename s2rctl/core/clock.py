@@ -15,6 +15,12 @@ class Clock(Protocol):
     def sleep_until(self, deadline: float) -> None:
         """Return at ``deadline`` s, at once if it is past."""
 
+    def left(self, deadline: float) -> float:
+        """Return how long a thread may wait for something else before it looks at this clock again.
+
+        Seconds of the wall, for ``Event.wait``, ``select`` and the like; 0 when ``deadline`` s is reached.
+        """
+
 
 class RealClock:
     """The wall's clock; the same axis as ``time.monotonic``."""
@@ -30,6 +36,14 @@ class RealClock:
         remaining = deadline - time.monotonic()
         if remaining > 0:
             time.sleep(remaining)
+
+    def left(self, deadline: float) -> float:
+        """Return the seconds to the deadline, at least 0."""
+        return max(0.0, deadline - time.monotonic())
+
+
+WALL = RealClock()
+"""It has no state: one is enough."""
 
 
 class VirtualClock:
@@ -47,3 +61,8 @@ class VirtualClock:
     def sleep_until(self, deadline: float) -> None:
         """Jump to the deadline."""
         self._now = max(self._now, deadline)
+
+    def left(self, deadline: float) -> float:
+        """Jump to the deadline: who waits lets time pass."""
+        self.sleep_until(deadline)
+        return 0.0

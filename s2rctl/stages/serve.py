@@ -1,6 +1,7 @@
 """Serves an exported policy to OpenPI clients: no robot and no camera is touched here, the client has them."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from s2rctl import __version__
@@ -57,16 +58,25 @@ def run(
 
 
 def make_server(
-    policy: Policy, specification: RobotSpecification, profile: Profile, identity: str, host: str, port: int
+    policy: Policy,
+    specification: RobotSpecification,
+    profile: Profile,
+    identity: str,
+    host: str,
+    port: int,
+    clock: Callable[[], float] = time.monotonic,
 ) -> PolicyServer:
-    """Return the server of a policy, not yet started; every connection gets its own state and filter."""
+    """Return the server of a policy, not yet started; every connection gets its own state and filter.
+
+    ``clock`` gives the time in s by which a pause begins a new episode.
+    """
     contract, safety = policy.contract, profile.deploy.safety
 
     def session() -> Session:
         mapping = action_mapping(specification, contract, safety.tracking_error)
         guard = SafetyFilter(envelope(specification, safety, profile.simulation.rate_hz), mapping, specification)
         layout = Layout(contract, specification, profile.robot.cameras)
-        return Session(policy, ObservationBuilder(contract, specification), guard, layout, specification)
+        return Session(policy, ObservationBuilder(contract, specification), guard, layout, specification, clock)
 
     layout = Layout(contract, specification, profile.robot.cameras)
     targets = specification.targets if specification.command == "joint" else ("x", "y", "z")

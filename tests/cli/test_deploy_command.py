@@ -19,11 +19,9 @@ from s2rctl.cli.output import Answer
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Store
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-from rigs import write_policy
-from test_deploy import reach_card
+from tests.control.rigs import write_policy
+from tests.stages.test_deploy import reach_card
+from tests.waiting import HANG_S, wait_for
 
 
 @pytest.fixture
@@ -109,17 +107,18 @@ def test_the_policy_server_runs_as_a_command_until_ctrl_c(store):
         [*command, "--serve", "openpi", "--port", str(port), "--json"], stdout=subprocess.PIPE, text=True
     )
     try:
-        deadline, status = time.monotonic() + 30, 0
-        while not status and time.monotonic() < deadline:
+
+        def healthy():
             try:
-                link = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+                link = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
                 link.request("GET", "/healthz")
-                status = link.getresponse().status
+                return link.getresponse().status == 200
             except OSError:
-                time.sleep(0.1)
-        assert status == 200
+                return False
+
+        assert wait_for(healthy)
         child.send_signal(signal.SIGINT)
-        out = child.communicate(timeout=15)[0]
+        out = child.communicate(timeout=HANG_S)[0]
     finally:
         child.kill()
     assert child.returncode == 0

@@ -1,13 +1,8 @@
 """The contract card as a person reads it."""
 
-import sys
-from pathlib import Path
-
 from s2rctl.cli.describe import contract_text
 from s2rctl.schema.contract import CameraContract
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import TINY, contract
+from tests.control.rigs import TINY, contract
 
 
 def test_a_contract_names_joints_limits_cameras_delays_and_versions() -> None:

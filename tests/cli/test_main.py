@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +12,10 @@ from s2rctl.core.exits import ExitCode
 from s2rctl.pipeline import graph
 from s2rctl.pipeline.run import run_pipeline
 from s2rctl.store.store import Store
+from tests.pipeline import fake_stages
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests" / "pipeline"))
-import fake_stages  # noqa: E402
 
-pytestmark = pytest.mark.paced
 
 COMMANDS = (
     "train-teacher", "distill", "train-reach", "export", "evaluate", "deploy", "calibrate-camera", "doctor", "emulate",
@@ -59,14 +56,6 @@ def program(*words: str, **environment: str) -> "subprocess.CompletedProcess[str
     )
 
 
-def processor_seconds(*words: str) -> float:
-    """Return the processor time that a command takes: what a wall clock shows on a computer with nothing else to do."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert program(*words).returncode == 0
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def test_exit_codes_are_a_fixed_contract():
     assert {code.name: int(code) for code in ExitCode} == {
         "OK": 0, "FAILURE": 1, "USAGE": 2, "PROFILE": 3, "ARTIFACT": 4, "GATE": 5, "SAFETY": 6, "ENVIRONMENT": 7,
@@ -74,11 +63,13 @@ def test_exit_codes_are_a_fixed_contract():
     }  # fmt: skip
 
 
-def test_help_loads_nothing_heavy_and_is_quick():
+def test_help_loads_nothing_heavy():
     code = (
-        "import sys; from s2rctl.cli.main import main; main(['--help']); main(['pipeline', 'run', '--help']);"
-        "heavy = {'jax', 'mujoco', 'numpy', 'onnx', 'onnxruntime', 'yaml', 'rich', 'flax', 'matplotlib'};"
-        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+        "import sys; from s2rctl.cli.main import main;"
+        "heavy = {'jax', 'mujoco', 'numpy', 'onnx', 'onnxruntime', 'yaml', 'rich', 'flax', 'matplotlib', 'scipy',"
+        " 'cv2', 'mcap', 'safetensors'};"
+        "main(['--help']); print('HEAVY', sorted((heavy | {'pydantic'}) & set(sys.modules)));"
+        "main(['pipeline', 'run', '--help']); print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -87,8 +78,7 @@ def test_help_loads_nothing_heavy_and_is_quick():
         text=True,
         check=True,
     )
-    assert "HEAVY []" in done.stdout
-    assert min(processor_seconds("--help") for _ in range(3)) < 0.3
+    assert done.stdout.count("HEAVY []") == 2
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -183,7 +173,7 @@ def test_pipeline_run_status_and_no_op(call, here):
     assert code == 0 and re.search(r"^third +run +evaluate.gate.episodes 32 -> 5$", out, re.M)
 
 
-def test_no_op_run_takes_less_than_two_seconds_and_loads_no_jax(here):
+def test_no_op_run_loads_no_jax(here):
     from s2rctl.core.progress import NullReporter
     from s2rctl.pipeline.run import Job
     from s2rctl.schema.load import load_profile
@@ -191,19 +181,16 @@ def test_no_op_run_takes_less_than_two_seconds_and_loads_no_jax(here):
     profile = load_profile("xarm7-smoke").profile
     run_pipeline(fake_stages.GRAPH, Job(profile, Store(here / "store"), NullReporter(), ""))
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import fake_stages; from s2rctl.pipeline import graph;"
+        "import sys; from tests.pipeline import fake_stages; from s2rctl.pipeline import graph;"
         "graph.graph_of = lambda system: fake_stages.GRAPH; from s2rctl.cli.main import main;"
         "code = main(['pipeline', 'run', '-p', 'xarm7-smoke']);"
         "print('LOADED', sorted({'jax', 'mujoco', 'onnx', 'flax'} & set(sys.modules)), code)"
     )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(TOP / "tests" / "pipeline")],
+        [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(TOP)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "LOADED [] 0" in done.stdout
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
 
 
 def test_missed_gate_shows_the_data_and_exits_with_5(call, here):

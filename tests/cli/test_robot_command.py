@@ -19,8 +19,12 @@ def call(capsys, *words):
     return code, json.loads(capsys.readouterr().out)
 
 
+PATIENT = ("deploy.safety.max_state_age_periods=20", "deploy.safety.device_watchdog_s=2.5")
+"""Ten times the usual, as far as it goes: a test machine may be busy."""
+
+
 def sets(device):
-    return [word for setting in device.settings() for word in ("--set", setting)]
+    return [word for setting in (*device.settings(), *PATIENT) for word in ("--set", setting)]
 
 
 def test_an_aloha_whose_gripper_was_overloaded_and_whose_program_died(capsys):

@@ -93,10 +93,9 @@ def test_a_locale_without_letters(tmp_path):
 
 @FULL
 def test_events_on_a_full_device_cost_the_events_and_not_the_work(tmp_path):
-    sys_path = f"{TOP / 'tests' / 'pipeline'}"
     (tmp_path / "run.py").write_text(
-        f"import sys; sys.path.insert(0, {sys_path!r}); import fake_stages; from s2rctl.pipeline import graph\n"
-        "graph.GRAPHS['xarm7-reach'] = fake_stages.GRAPH\nfrom s2rctl.cli.main import run; run()\n"
+        "from tests.pipeline import fake_stages; from s2rctl.pipeline import graph\n"
+        "graph.graph_of = lambda system: fake_stages.GRAPH\nfrom s2rctl.cli.main import run; run()\n"
     )
     line = '"$PYTHON" run.py pipeline run -p xarm7-smoke --store store --json --events /dev/full'
     done = shell(line, tmp_path)
@@ -111,10 +110,9 @@ def test_events_on_a_full_device_cost_the_events_and_not_the_work(tmp_path):
 
 @FULL
 def test_progress_that_nobody_can_read_does_not_end_the_work(tmp_path):
-    sys_path = f"{TOP / 'tests' / 'pipeline'}"
     (tmp_path / "run.py").write_text(
-        f"import sys; sys.path.insert(0, {sys_path!r}); import fake_stages; from s2rctl.pipeline import graph\n"
-        "graph.GRAPHS['xarm7-reach'] = fake_stages.GRAPH\nfrom s2rctl.cli.main import run; run()\n"
+        "from tests.pipeline import fake_stages; from s2rctl.pipeline import graph\n"
+        "graph.graph_of = lambda system: fake_stages.GRAPH\nfrom s2rctl.cli.main import run; run()\n"
     )
     for number, where in enumerate(("2>/dev/full", "2>&-", "2> >(true)")):
         done = shell(f'"$PYTHON" run.py pipeline run -p xarm7-smoke --store s{number} --json {where}', tmp_path)

@@ -1,14 +1,16 @@
 """A policy server with a tiny policy, and a client of it that knows nothing of this project's code."""
 
+import time
+
 import msgpack
 import numpy as np
-from rigs import contract, write_policy
 from websockets.sync.client import connect
 
 from s2rctl.control.policy import Policy
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import CameraContract, Tensor
 from s2rctl.stages.serve import make_server
+from tests.control.rigs import contract, write_policy
 
 ALOHA = ROBOTS.load("aloha")
 
@@ -32,11 +34,11 @@ def student_card(depth=True):
     return contract(ALOHA, inputs=tuple(inputs), cameras=tuple(cameras))
 
 
-def server(path, profile, action=0.5, card=None, weights=None):
+def server(path, profile, action=0.5, card=None, weights=None, clock=time.monotonic):
     """Write a policy to a path and return its server, not yet started."""
     card = card or student_card()
     write_policy(path, card, np.full(14, action), weights)
-    return make_server(Policy(path, ALOHA, 20.0), ALOHA, profile, "abc", "127.0.0.1", 0)
+    return make_server(Policy(path, ALOHA, 20.0), ALOHA, profile, "abc", "127.0.0.1", 0, clock)
 
 
 def encode(value):

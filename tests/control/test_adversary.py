@@ -1,12 +1,8 @@
 """The million hostile steps of benchmarks.adversary, in small, and proof that its referee sees what is wrong."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.adversary import attack, violations
 from s2rctl.control.envelope import envelope
 from s2rctl.control.safety import Memory

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import onnx
 import pytest
-from rigs import scale_of, write_policy
 
 from s2rctl.control.policy import Policy, contract_of
 from s2rctl.core import seal
@@ -14,6 +13,7 @@ from s2rctl.core.errors import ArtifactError
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.simulation import CameraSettings
+from tests.control.rigs import scale_of, write_policy
 
 RATE = 20.0
 SIZE = 32

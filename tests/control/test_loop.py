@@ -1,12 +1,9 @@
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from mcap.reader import make_reader
-from rigs import RATE_HZ, TINY, contract
 
-from s2rctl.control import loop
 from s2rctl.control.action import action_mapping
 from s2rctl.control.checksum import whole_metadata
 from s2rctl.control.envelope import envelope
@@ -23,8 +20,8 @@ from s2rctl.robots.protocol import Frame, StopLevel
 from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.schema.contract import Tensor
 from s2rctl.schema.deployment import Safety
-
-pytestmark = pytest.mark.paced
+from tests.control.rigs import RATE_HZ, TINY, contract
+from tests.driven import DrivenClock
 
 
 class Script:
@@ -199,19 +196,39 @@ def test_shadow_sends_nothing():
     assert parts.robot.sent == []
 
 
-def test_missed_deadlines_stop_and_lost_steps_are_not_made_up():
-    parts = rig(Script([0.1, 0, 0], hook=lambda step: time.sleep(0.012)), RealClock())
+def working(clock, seconds):
+    """Return a loop that works ``seconds(step)`` in a step, and the list of when its steps begin."""
+    begun = []
+
+    def work(step):
+        begun.append(clock.now())
+        clock.sleep_until(clock.now() + seconds(step))
+
+    return rig(Script([0.1, 0, 0], hook=work), clock), begun
+
+
+def test_missed_deadlines_in_a_row_stop():
+    parts, _ = working(VirtualClock(), lambda step: 0.012)
     log = run_episode(parts, Settings(100.0, 50, 3), Interrupt())
     assert log.outcome == "safety_stop"
     assert "missed in a row" in log.reason
     assert log.steps == log.missed == 4
 
 
-def test_real_time_keeps_its_rate():
-    parts = rig(Script([0.1, 0, 0]), RealClock())
-    log = run_episode(parts, Settings(50.0, 25, 20), Interrupt())
-    assert log.outcome == "time"
-    assert log.timings.rate_hz() == pytest.approx(50.0, rel=0.05)
+def test_lost_steps_are_not_made_up():
+    parts, begun = working(VirtualClock(), lambda step: 0.035 if step == 1 else 0.0)
+    log = run_episode(parts, Settings(100.0, 6, 3), Interrupt())
+    assert (log.outcome, log.missed) == ("time", 1)
+    assert np.allclose(begun, [0.0, 0.01, 0.045, 0.05, 0.06, 0.07])
+
+
+@pytest.mark.parametrize("make", [VirtualClock, DrivenClock])
+def test_steps_begin_at_absolute_deadlines_however_long_the_work_takes(make):
+    parts, begun = working(make(), lambda step: (0.0, 0.015, 0.005, 0.01)[step % 4])
+    log = run_episode(parts, Settings(50.0, 25, 1), Interrupt())
+    assert (log.outcome, log.missed) == ("time", 0)
+    assert np.allclose(begun, begun[0] + np.arange(25) / 50.0)
+    assert log.timings.rate_hz() == pytest.approx(50.0)
 
 
 def test_each_step_is_judged_once_and_sent_alike_by_either_clock():
@@ -230,19 +247,17 @@ def test_each_step_is_judged_once_and_sent_alike_by_either_clock():
 
 
 def test_a_loop_that_falls_silent_is_stopped_by_the_watchdog():
-    stopped_at = []
+    clock, silent_s = DrivenClock(), []
 
     def hang(step):
         if step == 3:
-            begun = time.monotonic()
-            while not parts.robot.stops and time.monotonic() - begun < 2.0:
-                time.sleep(0.001)
-            stopped_at.append(time.monotonic() - begun)
+            clock.has_users(1)
+            silent_s.append(clock.until(lambda: parts.robot.stops, 2.0))
 
-    parts = rig(Script([0.1, 0, 0], hook=hang), RealClock())
+    parts = rig(Script([0.1, 0, 0], hook=hang), clock)
     log = run_episode(parts, Settings(50.0, 50, 1000), Interrupt())
     assert parts.robot.stops[0] == StopLevel.SOFT
-    assert stopped_at[0] < 0.5
+    assert 4 / 50.0 < silent_s[0] <= 5 / 50.0 + 0.005  # four periods, looked at four times as often
     assert (log.outcome, log.reason.split(":")[0]) == ("safety_stop", "the watchdog stopped the robot")
 
 
@@ -277,12 +292,12 @@ class Waking(KinematicRobot):
 
 
 @pytest.mark.parametrize(("old_reads", "outcome", "steps"), [(20, "time", 5), (10**6, "safety_stop", 0)])
-def test_the_loop_begins_when_its_sources_are_young_but_does_not_wait_for_ever(monkeypatch, old_reads, outcome, steps):
-    monkeypatch.setattr(loop, "SETTLE_S", 0.2)
-    clock = RealClock()
+def test_the_loop_begins_when_its_sources_are_young_but_does_not_wait_for_ever(old_reads, outcome, steps):
+    clock = DrivenClock()
     parts = replace(rig(Script([0.1, 0, 0]), clock), robot=Waking(TINY, clock, old_reads))
     log = run_episode(parts, Settings(20.0, 5, 10), Interrupt())
     assert (log.outcome, log.steps) == (outcome, steps)
+    assert clock.now() < 2.0
 
 
 def test_inputs_are_named_typed_and_complete():

@@ -16,7 +16,6 @@ pytest.importorskip("msgpack", reason="the policy server is an extra")
 pytest.importorskip("websockets", reason="the policy server is an extra")
 
 import msgpack
-from policy_server import ALOHA, Client, encode, observation, server, student_card
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from s2rctl.control.openpi import server as servers
@@ -25,6 +24,7 @@ from s2rctl.control.openpi.layout import Layout
 from s2rctl.core.errors import S2rError, UsageError
 from s2rctl.schema.cameras import CameraDevice
 from s2rctl.schema.load import load_profile
+from tests.control.policy_server import ALOHA, Client, encode, observation, server, student_card
 
 HANG_S = 60
 """Far beyond what anything here takes: only a hang is caught."""

@@ -3,11 +3,11 @@ import sys
 
 import numpy as np
 import pytest
-from rigs import TINY, contract, metadata, write_policy
 
 from s2rctl.control.policy import Policy
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.exits import ExitCode
+from tests.control.rigs import TINY, contract, metadata, write_policy
 
 
 def test_a_policy_that_fits_runs(tmp_path):

@@ -2,13 +2,11 @@ import gc
 import logging
 import sys
 import threading
-import time
 
 import pytest
 
 from s2rctl.control.quiet import quiet
-
-pytestmark = pytest.mark.paced
+from tests.waiting import HANG_S
 
 
 def test_nothing_is_collected_and_everything_is_as_before():
@@ -47,14 +45,14 @@ def test_what_was_set_aside_before_stays_aside():
 
 
 class Slow(logging.Handler):
-    """A terminal that takes its time."""
+    """A terminal that takes nothing until it is let."""
 
     def __init__(self):
         super().__init__()
-        self.seen = []
+        self.seen, self.let = [], threading.Event()
 
     def emit(self, record):
-        time.sleep(0.05)
+        assert self.let.wait(HANG_S)
         self.seen.append((record.getMessage(), threading.current_thread().name))
 
 
@@ -64,11 +62,10 @@ def test_slow_log_handlers_do_not_hold_up_the_loop():
     root.handlers[:] = [handler]
     try:
         with quiet():
-            begun = time.perf_counter()
             for number in range(5):
                 logging.getLogger("s2rctl.test").error("line %d", number)
-            spent = time.perf_counter() - begun
-        assert spent < 0.05
+            assert handler.seen == []  # here already, and nothing is written
+            handler.let.set()
         assert [text for text, _ in handler.seen] == [f"line {number}" for number in range(5)]
         assert all(name != threading.main_thread().name for _, name in handler.seen)
         assert root.handlers == [handler]

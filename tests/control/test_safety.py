@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rigs import RATE_HZ, TINY, contract
 
 from s2rctl.control.action import action_mapping
 from s2rctl.control.envelope import envelope
@@ -16,6 +15,7 @@ from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import State
 from s2rctl.robots.sim.kinematic import tool_poses
 from s2rctl.schema.deployment import Safety
+from tests.control.rigs import RATE_HZ, TINY, contract
 
 TOOL = replace(TINY, command="tool")
 SAFETY = Safety(

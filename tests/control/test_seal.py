@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from rigs import TINY, contract, write_policy
 
 from s2rctl.control.policy import CONTRACT_KEY, Policy, card_in, contract_of
 from s2rctl.core import onnx_file, seal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.exits import ExitCode
+from tests.control.rigs import TINY, contract, write_policy
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 
 from s2rctl.core.interrupt import interruptible
 from s2rctl.core.steady import SteadyStream
-
-pytestmark = pytest.mark.paced
+from tests.waiting import HANG_S
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 PROGRAM = """
@@ -50,7 +49,7 @@ def talk(*numbers, ignored=False):
             except BrokenPipeError:
                 pass
             said.append(child.stdout.readline().strip())
-        rest = child.communicate(timeout=30)[0].split()
+        rest = child.communicate(timeout=HANG_S)[0].split()
     finally:
         child.kill()
     return said, rest, child.returncode

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -24,16 +25,14 @@ from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import ROBOT, AlohaRobot
 from s2rctl.stages.wire import located
-
-pytestmark = pytest.mark.paced
+from tests.waiting import wait_for
 
 SCENE = {"aloha": "insertion", "xarm7": "reach"}
 SAFETY = Safety(
     tool_speed=0.5,
     workspace_low=(0.15, -0.4, 0.02),
     workspace_high=(0.7, 0.4, 0.7),
-    max_age_periods=8.0,  # a test machine may be busy
-    max_state_age_periods=8.0,
+    max_state_age_periods=20.0,  # ten times the usual: a test machine may be busy
     device_watchdog_s=2.5,
 )
 
@@ -69,6 +68,11 @@ def start_of(model, joint=None, value=0.0):
     return PlantStart(data.qpos.copy(), data.qvel.copy(), data.ctrl.copy())
 
 
+def seen(robot, since, index, value):
+    state = robot.read()
+    return state.t > since and abs(state.joint_pos[index] - value) < 0.02
+
+
 @pytest.mark.parametrize(("name", "joint"), [("aloha", "left/waist"), ("xarm7", "joint1")])
 def test_a_driver_finds_the_device_and_sees_the_episode_that_was_set(name, joint):
     direct = {row for row in DRIVERS.rows if row in ROBOTS.rows}  # the others reach the same device in another way
@@ -82,16 +86,11 @@ def test_a_driver_finds_the_device_and_sees_the_episode_that_was_set(name, joint
         for value in (0.3, -0.2):
             begun = time.monotonic()
             device.reset(start_of(model, joint, value), 0, period=0.05, latency_s=(0.0, 0.01))
-            time.sleep(0.3)
-            state = robot.read()
-            assert state.t > begun
-            assert state.joint_pos[index] == pytest.approx(value, abs=0.02)
-        deadline = time.monotonic() + 5.0
-        while sum(shot.begun == shots[-1].begun for shot in shots) < 4 and time.monotonic() < deadline:
-            time.sleep(0.02)  # a test machine may be busy
+            assert wait_for(partial(seen, robot, begun, index, value))
+        assert wait_for(lambda: sum(shot.begun == shots[-1].begun for shot in shots) >= 4)
         look = device.look()
         assert look.arrays["sensordata"].shape == (model.nsensordata,)
-        assert abs(look.values["t"] - time.monotonic()) < 0.2
+        assert begun < look.values["t"] < time.monotonic()
         robot.stop(robot_stop())
         robot.close()
     times = np.array([shot.t for shot in shots if shot.begun == shots[-1].begun])
@@ -111,16 +110,13 @@ def test_faults_come_when_they_are_due_and_the_next_episode_is_without():
     with EmulatorProcess("aloha", model) as device:
         robot = DRIVERS.load("aloha")(located(AlohaRobot(name="aloha"), device.settings), SAFETY, 0.05)
         device.reset(start_of(model), 0, faults=[(0.2, "overload")])
-        time.sleep(0.4)
-        assert device.look().values["figures"]["errors"] == ["left/9"]
+        assert wait_for(lambda: device.look().values["figures"]["errors"] == ["left/9"])
         device.reset(start_of(model), 1)
         robot.connect()
         assert robot.read().codes == ()
         robot.send(Target("joint", np.array(ROBOTS.load("aloha").home)))
         device.inject("silence")
-        deadline = time.monotonic() + 3.0
-        while not robot.read().codes and time.monotonic() < deadline:
-            time.sleep(0.02)
+        assert wait_for(lambda: robot.read().codes)
         assert robot.read().codes == ("motor 1 of the left arm does not answer",)
         robot.close()
 

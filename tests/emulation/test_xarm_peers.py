@@ -286,7 +286,7 @@ def test_the_genuine_sdks_mode_16_is_refused_and_the_reports_go_on(arm):
     from s2rctl.schema.deployment import Safety
 
     reports = connect(30003)
-    driver = XArm7(arm.address, Safety(), 5.0)
+    driver = XArm7(arm.address, Safety(), 5.0, 0.05)
     driver.connect()
     try:
         for mode in (16, 255):

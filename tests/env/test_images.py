@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy
 
 from s2rctl.core.errors import RunError
 from s2rctl.env import stepping
@@ -17,6 +16,7 @@ from s2rctl.render.protocol import Appearance, Frames
 from s2rctl.scene import SCENES
 from s2rctl.schema.simulation import Appearance as Look
 from s2rctl.schema.simulation import CameraSettings, ColourRange, Delays, Vision
+from tests.env import toy
 
 WORLDS, STEPS = 5, 4
 MODEL = toy.build()

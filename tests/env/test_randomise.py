@@ -1,11 +1,11 @@
 import jax
 import numpy as np
 import pytest
-import toy
 
 from s2rctl.core.errors import RunError
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params
 from s2rctl.tasks.protocol import Randomised
+from tests.env import toy
 
 WORLDS = 200
 

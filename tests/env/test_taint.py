@@ -1,12 +1,11 @@
 from dataclasses import replace
 
 import pytest
-import taint
-import toy
 
 from s2rctl.env.build import make_model, make_task
 from s2rctl.schema.load import load_profile
 from s2rctl.systems import all_systems
+from tests.env import taint, toy
 
 
 @pytest.mark.parametrize("system, name", [(s, name) for s in all_systems() for name in s.tasks])

@@ -6,7 +6,6 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-import toy
 
 from s2rctl.env import stepping
 from s2rctl.env.stepping import spread
@@ -14,6 +13,7 @@ from s2rctl.env.vec_env import VecEnv
 from s2rctl.physics.native import NativePhysics
 from s2rctl.schema.simulation import Delays
 from s2rctl.tasks.protocol import Start
+from tests.env import toy
 
 WORLDS, STEPS = 6, 12
 MODEL = toy.build()

@@ -1,8 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import toy
-from test_images import EYE, MODEL, Fake
 
 from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.env.images import Images
@@ -14,6 +12,8 @@ from s2rctl.render.raycast import RaycastRenderer
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.simulation import Appearance as Look
 from s2rctl.schema.simulation import Vision
+from tests.env import toy
+from tests.env.test_images import EYE, MODEL, Fake
 
 
 def test_a_point_is_in_the_picture_exactly_where_the_renderer_draws_it():

@@ -1,5 +1,4 @@
 import os
-import time
 
 import numpy as np
 import pytest
@@ -45,6 +44,6 @@ def test_a_breakdown_says_what_the_process_said(student_parts, tmp_path):
 def test_leaving_ends_it(folder):
     with Conversion(folder, OPSET) as conversion:
         pid = conversion._process.pid
-        time.sleep(0.1)
+        os.kill(pid, 0)  # it is there
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from point_mass import PointWorlds
 
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
@@ -15,6 +14,7 @@ from s2rctl.learning.metrics_log import MetricsLog, read
 from s2rctl.learning.ppo import PpoTrainer
 from s2rctl.learning.rollout import first_episodes
 from s2rctl.schema.learning import Network, Ppo
+from tests.learning.point_mass import PointWorlds
 
 SMALL = Network(policy=(32, 32), value=(32, 32))
 SETTINGS = Ppo(

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from point_mass import PointWorlds, linear_expert
 
 from s2rctl.core.errors import RunError
 from s2rctl.learning import networks, warm_start
@@ -12,6 +11,7 @@ from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.rollout import first_episodes
 from s2rctl.learning.warm_start import WarmStarter
 from s2rctl.schema.learning import Network, WarmStart
+from tests.learning.point_mass import PointWorlds, linear_expert
 
 NETWORK = Network(policy=(32, 32), value=(32,))
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-import tiny
 
 from s2rctl.physics import PHYSICS
+from tests.physics import tiny
 
 WORLDS = 3
 HEAVY = 2  # this world's bodies are three times as heavy

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.waiting import HANG_S
+
 # One core: JAX's pool has one thread. Arguments above 100 KiB, and a control that is still being computed when the
 # step is dispatched, so that the step runs on the pool.
 SCRIPT = """
@@ -31,6 +33,6 @@ print(float(jax.block_until_ready(state).time[0]))
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
 def test_stepping_on_one_core_does_not_wait_for_itself() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(30 * 0.002)

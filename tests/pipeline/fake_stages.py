@@ -67,7 +67,7 @@ def _result(context: Context, text: str, metrics: dict[str, object] | None = Non
 
 
 GRAPH = (
-    Stage("first", 1, (*READS, "simulation"), (), "teacher", "one", "fake_stages:first"),
-    Stage("second", 1, READS, (Input("one", "teacher", "one"),), "student", "two", "fake_stages:second"),
-    Stage("third", 1, ("evaluate",), (), "evaluation", "three", "fake_stages:third"),
+    Stage("first", 1, (*READS, "simulation"), (), "teacher", "one", f"{__name__}:first"),
+    Stage("second", 1, READS, (Input("one", "teacher", "one"),), "student", "two", f"{__name__}:second"),
+    Stage("third", 1, ("evaluate",), (), "evaluation", "three", f"{__name__}:third"),
 )

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +17,12 @@ from s2rctl.schema.load import load_profile
 from s2rctl.store.lock import locked
 from s2rctl.store.store import Store
 from s2rctl.store.verify import verify
+from tests.pipeline.fake_stages import GRAPH
+from tests.waiting import HANG_S, wait_for
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-from fake_stages import GRAPH  # noqa: E402
+TOP = Path(__file__).parents[2]
 
 from tests.terminal import Terminal  # noqa: E402
-from tests.waiting import wait_for  # noqa: E402
 
 
 def make_job(folder: Path, sets: tuple[str, ...] = (), seed: int | None = None, **options: bool) -> Job:
@@ -164,8 +162,7 @@ def test_read_fields_refuses_what_the_profile_does_not_have():
 
 PROGRAM = """
 import sys; from pathlib import Path
-sys.path[:0] = [sys.argv[2]]
-import test_run
+from tests.pipeline import test_run
 from s2rctl.core.errors import S2rError
 try:
     test_run.run_pipeline(test_run.GRAPH, test_run.make_job(Path(sys.argv[1])))
@@ -176,21 +173,21 @@ except S2rError as error:
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
-    call = [sys.executable, "-c", PROGRAM, str(folder), str(HERE)]
+    environment = os.environ | {"PYTHONPATH": str(TOP)}
+    call = [sys.executable, "-c", PROGRAM, str(folder)]
     return subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def test_kill_9_then_the_same_command_resumes(tmp_path):
     (tmp_path / "kill").touch()
     process = start(tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == -signal.SIGKILL
     store = Store(tmp_path / "store")
     assert verify(store, full=True).clean and store.list() == []
     assert reasons(tmp_path, make_job(tmp_path))["first"][0] == "resume"
     process = start(tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert calls(tmp_path) == ["first@0", "first@3", "second@0", "third@0"]
     assert verify(store, full=True).clean
@@ -201,12 +198,9 @@ def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number)
     (tmp_path / "wait").touch()
     process = start(tmp_path)
     marks = tmp_path / "store" / "runs"
-    for _ in range(600):
-        if any(mark.read_text() == "3" for mark in marks.glob("*/checkpoint")):
-            break
-        time.sleep(0.05)
+    assert wait_for(lambda: any(mark.read_text() == "3" for mark in marks.glob("*/checkpoint")))
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
     assert "first was interrupted" in said and "hint: to carry on: s2rctl pipeline run" in said
     (tmp_path / "wait").unlink()
@@ -216,8 +210,7 @@ def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number)
 
 ON_A_TERMINAL = """
 import sys; from dataclasses import replace; from pathlib import Path
-sys.path[:0] = [sys.argv[2]]
-import test_run
+from tests.pipeline import test_run
 from s2rctl.cli.progress import make_reporter
 from s2rctl.core.errors import S2rError
 job = replace(test_run.make_job(Path(sys.argv[1])), reporter=make_reporter(False, None))
@@ -233,10 +226,10 @@ except S2rError as error:
 def test_a_terminal_that_hangs_up_leaves_a_checkpoint_and_no_harm(tmp_path, shell, bars):
     """A shell that goes with its terminal lets the kernel signal the command; without one the command gets it first."""
     (tmp_path / "wait").touch()
-    call = [sys.executable, "-c", ON_A_TERMINAL, str(tmp_path), str(HERE)]
+    call = [sys.executable, "-c", ON_A_TERMINAL, str(tmp_path)]
     if shell:
         call = ["sh", "-c", '"$@"; echo over', "sh", *call]
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1]), "TERM": "xterm" if bars else "dumb"}
+    environment = os.environ | {"PYTHONPATH": str(TOP), "TERM": "xterm" if bars else "dumb"}
     environment.pop("CI", None)
     with Terminal(call, environment) as terminal:
         marks = tmp_path / "store" / "runs"
@@ -252,7 +245,7 @@ def test_a_terminal_that_hangs_up_leaves_a_checkpoint_and_no_harm(tmp_path, shel
 def test_fresh_forgets_a_half_finished_run(tmp_path):
     (tmp_path / "kill").touch()
     process = start(tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     run_pipeline(GRAPH, make_job(tmp_path, fresh=True))
     assert calls(tmp_path) == ["first@0", "first@0", "second@0", "third@0"]
 

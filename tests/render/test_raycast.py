@@ -45,15 +45,17 @@ def test_geoms_that_shadow_rays_skip_would_have_cast_no_shadow(monkeypatch, scen
     layout, renderer = build_layout(model, cameras, 32, 32), RaycastRenderer(model, cameras, 32, 32)
     poses, plain = poses_of(model, 2), renderer.appearance(2)
     moved = plain._replace(light_pos=plain.light_pos + jnp.array([0.4, 0.6, -0.8]))
-    for appearance in (plain, moved):
-        view = look(layout, poses, appearance)
-        skipping, _ = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, True))(view)
-        with monkeypatch.context() as patch:
-            patch.setattr(shadow, "_between", lambda layout, view, frame, *_: view.shown[frame])
-            every, _ = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, True))(view)
-        without, _ = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, False))(view)
+    views = [look(layout, poses, appearance) for appearance in (plain, moved)]
+
+    def drawn(shadows: bool) -> list[np.ndarray]:
+        draw = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, shadows)[0])
+        return [np.asarray(draw(view)) for view in views]
+
+    skips, nothing = drawn(True), drawn(False)
+    monkeypatch.setattr(shadow, "_between", lambda layout, view, frame, *_: view.shown[frame])
+    for skipping, every, without in zip(skips, drawn(True), nothing, strict=True):
         np.testing.assert_array_equal(skipping, every)
-        assert (np.asarray(every) != np.asarray(without)).any(), "the scene has shadows"
+        assert (every != without).any(), "the scene has shadows"
 
 
 def test_bands_cover_every_pixel_once() -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +38,13 @@ from s2rctl.robots.protocol import StopLevel, Target
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import AlohaRobot
+from tests.driven import DrivenClock
 from tests.waiting import wait_for
-
-pytestmark = pytest.mark.paced
 
 HOME = np.array(SPECIFICATION.home)
 FIRMWARE = Register("firmware version", 6, 1)
-PATIENT = Safety(device_watchdog_s=2.0, max_state_age_periods=8.0)  # a test machine may be busy
+SAFETY = Safety(device_watchdog_s=2.0, max_state_age_periods=8.0)
+SILENCE_S = 0.8 * 8.0 * 0.05
 DRIVEN = list(SPECIFICATION.target_joint)
 SAG = 0.06  # rad: what the scene's wrist gives way under its own weight
 
@@ -56,13 +55,21 @@ def model():
 
 
 @pytest.fixture
-def emulator(model):
-    with EmulatedAloha(model) as running:
+def clock():
+    """The time of arms and driver; it passes only where a test says so."""
+    return DrivenClock()
+
+
+@pytest.fixture
+def emulator(model, clock):
+    with EmulatedAloha(model, clock=clock) as running:
+        clock.has_users(1)
+        running.clock = clock
         yield running
 
 
-def driver_of(emulator, **changes):
-    return make(AlohaRobot(name="aloha", ports=emulator.ports, **changes), PATIENT, 0.05)
+def driver_of(emulator, safety=SAFETY, **changes):
+    return make(AlohaRobot(name="aloha", ports=emulator.ports, **changes), safety, 0.05, emulator.clock)
 
 
 @pytest.fixture
@@ -74,9 +81,10 @@ def aloha(emulator):
     driver.close()
 
 
-def test_the_bring_up_holds_both_arms_where_they_are(emulator, aloha):
+def test_the_bring_up_holds_both_arms_where_they_are(emulator, aloha, clock):
+    clock.advance(0.5)
     state = aloha.read()
-    assert time.monotonic() - state.t < 0.4
+    assert clock.now() - state.t <= 0.05
     np.testing.assert_allclose(state.joint_pos[DRIVEN], HOME, atol=SAG)
     assert state.joint_pos[7] == state.joint_pos[6]
     assert state.tool.shape == (2, 7)
@@ -90,68 +98,69 @@ def test_the_bring_up_holds_both_arms_where_they_are(emulator, aloha):
         assert bus.motors[1].get(PROFILE_VELOCITY) == round(1.5 / 0.02398)
 
 
-def test_targets_are_followed_by_both_arms_with_their_shadows(emulator, aloha):
+def test_targets_are_followed_by_both_arms_with_their_shadows(emulator, aloha, clock):
     target = HOME.copy()
     target[[0, 2, 7, 9]] += (0.2, -0.15, -0.2, -0.15)
     target[[6, 13]] = (0.02, 0.03)
     for part in np.linspace(0, 1, 12)[1:]:
         aloha.send(Target("joint", HOME + part * (target - HOME)))
-        time.sleep(0.05)
-    assert wait_for(lambda: np.allclose(aloha.read().joint_pos[DRIVEN], target, atol=SAG))
+        clock.advance(0.05)
+    clock.until(lambda: np.allclose(aloha.read().joint_pos[DRIVEN], target, atol=SAG), 2.0)
     elbow, shadow = (emulator.arms.motor("left", name) for name in ("elbow", "elbow_shadow"))
     assert elbow.get(GOAL_POSITION) == shadow.get(GOAL_POSITION)
     assert to_angle(elbow.get(GOAL_POSITION)) == pytest.approx(target[2], abs=1e-3)
-    time.sleep(0.3)
+    clock.advance(0.3)
     np.testing.assert_allclose(aloha.read().joint_pos[[6, 14]], target[[6, 13]], atol=0.002)
 
 
-def test_the_motors_limit_their_speed_themselves(aloha):
+def test_the_motors_limit_their_speed_themselves(aloha, clock):
     begin = aloha.read().joint_pos[0]
     jump = HOME.copy()
     jump[0] += 1.5
     aloha.send(Target("joint", jump))
-    time.sleep(0.4)
+    clock.advance(0.4)
     assert 0.2 < aloha.read().joint_pos[0] - begin < 1.5 * 0.45
 
 
-def test_goals_beyond_a_motors_limit_end_at_it(emulator, aloha):
+def test_goals_beyond_a_motors_limit_end_at_it(emulator, aloha, clock):
     low = HOME.copy()
     low[1] = SPECIFICATION.target_low[1] - 0.1
     aloha.send(Target("joint", low))
-    assert wait_for(lambda: emulator.arms.motor("left", "shoulder").get(GOAL_POSITION) == 841)
+    clock.until(lambda: emulator.arms.motor("left", "shoulder").get(GOAL_POSITION) == 841, 0.1)
 
 
 @pytest.mark.parametrize("values", [np.full(14, np.nan), np.full(14, np.inf), np.zeros(13)])
-def test_what_is_not_fourteen_finite_numbers_is_never_sent(emulator, aloha, values):
+def test_what_is_not_fourteen_finite_numbers_is_never_sent(emulator, aloha, clock, values):
     before = emulator.figures()["commands"]
     with pytest.raises(SafetyStop, match="finite"):
         aloha.send(Target("joint", values))
     with pytest.raises(SafetyStop):
         aloha.send(Target("tool", np.zeros(3)))
-    time.sleep(0.05)
+    clock.advance(0.05)
     assert emulator.figures()["commands"] == before
 
 
 @pytest.mark.parametrize("level", list(StopLevel))
-def test_a_stop_ends_the_motion_and_keeps_torque(emulator, aloha, level):
+def test_a_stop_ends_the_motion_and_keeps_torque(emulator, aloha, clock, level):
     jump = HOME.copy()
     jump[[0, 7]] += 1.0
     aloha.send(Target("joint", jump))
-    time.sleep(0.3)
+    clock.advance(0.3)
     aloha.stop(level)
-    assert wait_for(lambda: np.abs(aloha.read().joint_vel[[0, 8]]).max() < 0.03, 1.0)
+    clock.advance(0.7)
+    assert np.abs(aloha.read().joint_vel[[0, 8]]).max() < 0.03
     stopped = aloha.read().joint_pos[0]
     assert stopped < jump[0] - 0.3
     with pytest.raises(SafetyStop, match="stopped"):
         aloha.send(Target("joint", jump))
-    time.sleep(0.3)
+    clock.advance(0.3)
     assert abs(aloha.read().joint_pos[0] - stopped) < 0.03
     assert emulator.arms.motor("left", "shoulder").torque
 
 
-def test_closing_leaves_the_arms_held_and_the_watchdog_off(emulator, aloha):
+def test_closing_leaves_the_arms_held_and_the_watchdog_off(emulator, aloha, clock):
     aloha.close()
-    time.sleep(0.6)
+    clock.advance(SAFETY.device_watchdog_s + 0.5)
     figures = emulator.figures()
     assert figures["stopped_by_watchdog"] == []
     assert all(m.torque for bus in emulator.arms.buses.values() for m in bus.motors.values())
@@ -160,9 +169,9 @@ def test_closing_leaves_the_arms_held_and_the_watchdog_off(emulator, aloha):
     again.close()
 
 
-def test_overload_is_named_and_never_cleared_by_itself(emulator, aloha):
+def test_overload_is_named_and_never_cleared_by_itself(emulator, aloha, clock):
     emulator.arms.motor("right", "gripper").fail(1 << 5)
-    assert wait_for(lambda: aloha.read().codes == ("right arm, motor 9 (gripper): overload",))
+    clock.until(lambda: aloha.read().codes == ("right arm, motor 9 (gripper): overload",), 0.5)
     aloha.close()
     again = driver_of(emulator)
     with pytest.raises(SafetyStop, match=r"right arm, motor 9 \(gripper\): reports overload") as caught:
@@ -176,40 +185,49 @@ def test_overload_is_named_and_never_cleared_by_itself(emulator, aloha):
     again.close()
 
 
-def test_torque_that_goes_away_is_an_error(emulator, aloha):
+def test_torque_that_goes_away_is_an_error(emulator, aloha, clock):
     emulator.arms.motor("left", "elbow_shadow").table[64] = 0
-    assert wait_for(lambda: "its torque is off" in " ".join(aloha.read().codes))
+    clock.until(lambda: "its torque is off" in " ".join(aloha.read().codes), 0.5)
 
 
-def test_single_damaged_packets_do_no_harm_and_a_dead_line_is_an_error(emulator, aloha):
+def test_single_damaged_packets_do_no_harm_and_a_dead_line_is_an_error(emulator, aloha, clock):
     line = emulator.arms.buses["left"].faults
     line.corrupt = 0.01
-    time.sleep(1.0)
+    clock.advance(1.0)
     assert aloha.read().codes == ()
-    assert time.monotonic() - aloha.read().t < 0.4
+    assert clock.now() - aloha.read().t < SILENCE_S
     line.corrupt = 1.0
-    assert wait_for(lambda: "damaged packet" in " ".join(aloha.read().codes))
+    clock.until(lambda: "damaged packet" in " ".join(aloha.read().codes), 2 * SILENCE_S)
 
 
-def test_silence_makes_the_state_old_and_then_an_error(emulator, aloha):
+def test_silence_makes_the_state_old_and_then_an_error(emulator, clock):
+    aloha = driver_of(emulator, SAFETY.model_copy(update={"device_watchdog_s": 0.5}))
+    aloha.connect()
     emulator.arms.buses["right"].faults.silent = True
-    begun = time.monotonic()
-    assert wait_for(lambda: aloha.read().codes == ("motor 1 of the right arm does not answer",))
-    assert 0.32 < time.monotonic() - begun < 1.0
-    assert time.monotonic() - aloha.read().t > 0.32
-    assert wait_for(lambda: emulator.arms.motor("right", "waist").tripped)
+    took = clock.until(lambda: aloha.read().codes == ("motor 1 of the right arm does not answer",), 1.0)
+    assert SILENCE_S - 0.02 <= took <= SILENCE_S + 0.05
+    assert clock.now() - aloha.read().t >= SILENCE_S
+    assert not emulator.arms.motor("right", "waist").tripped
+    took += clock.until(lambda: emulator.arms.motor("right", "waist").tripped, 1.0)
+    assert took == pytest.approx(0.5, abs=0.05)
+    aloha.close()
 
 
-def test_slow_answers_are_waited_for(emulator, aloha):
-    emulator.arms.buses["left"].faults.slow_s = (0.0, 0.01)
-    time.sleep(0.5)
-    assert aloha.read().codes == ()
-    assert time.monotonic() - aloha.read().t < 0.4
+def test_slow_answers_are_waited_for(model, clock):
+    with EmulatedAloha(model) as emulator:  # the SDK waits for its answers on the wall's clock
+        emulator.clock = clock
+        aloha = driver_of(emulator)
+        aloha.connect()
+        emulator.arms.buses["left"].faults.slow_s = (0.0, 0.01)
+        clock.advance(1.0)
+        assert aloha.read().codes == ()
+        assert clock.now() - aloha.read().t < SILENCE_S
+        aloha.close()
 
 
-def test_a_pulled_plug_is_an_error(emulator, aloha):
+def test_a_pulled_plug_is_an_error(emulator, aloha, clock):
     emulator.lose_port("left")
-    assert wait_for(lambda: any("is gone" in code for code in aloha.read().codes))
+    clock.until(lambda: any("is gone" in code for code in aloha.read().codes), 0.5)
     aloha.stop(StopLevel.SOFT)
     aloha.close()
 
@@ -296,23 +314,34 @@ time.sleep(60)
 """
 
 
+def packets(bus):
+    """Return a list that gets the arms' time whenever something comes on a bus."""
+    times, receive = [], bus.receive
+    bus.receive = lambda data, now: (times.append(now), receive(data, now))[1]
+    return times
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_the_motors_stop_by_themselves_when_the_program_dies_or_hangs(emulator, how):
+def test_the_motors_stop_by_themselves_when_the_program_dies_or_hangs(emulator, clock, how):
     """The client dies on the way to a far goal: the bus watchdog stops the arm there, and says so afterwards."""
     command = [sys.executable, "-c", CLIENT, emulator.ports["left"], emulator.ports["right"]]
     client = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     try:
         assert client.stdout.readline() == b"moving\n"
-        time.sleep(0.2)
-        os.kill(client.pid, how)
-        killed = time.monotonic()
         waist = emulator.arms.motor("left", "waist")
-        assert wait_for(lambda: waist.tripped)
-        assert time.monotonic() - killed < 0.8
-        time.sleep(0.3)
+        heard = packets(emulator.arms.buses["left"])
+        for _ in range(40):  # the arms' time passes only as fast as the client asks them
+            clock.advance(0.005)
+            assert wait_for(lambda: heard and heard[-1] >= clock.now() - 0.005)
+        assert not waist.tripped
+        os.kill(client.pid, how)
+        os.waitpid(client.pid, os.WUNTRACED)
+        took = clock.until(lambda: waist.tripped, 1.0)
+        assert took == pytest.approx(Safety().device_watchdog_s, abs=0.05)
+        clock.advance(0.3)
         stopped = waist.get(PRESENT_POSITION)
-        assert to_angle(stopped) < 0.25 + 1.6
-        time.sleep(0.3)
+        assert 0.1 < to_angle(stopped) < 0.25 + 1.6
+        clock.advance(0.3)
         assert abs(waist.get(PRESENT_POSITION) - stopped) < 3
         assert waist.torque
     finally:

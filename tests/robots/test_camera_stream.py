@@ -1,4 +1,4 @@
-import time
+import queue
 
 import numpy as np
 import pytest
@@ -7,39 +7,54 @@ from s2rctl.core.errors import MissingEnvironmentError, SafetyStop
 from s2rctl.robots.cameras.stream import Camera, ClockMatch, Device, Shot
 from s2rctl.robots.cameras.view import Fit, View
 from s2rctl.schema.cameras import Intrinsics
-
-pytestmark = pytest.mark.paced
+from tests.waiting import HANG_S, wait_for
 
 LENS = Intrinsics(width=64, height=48, fx=60, fy=60, cx=31.5, cy=23.5)
 VIEW = View(8, 8, 30.0, 1e-3, (0.0, 2.0))
 
 
 class Source(Device):
-    """Delivers pictures of growing brightness until it freezes, hangs or breaks."""
+    """Delivers what the test says: pictures by time and brightness, or the end."""
 
-    def __init__(self, period=0.005, freeze_after=None, break_after=None):
+    def __init__(self):
         self.intrinsics, self.depth_scale_m = LENS, 1e-3
-        self.period, self.freeze_after, self.break_after = period, freeze_after, break_after
-        self.count, self.closed = 0, False
+        self.coming, self.closed = queue.Queue(), False
+        self.sent = self.delivered = self.dealt_with = 0
 
     def grab(self):
-        time.sleep(self.period)
-        if self.break_after is not None and self.count >= self.break_after:
-            raise OSError("unplugged")
-        self.count += 1
-        shown = self.count if self.freeze_after is None else min(self.count, self.freeze_after)
-        return Shot(time.monotonic(), np.full((48, 64, 3), shown % 256, np.uint8), np.full((48, 64), 500, np.uint16))
+        self.dealt_with = self.delivered
+        try:
+            item = self.coming.get(timeout=0.02)
+        except queue.Empty:
+            return None
+        self.delivered += 1
+        if isinstance(item, Exception):
+            raise item
+        return Shot(item[0], *picture(item[1]))
+
+    def show(self, t, brightness):
+        """Deliver one picture, and return when the camera has dealt with it."""
+        self.sent += 1
+        self.coming.put((t, brightness))
+        assert wait_for(lambda: self.dealt_with == self.sent)
+
+    def fail(self, error):
+        self.coming.put(error)
 
     def close(self):
         self.closed = True
+
+
+def picture(brightness):
+    return np.full((48, 64, 3), brightness % 256, np.uint8), np.full((48, 64), 500, np.uint16)
 
 
 @pytest.fixture
 def camera():
     made = []
 
-    def make(**behaviour):
-        device = Source(**behaviour)
+    def make():
+        device = Source()
         made.append(Camera("eye", device, Fit(VIEW, LENS, "eye", 1e-3)))
         return made[-1], device
 
@@ -50,41 +65,37 @@ def camera():
 
 def test_only_the_newest_picture_is_kept_and_reading_never_waits(camera):
     eye, device = camera()
-    eye.wait()
-    time.sleep(0.1)
-    begun = time.monotonic()
-    frame = eye.latest()
-    assert time.monotonic() - begun < 0.01
-    assert time.monotonic() - frame.t < 0.1
+    for number in range(1, 6):
+        device.show(number / 30, number)
+    for _ in range(2):  # the device is being waited for meanwhile
+        frame = eye.latest()
+        assert (frame.t, int(frame.rgb[0, 0, 0])) == (5 / 30, 5)
     assert frame.rgb.shape == (8, 8, 3) and np.all(frame.depth == 500)
-    assert device.count - int(frame.rgb[0, 0, 0]) <= 2
     assert eye.shot().rgb.shape == (48, 64, 3)
+    eye.wait(HANG_S)  # at once: there is a picture
 
 
 def test_a_driver_that_repeats_its_last_picture_grows_old(camera):
-    eye, device = camera(freeze_after=3)
-    eye.wait()
-    time.sleep(0.2)
-    first = eye.latest()
-    time.sleep(0.1)
-    assert device.count > 10 and eye.repeats > 5
-    assert eye.latest().t == first.t
-    assert time.monotonic() - eye.latest().t > 0.2
+    eye, device = camera()
+    for number in range(10):
+        device.show(number / 30, min(number, 3))
+    assert (eye.latest().t, eye.pictures, eye.repeats) == (3 / 30, 4, 6)
 
 
 def test_a_lost_device_is_a_safety_stop_with_its_words(camera):
-    eye, _ = camera(break_after=2)
-    deadline = time.monotonic() + 2
+    eye, device = camera()
+    device.show(0.0, 1)
+    device.fail(OSError("unplugged"))
+    eye._thread.join(HANG_S)
     with pytest.raises(SafetyStop, match="'eye' failed: unplugged"):
-        while time.monotonic() < deadline:
-            eye.latest()
-            time.sleep(0.005)
+        eye.latest()
 
 
 def test_no_first_picture_is_an_environment_error(camera):
-    eye, _ = camera(break_after=0)
+    eye, device = camera()
+    device.fail(OSError("unplugged"))
     with pytest.raises(MissingEnvironmentError, match="no pictures: unplugged"):
-        eye.wait(2.0)
+        eye.wait(HANG_S)
 
 
 def test_closing_releases_the_device(camera):

@@ -15,8 +15,6 @@ from s2rctl.core.channel import Message, receive, send
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import XArm7Robot
 
-pytestmark = pytest.mark.paced
-
 # A driver that prints in every call, as the vendors' SDKs do, in the place of a real one.
 PROGRAM = """
 import sys
@@ -31,7 +29,7 @@ class Talker(KinematicRobot):
         print("a warning", file=sys.stderr, flush=True)
         super().send(target)
 
-def make(robot, safety):
+def make(robot, safety, period_s):
     return Talker(ROBOTS.load("xarm7"), RealClock())
 
 process.FACTORIES = Table("driver", {"talker": "__main__:make"})

@@ -20,9 +20,8 @@ from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import XArm7Robot
+from tests.driven import DrivenClock
 from tests.waiting import wait_for
-
-pytestmark = pytest.mark.paced
 
 HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.17"
 SAFETY = Safety(
@@ -30,6 +29,7 @@ SAFETY = Safety(
     workspace_low=(0.15, -0.4, 0.02),
     workspace_high=(0.7, 0.4, 0.7),
     tracking_error=0.15,
+    max_state_age_periods=20.0,  # ten times the usual: a test machine may be busy
     device_watchdog_s=1.0,
 )
 LOOP = """
@@ -67,19 +67,14 @@ def make(address):
 
 
 def send(arm, values):
-    """Send; a busy test machine may answer later than the driver waits."""
-    for _ in range(4):
-        try:
-            return arm.send(Target("tool", values))
-        except SafetyStop as stop:
-            if "no answer in time" not in stop.message:
-                raise
-    pytest.skip("the machine is too busy")
+    arm.send(Target("tool", values))
 
 
 def test_it_moves_and_stops_as_the_driver_itself(emulator, arm):
+    begun = time.monotonic()
+    assert wait_for(lambda: arm.read().t > begun)
     state = arm.read()
-    assert time.monotonic() - state.t < 0.2 and state.codes == () and state.joint_pos.shape == (7,)
+    assert begun < state.t < time.monotonic() and state.codes == () and state.joint_pos.shape == (7,)
     home = arm.parking()
     assert home.kind == "tool" and np.allclose(state.tool[0, :3], home.values, atol=0.01)
     goal = home.values + np.array([0.0, 0.05, 0.0])
@@ -93,15 +88,6 @@ def test_it_moves_and_stops_as_the_driver_itself(emulator, arm):
     arm.connect()  # in the same process, which is ready again
     send(arm, home.values)
     assert wait_for(lambda: np.allclose(arm.read().tool[0, :3], home.values, atol=0.003))
-
-
-def test_a_call_takes_a_small_part_of_a_period(arm):
-    took = []
-    for _ in range(100):
-        begun = time.perf_counter()
-        arm.read()
-        took.append(time.perf_counter() - begun)
-    assert np.median(took) < 0.01
 
 
 def test_errors_come_through_as_they_are(arm):
@@ -133,16 +119,27 @@ def test_a_driver_that_is_gone_stops_the_loop(emulator):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_the_arm_stops_when_the_loop_is_killed_or_hangs(emulator, number):
-    command = [sys.executable, "-c", LOOP, emulator.address, SAFETY.model_dump_json()]
-    loop = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert loop.stdout.readline() == "moving\n"
-        assert emulator.controller.state != STOPPED
-        loop.send_signal(number)
-        assert wait_for(lambda: emulator.controller.state == STOPPED)
-        place = SPECIFICATION.kinematics.point("tcp", emulator.controller.motion.joints)
-        assert place[1] < 0.28  # of 0.3 m, which take 3 s: it stopped on its way
-    finally:
-        loop.kill()
-        loop.communicate()
+def test_the_arm_stops_when_the_loop_is_killed_or_hangs(number):
+    """Loop and driver run in real time; the arm's time stands still once it moves, so it cannot arrive before."""
+    clock = DrivenClock()
+    with EmulatedXArm(SCENES.load("reach")(0.005), f"{HOST}7", 5502, clock) as emulator:
+        controller = emulator.controller
+
+        def place():
+            return SPECIFICATION.kinematics.point("tcp", controller.motion.joints)[1]
+
+        command = [sys.executable, "-c", LOOP, emulator.address, SAFETY.model_dump_json()]
+        loop = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            with clock.passing():
+                assert loop.stdout.readline() == "moving\n"
+                assert wait_for(lambda: place() > 0.02)
+            assert controller.state != STOPPED
+            loop.send_signal(number)
+            assert wait_for(lambda: controller.state == STOPPED)
+            stopped = place()
+            clock.advance(3.0)
+            assert stopped < place() < 0.28  # of 0.3 m: it stopped on its way
+        finally:
+            loop.kill()
+            loop.communicate()

@@ -16,8 +16,6 @@ from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import AlohaRobot, XArm7Robot
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.paced
-
 SETTINGS = AlohaRobot(name="aloha", driver="interbotix", ports={"left": "follower_left", "right": "follower_right"})
 NAMES = [motor.name for motor in LEADING]
 

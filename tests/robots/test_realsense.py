@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from s2rctl.core.clock import VirtualClock
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.robots.cameras import realsense
 from s2rctl.robots.cameras.opening import close_cameras, open_cameras
+from s2rctl.robots.cameras.view import View
 from s2rctl.schema.cameras import CameraDevice
 from s2rctl.schema.contract import CameraContract
-
-pytestmark = pytest.mark.paced
+from tests.waiting import wait_for
 
 OPTIONS = ("enable_auto_exposure", "exposure", "gain", "enable_auto_white_balance", "white_balance", "depth_units")
 
@@ -94,10 +95,10 @@ class FakeFrame:
 class Library:
     """A pyrealsense2 with as many devices as wanted."""
 
-    def __init__(self, *models, domain="global_time", failing_starts=0, late_s=0.02):
+    def __init__(self, *models, domain="global_time", failing_starts=0):
         self.log, self.aligned, self.running = [], 0, False
         self.devices = [FakeDevice(model, f"00{number}", self.log) for number, model in enumerate(models)]
-        self.failing, self.domain, self.late, self.dead = failing_starts, domain, late_s, False
+        self.failing, self.domain, self.late, self.dead, self.now = failing_starts, domain, 0.02, False, time.time
         self.option = SimpleNamespace(**{name: name for name in OPTIONS})
         self.camera_info = SimpleNamespace(name="name", serial_number="serial_number")
         self.stream = SimpleNamespace(color="color", depth="depth")
@@ -147,8 +148,7 @@ class Library:
             raise RuntimeError("Device disconnected")
         self.count += 1
         w, h = self.config_used.streams["color"][:2]
-        base = time.time() if self.domain == "global_time" else time.monotonic() + 1000
-        stamp = (base - self.late) * 1e3
+        stamp = (self.now() - self.late) * 1e3
         colour = FakeFrame(np.full((h, w, 3), self.count % 256, np.uint8), stamp, self.domain)
         depth = FakeFrame(np.full((h, w), 1500, np.uint16), stamp, self.domain)
         return True, SimpleNamespace(get_color_frame=lambda: colour, get_depth_frame=lambda: depth)
@@ -229,38 +229,57 @@ def test_devices_are_told_apart_by_serial_number(plug):
         opened()
 
 
-@pytest.mark.parametrize("domain", ["global_time", "hardware_clock"])
-def test_times_are_those_of_capture(plug, domain):
-    plug("D405", domain=domain, late_s=0.05)
-    cameras = opened()
-    time.sleep(0.1)
-    ages = []
-    for _ in range(10):
-        ages.append(time.monotonic() - cameras[0].latest().t)
-        time.sleep(0.01)
-    close_cameras(cameras)
-    # a device clock only tells differences: its least delay stays unknown
-    assert all(age >= (0.05 if domain == "global_time" else 0.0) for age in ages)
-    assert min(ages) < 0.25  # of ten looks one at least is not held up by a busy machine
+def device_on(clock, calendar=lambda: 0.0):
+    """Return the device itself, without the thread that asks it; exposure is fixed at once."""
+    settings = CameraDevice(kind="realsense", exposure_us=8000, white_balance_k=5000)
+    return realsense.RealSense("wrist", settings, View.of(wrist()), clock, calendar)
 
 
-def test_a_stubborn_device_is_reset_once_and_then_given_up(plug, monkeypatch):
-    monkeypatch.setattr(realsense.time, "sleep", lambda s: None)
+@pytest.mark.parametrize(
+    ("domain", "ages"),
+    [
+        ("global_time", [0.05, 0.08, 0.05]),
+        ("hardware_clock", [0.0, 0.03, 0.0]),  # a device's clock only tells differences: its least delay stays unknown
+    ],
+)
+def test_times_are_those_of_capture(plug, domain, ages):
+    clock = VirtualClock(3.0)
+    library = plug("D405", domain=domain)
+    library.now = lambda: clock.now() + 1e9
+    device = device_on(clock, library.now)
+    seen = []
+    for late in (0.05, 0.08, 0.05):
+        clock.sleep_until(clock.now() + 1 / 30)
+        library.late = late
+        seen.append(clock.now() - device.grab().t)
+    device.close()
+    np.testing.assert_allclose(seen, ages, atol=1e-4)
+
+
+def test_a_stubborn_device_is_reset_once_and_then_given_up(plug):
+    clock = VirtualClock()
     library = plug("D405", failing_starts=2)
-    close_cameras(opened())
+    device_on(clock).close()
     assert library.devices[0].resets == 1
+    assert clock.now() == pytest.approx(2.0)  # what it needs to be back on the bus
     plug("D405", failing_starts=99)
     with pytest.raises(MissingEnvironmentError, match="does not stream: Couldn't resolve"):
-        opened()
+        device_on(clock)
 
 
 def test_an_unplugged_camera_stops_the_robot(plug):
     library = plug("D405")
     cameras = opened()
     library.dead = True
-    time.sleep(0.2)
-    with pytest.raises(SafetyStop, match="'wrist' failed: Device disconnected"):
-        cameras[0].latest()
+
+    def failed():
+        try:
+            cameras[0].latest()
+        except SafetyStop as stop:
+            return "'wrist' failed: Device disconnected" in stop.message
+        return False
+
+    assert wait_for(failed)
     close_cameras(cameras)
 
 

@@ -1,7 +1,5 @@
 """UVC cameras against a real video file: the same OpenCV calls, without a webcam on the test machine."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -9,13 +7,14 @@ pytest.importorskip("cv2", reason="OpenCV is an extra")
 
 import cv2
 
+from s2rctl.core.clock import VirtualClock
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.exits import ExitCode
 from s2rctl.robots.cameras.opening import close_cameras, open_cameras
+from s2rctl.robots.cameras.uvc import Uvc
 from s2rctl.schema.cameras import CameraDevice, Intrinsics
 from s2rctl.schema.contract import CameraContract
-
-pytestmark = pytest.mark.paced
+from tests.waiting import wait_for
 
 WIDTH, HEIGHT, FRAMES = 160, 120, 12
 
@@ -47,19 +46,46 @@ def device(film, **changes):
     return CameraDevice.model_validate({**fields, **changes})
 
 
-def test_a_film_plays_at_its_own_pace_in_the_policys_colours_and_ends_in_a_stop(film):
+def uvc(film, clock, **changes):
+    lens = Intrinsics(width=WIDTH, height=HEIGHT, fx=130, fy=130, cx=79.5, cy=59.5)
+    return Uvc("side", device(film, **changes), lens, clock)
+
+
+def test_a_film_plays_at_its_own_pace(film):
+    clock = VirtualClock(7.0)
+    camera = uvc(film, clock)
+    shots = [camera.grab() for _ in range(FRAMES)]
+    assert np.allclose([shot.t for shot in shots], 7.0 + np.arange(1, FRAMES + 1) / 50)
+    greens = [int(shot.rgb[0, 0, 1]) for shot in shots]
+    assert greens == sorted(greens) and greens[-1] > greens[0] + 80
+    with pytest.raises(OSError, match="the film is over"):
+        camera.grab()
+    camera.close()
+
+
+def test_who_looks_away_for_long_does_not_get_the_film_in_a_burst(film):
+    clock = VirtualClock()
+    camera = uvc(film, clock)
+    camera.grab()
+    clock.sleep_until(10.0)
+    times = [camera.grab().t for _ in range(3)]
+    assert np.allclose(times, [10.0, 10.0, 10.02])  # one that was due, and on at its pace
+    camera.close()
+
+
+def test_a_film_in_the_policys_colours_ends_in_a_stop(film):
     cameras = open_cameras({"side": device(film)}, [contract()])
     try:
-        begun, greens = time.monotonic(), []
-        with pytest.raises(SafetyStop, match="the film is over"):
-            while time.monotonic() - begun < 5:
-                frame = cameras[0].latest()
-                assert 0 <= time.monotonic() - frame.t < 0.5
-                if not greens or int(frame.rgb[0, 0, 1]) != greens[-1]:
-                    greens.append(int(frame.rgb[0, 0, 1]))
-                time.sleep(0.002)
-        assert time.monotonic() - begun > 0.5 * FRAMES / 50
-        assert greens == sorted(greens) and len(greens) > FRAMES // 2
+        frame = cameras[0].latest()
+
+        def over():
+            try:
+                cameras[0].latest()
+            except SafetyStop as stop:
+                return "the film is over" in stop.message
+            return False
+
+        assert wait_for(over)
         assert frame.rgb.shape == (20, 20, 3)
         left, right = frame.rgb[10, 2].astype(int), frame.rgb[10, -3].astype(int)
         assert left[0] > 150 > left[2] and right[2] > 150 > right[0]  # RGB, not OpenCV's BGR
@@ -68,11 +94,9 @@ def test_a_film_plays_at_its_own_pace_in_the_policys_colours_and_ends_in_a_stop(
 
 
 def test_a_known_delay_makes_pictures_older(film):
-    cameras = open_cameras({"side": device(film, delay_s=0.5)}, [contract()])
-    try:
-        assert time.monotonic() - cameras[0].latest().t > 0.5
-    finally:
-        close_cameras(cameras)
+    camera = uvc(film, VirtualClock(7.0), delay_s=0.5)
+    assert camera.grab().t == pytest.approx(7.0 + 1 / 50 - 0.5)
+    camera.close()
 
 
 def test_distortion_is_taken_out(film):

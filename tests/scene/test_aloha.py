@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scenes import at_home, left_arm_at, run
 
 from s2rctl.core.spatial import from_rpy
 from s2rctl.robots.aloha.specification import ARM_HOME, FINGER_HOME, SPECIFICATION
 from s2rctl.scene import props
 from s2rctl.scene.aloha import build_insertion, build_pick
 from s2rctl.scene.sensors import FINGERS
+from tests.scene.scenes import at_home, left_arm_at, run
 
 JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "left_finger", "right_finger")
 TARGETS = (*JOINTS[:6], "gripper")

@@ -3,9 +3,9 @@
 import mujoco
 import numpy as np
 import pytest
-from scenes import at_home, inside, run
 
 from s2rctl.scene import SCENES
+from tests.scene.scenes import at_home, inside, run
 
 NAMES = tuple(SCENES.rows)
 

@@ -3,10 +3,10 @@ import itertools
 import mujoco
 import numpy as np
 import pytest
-from scenes import at_home, run
 
 from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.scene.xarm7 import build_reach
+from tests.scene.scenes import at_home, run
 
 LOW, HIGH = np.array(SPECIFICATION.joint_low), np.array(SPECIFICATION.joint_high)
 

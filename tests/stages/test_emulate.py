@@ -54,7 +54,7 @@ def test_an_aloha_has_ports_with_lasting_names_and_faults_in_time(tmp_path):
         driver.close()
 
     reporter = Asked(use)
-    figures = run("aloha", folder=folder, seconds=3.0, faults=["overload@1.5"], reporter=reporter)
+    figures = run("aloha", folder=folder, seconds=0.4, faults=["overload@0.2"], reporter=reporter)
     assert seen == [(16,)]
     assert figures["errors"] == ["left/9"]
     assert figures["settings"][0] == f"robot.ports.left={folder}/ttyDXL_follower_left"

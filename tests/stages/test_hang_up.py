@@ -16,12 +16,9 @@ from s2rctl.robots import ROBOTS
 from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.scene import SCENES
 from s2rctl.schema.load import load_profile
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_deploy import reach_card, ready
-
+from tests.stages.test_deploy import reach_card, ready
 from tests.terminal import Terminal
-from tests.waiting import wait_for
+from tests.waiting import HANG_S, wait_for
 
 pytestmark = pytest.mark.paced
 
@@ -40,12 +37,11 @@ SETS = (
 # The camera is no subject here. The vendor's SDK talks through the driver's process to an emulated controller.
 PROGRAM = """
 import sys
-sys.path[:0] = sys.argv[1:2]
-from test_live import Eye
+from tests.stages.test_live import Eye
 from s2rctl.cli.main import main
 from s2rctl.stages import live
 live.open_cameras = lambda devices, wanted: [Eye()]
-sys.exit(main(sys.argv[2:]))
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -65,7 +61,7 @@ def job(tmp_path):
 def test_an_arm_whose_terminal_hangs_up_is_parked(tmp_path, job, bars):
     with make(SCENES.load("reach")(0.005)) as emulator:
         home = KinematicRobot(ROBOTS.load("xarm7"), RealClock()).parking().values
-        command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), "deploy", job.inputs["onnx"].id]
+        command = [sys.executable, "-c", PROGRAM, "deploy", job.inputs["onnx"].id]
         options = ["--store", str(job.store.root), "--mode", "live", "--arm", "--yes", "-vv"]
         options += ["--set", f"robot.address={emulator.address}"]
         environment = os.environ | {
@@ -75,7 +71,7 @@ def test_an_arm_whose_terminal_hangs_up_is_parked(tmp_path, job, bars):
         with Terminal([*command, *options], environment) as terminal:
             assert wait_for(lambda: tool(emulator)[1] - home[1] > 0.06, 90), terminal.said
             terminal.hang_up()
-            terminal.process.wait(timeout=120)
+            terminal.process.wait(timeout=HANG_S)
         assert np.allclose(tool(emulator), home, atol=0.005), terminal.said
         assert not emulator.controller.error
     (made,) = (item for item in job.store.list("deployment") if item.ref.endswith("-live"))

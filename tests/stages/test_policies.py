@@ -1,6 +1,5 @@
 """Which task a policy does, who drives before it, and how an ONNX file becomes an artifact."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,7 @@ from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.stages.policies import import_onnx, pilot_of, policy_of, stored_onnx
 from s2rctl.store.store import Artifact, Store
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import TINY, contract, write_policy
+from tests.control.rigs import TINY, contract, write_policy
 
 PROFILE = {"name": "p", "system": "aloha"}
 

@@ -1,8 +1,6 @@
 """Everything that uses an exported policy refuses one that lost its seal, also from an archive and from the cache."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,11 +16,8 @@ from s2rctl.stages import deploy, live, serve
 from s2rctl.stages.policies import import_onnx, load_player
 from s2rctl.stages.sealed import require_sealed
 from s2rctl.store.store import Store
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import write_policy
-from test_deploy import context, publish, reach_card
+from tests.control.rigs import write_policy
+from tests.stages.test_deploy import context, publish, reach_card
 
 CARD = reach_card(policy="reach/xarm7")
 

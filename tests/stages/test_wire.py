@@ -1,11 +1,8 @@
 """Rehearsals in which the genuine SDK speaks to an emulated device in another process."""
 
 import json
-import sys
-import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from s2rctl.core.errors import SafetyStop
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.emulation.faults import Faults
+from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import Contract, Tensor
 from s2rctl.schema.load import load_profile
@@ -25,11 +23,8 @@ from s2rctl.schema.manifest import StageRef
 from s2rctl.stages import deploy, wire
 from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
-from rigs import scale_of, write_policy
-
-from s2rctl.pipeline.graph import graph_of, stage_named
+from tests.control.rigs import scale_of, write_policy
+from tests.waiting import wait_for
 
 STAGE = stage_named(graph_of("aloha"), "rehearse")
 
@@ -38,11 +33,11 @@ pytestmark = pytest.mark.paced
 LOOP_SETTINGS = deploy.loop_settings
 STEPS = 12
 PROFILES = {"aloha": "aloha-smoke", "xarm7": "xarm7-smoke"}
-LENIENT = [  # a test machine may be busy
-    "deploy.safety.max_age_periods=8",
-    "deploy.safety.max_state_age_periods=8",
-    "deploy.safety.max_missed_deadlines=30",
-    "deploy.safety.device_watchdog_s=2.5",
+LENIENT = [  # real time, on a test machine that may be busy: limits of time may only catch a hang
+    "deploy.safety.max_age_periods=200",
+    "deploy.safety.max_state_age_periods=20",
+    "deploy.safety.max_missed_deadlines=1000",
+    "deploy.safety.device_watchdog_s=2.54",
 ]
 
 
@@ -123,7 +118,7 @@ class Borrowed:
 @pytest.fixture(autouse=True)
 def shared(monkeypatch, stands):
     monkeypatch.setattr(deploy, "_film", lambda *_: {})
-    patient = partial(replace, watchdog_periods=40)  # a test machine may be busy
+    patient = partial(replace, watchdog_periods=400)
     monkeypatch.setattr(deploy, "loop_settings", lambda *options: patient(LOOP_SETTINGS(*options)))
     monkeypatch.setattr(wire, "make_stand", lambda profile, faults: Borrowed(stands(profile.robot.name)))
 
@@ -168,9 +163,6 @@ def test_a_device_error_ends_the_episode_and_is_gone_in_the_next(stands, robot):
         stand.begin(seed)
         assert stand.robot.read().codes == ()
         assert all(camera.latest().rgb.any() for camera in stand.cameras)
-        deadline = time.monotonic() + 3.0
-        while not stand.robot.read().codes and time.monotonic() < deadline:
-            stand.look()
-            time.sleep(0.01)
+        assert wait_for(lambda: stand.look() and stand.robot.read().codes)
         assert text in stand.robot.read().codes[0]
     stand._faults = Faults()

@@ -48,8 +48,7 @@ def test_a_read_only_store_can_be_read_and_its_printed_path_stays(tmp_path):
     program = f"""
 import subprocess, sys
 from pathlib import Path
-sys.path.insert(0, {str(DRIVER.parent)!r})
-from full_disk_driver import publish
+from tests.store.full_disk_driver import publish
 from s2rctl.store.store import Store
 store = Store(Path({str(tmp_path)!r}) / "store")
 store.set_ref("teacher/pick", publish(store, "pick").id, "test")

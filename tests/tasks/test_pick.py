@@ -3,12 +3,12 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from task_worlds import build, measured_world, nominal, random_world, silent_terms
 
 from s2rctl.scene.signals import quantities
 from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import pick
 from s2rctl.tasks.protocol import Task, World
+from tests.tasks.task_worlds import build, measured_world, nominal, random_world, silent_terms
 
 MODEL, TASK = build("pick")
 START = jax.jit(TASK.reset)(jax.random.key(0), nominal(TASK))

@@ -2,10 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from task_worlds import build, random_world, silent_terms
 
 from s2rctl.tasks import kinematics, reach
 from s2rctl.tasks.protocol import World
+from tests.tasks.task_worlds import build, random_world, silent_terms
 
 MODEL, TASK = build("reach", episode_steps=50)
 START = jax.jit(TASK.reset)(jax.random.key(0), {})

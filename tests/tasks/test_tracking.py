@@ -1,11 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from task_worlds import build, measured_world, nominal, random_world
 
 from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import rotation, tracking
+from tests.tasks.task_worlds import build, measured_world, nominal, random_world
 
 NOISE = Noise(
     object_pos=0.015, object_linvel=0.015, object_angvel=0.2, gripper_offset=0.03, object_angle_deg=5, joint_pos=0.1

@@ -15,6 +15,7 @@ from typing import Any
 
 import mujoco
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.emulation.device import LONGEST_LAG_S
 from s2rctl.emulation.dynamixel.arms import Arms
 from s2rctl.emulation.dynamixel.bus import LineFaults
@@ -39,9 +40,14 @@ class EmulatedAloha:
     """
 
     def __init__(
-        self, model: mujoco.MjModel, gripper: Gripper = GRIPPERS["aloha2"], names: PortNames | None = None
+        self,
+        model: mujoco.MjModel,
+        gripper: Gripper = GRIPPERS["aloha2"],
+        names: PortNames | None = None,
+        clock: Clock = WALL,
     ) -> None:
-        self.arms = Arms(model, gripper, time.monotonic())
+        self._clock = clock
+        self.arms = Arms(model, gripper, clock.now())
         self.lock, self.plant = self.arms.lock, self.arms.plant
         self.on_tick: Callable[[], None] = lambda: None
         line = self.arms.buses["left"]  # its faults are replaced at each reset
@@ -64,8 +70,8 @@ class EmulatedAloha:
         self._lag = self._lost = 0.0
 
     def now(self) -> float:
-        """Return the arms' time in s: the monotonic clock less what was forgotten."""
-        return time.monotonic() - self._lost
+        """Return the arms' time in s: the clock's less what was forgotten."""
+        return self._clock.now() - self._lost
 
     def lost(self) -> float:
         """Return the forgotten seconds."""
@@ -138,14 +144,14 @@ class EmulatedAloha:
             self.lose_port(arm)
 
     def _serve(self) -> None:
-        """Answer, and advance the arms at the wall's pace."""
+        """Answer, and advance the arms at the clock's pace."""
         dt = float(self.arms.plant.model.opt.timestep)
         while not self._closed.is_set():
-            behind = self.now() - self.arms.plant.time
-            if behind < dt:
-                self._answer(dt - behind)
+            rest = self._clock.left(self.arms.plant.time + self._lost + dt)
+            self._answer(rest)  # what has come is heard before time goes on
+            if rest:
                 continue
-            self._answer(0.0)  # what has come is heard before time goes on
+            behind = self.now() - self.arms.plant.time
             self._lag = max(self._lag, behind - dt)
             if behind > LONGEST_LAG_S:
                 self._lost += behind - dt
@@ -162,7 +168,10 @@ class EmulatedAloha:
                 with contextlib.suppress(OSError, ValueError):
                     selector.register(master, selectors.EVENT_READ, arm)
             if selector.get_map():
-                ready = selector.select(wait)
+                try:
+                    ready = selector.select(wait)
+                except OSError:  # a port was lost meanwhile
+                    ready = []
             else:
                 time.sleep(wait)
                 ready = []

@@ -6,7 +6,6 @@ controller does beyond that, when it trips, and how fast it stops is not claimed
 
 import struct
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
@@ -33,14 +32,14 @@ SERVO_SPEED = 1.0  # m/s, mode 1 executes the latest target at full speed
 class Controller:
     """One controller and its arm. ``handle`` and ``tick`` may be called from different threads."""
 
-    def __init__(self, model: mujoco.MjModel) -> None:
+    def __init__(self, model: mujoco.MjModel, now: float = 0.0) -> None:
         specification = ROBOTS.load("xarm7")
         self.plant = Plant(model)
         home = np.array(specification.home)
         self._qpos = np.array([int(model.joint(name).qposadr[0]) for name in specification.joints])
         self._dofs = np.array([int(model.joint(name).dofadr[0]) for name in specification.joints])
         self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
-        self.plant.reset(PlantStart(home, np.zeros(model.nv), home), time.monotonic())
+        self.plant.reset(PlantStart(home, np.zeros(model.nv), home), now)
         self.latency: Callable[[], float] = lambda: 0.0  # s between a motion command and its effect
         self._coming: deque[tuple[float, Goal]] = deque()  # goals of online modes that take effect later
         self.motion = Motion(specification, home)

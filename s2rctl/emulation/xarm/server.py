@@ -5,7 +5,6 @@ import random
 import select
 import socket
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any
 
 import mujoco
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import MissingEnvironmentError
 from s2rctl.core.listener import Listener
 from s2rctl.emulation.device import LONGEST_LAG_S
@@ -59,8 +59,11 @@ def _is_free(host: str, port: int) -> bool:
 class EmulatedXArm:
     """A running emulator; use as a context. Every socket has its own time-out: the SDK sets a process-wide one."""
 
-    def __init__(self, model: mujoco.MjModel, host: str = "127.0.0.1", port: int | None = None) -> None:
-        self.controller = Controller(model)
+    def __init__(
+        self, model: mujoco.MjModel, host: str = "127.0.0.1", port: int | None = None, clock: Clock = WALL
+    ) -> None:
+        self._clock = clock
+        self.controller = Controller(model, clock.now())
         self._host = host
         self._port = port
         self._listeners: list[Listener] = []
@@ -78,8 +81,8 @@ class EmulatedXArm:
         }
 
     def now(self) -> float:
-        """Return the controller's time in s: the monotonic clock less what was forgotten."""
-        return time.monotonic() - self._lost
+        """Return the controller's time in s: the clock's less what was forgotten."""
+        return self._clock.now() - self._lost
 
     def lost(self) -> float:
         """Return the forgotten seconds."""
@@ -214,21 +217,22 @@ class EmulatedXArm:
             return request.reply(Status.INVALID)
 
     def _serve_reports(self, client: socket.socket, rate: float, layout: Callable[[Report], bytes]) -> None:
-        deadline = time.monotonic()
+        deadline = self._clock.now()
         while not self._closed.is_set() and not _has_gone(client):
             if not self.controller.silent:
                 client.sendall(layout(self.controller.report()))
-            deadline = max(deadline + 1.0 / rate, time.monotonic())
-            time.sleep(max(0.0, deadline - time.monotonic()))
+            deadline = max(deadline + 1.0 / rate, self._clock.now())
+            while (rest := self._clock.left(deadline)) and not self._closed.wait(rest):
+                pass
 
     def _keep_time(self) -> None:
-        """Advance the controller at the wall's pace."""
+        """Advance the controller at the clock's pace."""
         dt = float(self.plant.model.opt.timestep)
         while not self._closed.is_set():
-            behind = self.now() - self.plant.time
-            if behind < dt:
-                time.sleep(dt - behind)
+            if rest := self._clock.left(self.plant.time + self._lost + dt):
+                self._closed.wait(rest)
                 continue
+            behind = self.now() - self.plant.time
             self._lag = max(self._lag, behind - dt)
             if behind > LONGEST_LAG_S:
                 self._lost += behind - dt

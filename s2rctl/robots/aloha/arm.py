@@ -7,11 +7,12 @@ asks to recover.
 
 import math
 import threading
-import time
 from dataclasses import dataclass
+from functools import partial
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import SafetyStop
-from s2rctl.robots.aloha.bring_up import Found, Settings, bring_up
+from s2rctl.robots.aloha.bring_up import Found, Settings, bring_up, patiently
 from s2rctl.robots.aloha.bus import Bus, BusError, PortLost, value
 from s2rctl.robots.aloha.gripper import Gripper
 from s2rctl.robots.aloha.motors import (
@@ -50,7 +51,8 @@ class Reading:
 class Arm:
     """A ViperX-300 on its own bus. ``open`` first; afterwards any thread may call the rest."""
 
-    def __init__(self, name: str, device: str, settings: Settings, gripper: Gripper) -> None:
+    def __init__(self, name: str, device: str, settings: Settings, gripper: Gripper, clock: Clock = WALL) -> None:
+        self._clock = clock
         self.name, self.device, self.gripper = name, device, gripper
         self._settings = settings
         self._bus: Bus | None = None
@@ -102,9 +104,10 @@ class Arm:
 
     def wait(self, seconds: float) -> None:
         """Wait for the first measurement; SafetyStop when none comes in time or the arm reports an error."""
-        deadline = time.monotonic() + seconds
-        while self._newest is None and time.monotonic() < deadline and not self._faults:
-            time.sleep(0.005)
+        clock = self._clock
+        deadline = clock.now() + seconds
+        while self._newest is None and clock.now() < deadline and not self._faults:
+            clock.sleep_until(clock.now() + 0.005)
         if self._faults or self._newest is None:
             raise SafetyStop("; ".join(self.codes()) or f"the {self.name} arm sends no measurements", "check its cable")
 
@@ -148,11 +151,12 @@ class Arm:
         self._faults.clear()
         self._newest, self._goals, self._closing = None, None, False
         try:
+            units = math.ceil(self._settings.watchdog_s / WATCHDOG_UNIT_S - 1e-9)
             for motor in VX300S:
-                bus.write(motor.number, BUS_WATCHDOG, math.ceil(self._settings.watchdog_s / WATCHDOG_UNIT_S - 1e-9))
+                patiently(partial(bus.write, motor.number, BUS_WATCHDOG, units))
         except BusError as error:
             raise SafetyStop(f"could not arm the bus watchdog: {error}", "check the cables") from error
-        self._heard = time.monotonic()
+        self._heard = self._clock.now()
         self._thread = threading.Thread(target=self._run, args=(bus,), name=f"{self.name} arm", daemon=True)
         self._thread.start()
 
@@ -169,15 +173,15 @@ class Arm:
         rebooted = False
         for motor in VX300S:
             try:
-                if bus.read(motor.number, HARDWARE_ERROR):
+                if patiently(partial(bus.read, motor.number, HARDWARE_ERROR)):
                     bus.reboot(motor.number)
                     rebooted = True
-                elif bus.read(motor.number, BUS_WATCHDOG):
-                    bus.write(motor.number, BUS_WATCHDOG, 0)
+                elif patiently(partial(bus.read, motor.number, BUS_WATCHDOG)):
+                    patiently(partial(bus.write, motor.number, BUS_WATCHDOG, 0))
             except BusError as error:
                 raise SafetyStop(f"could not clear the errors: {error}", "check the arm's power and cables") from error
         if rebooted:
-            time.sleep(REBOOT_S)
+            self._clock.sleep_until(self._clock.now() + REBOOT_S)
 
     def _send(self, ticks: list[int]) -> None:
         limits = zip(LEADING, ticks, self._found.low, self._found.high, strict=True)
@@ -189,18 +193,18 @@ class Arm:
     def _run(self, bus: Bus) -> None:
         """Pass goals on at once and read at a fixed rate, until closed."""
         period, turn = 1.0 / READ_RATE_HZ, 0
-        deadline = time.monotonic()
+        deadline = self._clock.now()
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._closing or self._goals is not None, deadline - time.monotonic())
+                self._wake.wait_for(lambda: self._closing or self._goals is not None, self._clock.left(deadline))
                 if self._closing:
                     return
                 goals, self._goals = self._goals, None
             try:
                 if goals is not None:
                     bus.write_all(goals, GOAL_POSITION)
-                if time.monotonic() >= deadline:
-                    deadline = max(deadline + period, time.monotonic())
+                if self._clock.now() >= deadline:
+                    deadline = max(deadline + period, self._clock.now())
                     self._read(bus)
                     self._look_after(bus, VX300S[turn % len(VX300S)])
                     turn += 1
@@ -209,12 +213,12 @@ class Arm:
                 return
             except BusError as error:
                 # single damaged packets happen on a serial bus
-                if time.monotonic() - self._heard > self._settings.silence_s:
+                if self._clock.now() - self._heard > self._settings.silence_s:
                     self._faults["bus"] = str(error)
 
     def _read(self, bus: Bus) -> None:
         """Measure all motors; whoever raises an alert is looked into at once."""
-        t = time.monotonic()
+        t = self._clock.now()
         numbers = [motor.number for motor in VX300S]
         raw, alerts = bus.read_all(numbers, PRESENT_VELOCITY, PRESENT_POSITION)
         angles, speeds = [], []
@@ -222,7 +226,7 @@ class Arm:
             block = raw[motor.number]
             angles.append(to_angle(value(block, PRESENT_POSITION, PRESENT_VELOCITY)))
             speeds.append(value(block, PRESENT_VELOCITY, PRESENT_VELOCITY) * VELOCITY_UNIT)
-        self._heard = time.monotonic()
+        self._heard = self._clock.now()
         self._newest = Reading(t, tuple(angles), tuple(speeds))
         for motor in VX300S:
             if motor.number in alerts:

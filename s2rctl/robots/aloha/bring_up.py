@@ -97,7 +97,7 @@ def bring_up(bus: Bus, settings: Settings) -> Found:
     return Found(firmware, low, high)
 
 
-def _try(transfer: Callable[[], int | None]) -> Any:
+def patiently(transfer: Callable[[], int | None]) -> Any:
     """Return the result of a transfer, repeating it where the line and not the motor failed."""
     begun = time.monotonic()
     while True:
@@ -109,11 +109,11 @@ def _try(transfer: Callable[[], int | None]) -> Any:
 
 
 def _get(bus: Bus, motor: Motor, register: Register) -> int:
-    return int(_try(lambda: bus.read(motor.number, register)))
+    return int(patiently(lambda: bus.read(motor.number, register)))
 
 
 def _put(bus: Bus, motor: Motor, register: Register, value: int) -> None:
-    _try(lambda: bus.write(motor.number, register, value))
+    patiently(lambda: bus.write(motor.number, register, value))
 
 
 def _stop(bus: Bus, motor: Motor, what: str, hint: str) -> SafetyStop:
@@ -125,7 +125,7 @@ def _identify(bus: Bus) -> int:
     versions = []
     for motor in VX300S:
         try:
-            model = _try(partial(bus.ping, motor.number))
+            model = patiently(partial(bus.ping, motor.number))
         except BusError as error:
             raise _stop(bus, motor, f"no motor: {error}", "check the arm's power, and the chain of cables") from error
         if model != motor.model:

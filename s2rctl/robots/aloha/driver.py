@@ -6,6 +6,7 @@ two. What the motors refuse, what they report and what they were found to be is 
 
 from pathlib import Path
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import UsageError
 from s2rctl.robots.aloha.arm import Arm
 from s2rctl.robots.aloha.both import ArmReading, state_of, targets_of
@@ -25,7 +26,7 @@ FIRST_READING_S = 1.0
 _JOINTS = 6
 
 
-def make(robot: AlohaRobot, safety: Safety, period_s: float) -> "Aloha":
+def make(robot: AlohaRobot, safety: Safety, period_s: float, clock: Clock = WALL) -> "Aloha":
     """Return the driver for the arms at ``robot.ports``; UsageError without a device for each."""
     arms = tuple(arm.rstrip("/") for arm in SPECIFICATION.arms)
     for arm in arms:
@@ -33,7 +34,7 @@ def make(robot: AlohaRobot, safety: Safety, period_s: float) -> "Aloha":
             raise UsageError(
                 f"robot.ports has no device for the {arm} arm", f"--set robot.ports.{arm}=/dev/ttyDXL_follower_{arm}"
             )
-    return Aloha({arm: robot.ports[arm] for arm in arms}, robot, safety, period_s)
+    return Aloha({arm: robot.ports[arm] for arm in arms}, robot, safety, period_s, clock)
 
 
 class Aloha:
@@ -41,7 +42,9 @@ class Aloha:
 
     specification: RobotSpecification = SPECIFICATION
 
-    def __init__(self, ports: dict[str, str], robot: AlohaRobot, safety: Safety, period_s: float) -> None:
+    def __init__(
+        self, ports: dict[str, str], robot: AlohaRobot, safety: Safety, period_s: float, clock: Clock = WALL
+    ) -> None:
         gripper = GRIPPERS[robot.gripper]
         if robot.gripper_range_rad is not None:
             gripper = gripper.between(*robot.gripper_range_rad)
@@ -53,7 +56,7 @@ class Aloha:
             low=SPECIFICATION.target_low[:_JOINTS],
             high=SPECIFICATION.target_high[:_JOINTS],
         )
-        self._arms = [Arm(name, device, settings, gripper) for name, device in ports.items()]
+        self._arms = [Arm(name, device, settings, gripper, clock) for name, device in ports.items()]
         self._stopped = True
 
     def connect(self) -> Identity:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
 from s2rctl.robots.cameras.stream import Camera, ClockMatch, Device, Shot
 from s2rctl.robots.cameras.view import Fit, View
@@ -26,9 +27,18 @@ DISTORTION_PX = 0.5
 """Left-over distortion, in the policy's pixels, above which a person should know."""
 
 
-def make(name: str, settings: CameraDevice, view: View) -> Camera:
-    """Return the camera, streaming; MissingEnvironmentError without the library or the device."""
-    device = RealSense(name, settings, view)
+def make(
+    name: str,
+    settings: CameraDevice,
+    view: View,
+    clock: Clock = WALL,
+    calendar: Callable[[], float] = time.time,
+) -> Camera:
+    """Return the camera, streaming; MissingEnvironmentError without the library or the device.
+
+    ``calendar`` is the time of day in s, on which librealsense's global time runs.
+    """
+    device = RealSense(name, settings, view, clock, calendar)
     try:
         fit = Fit(view, device.intrinsics, name, device.depth_scale_m)
         device.notes += _distortion_note(device.intrinsics, fit, name)
@@ -41,12 +51,15 @@ def make(name: str, settings: CameraDevice, view: View) -> Camera:
 class RealSense(Device):
     """One pipeline of librealsense."""
 
-    def __init__(self, name: str, settings: CameraDevice, view: View) -> None:
+    def __init__(
+        self, name: str, settings: CameraDevice, view: View, clock: Clock, calendar: Callable[[], float]
+    ) -> None:
+        self._clock, self._calendar = clock, calendar
         self._rs = rs = _library(name)
         self._name, self._settings = name, settings
         self._depth = view.depth_unit_m is not None
         self._recording = settings.device is not None
-        self._match, self._delay = ClockMatch(), settings.delay_s
+        self._match, self._delay = ClockMatch(clock=clock.now), settings.delay_s
         if not self._recording:
             self._find(view)
         self._pipeline, profile = self._start()
@@ -91,8 +104,8 @@ class RealSense(Device):
         domain = frame.get_frame_timestamp_domain()
         if self._recording or domain == rs.timestamp_domain.hardware_clock:
             return self._match.monotonic(stamp) - self._delay
-        now = time.monotonic()
-        return min(now, now - (time.time() - stamp))
+        now = self._clock.now()
+        return min(now, now - (self._calendar() - stamp))
 
     def _find(self, view: View) -> None:
         """Check that the device is there and ask it for the policy's depth unit, which must precede streaming."""
@@ -154,12 +167,13 @@ class RealSense(Device):
         for device in rs.context().query_devices():
             if _info(device, rs.camera_info.serial_number) == self._serial:
                 device.hardware_reset()
-        end = time.monotonic() + 8.0
-        time.sleep(2.0)
-        while time.monotonic() < end:
+        clock = self._clock
+        end = clock.now() + 8.0
+        clock.sleep_until(clock.now() + 2.0)
+        while clock.now() < end:
             if self._serial in {_info(d, rs.camera_info.serial_number) for d in rs.context().query_devices()}:
                 return
-            time.sleep(0.2)
+            clock.sleep_until(clock.now() + 0.2)
 
     def _fix_exposure(self, device: Any) -> list[str]:
         """Fix exposure, gain and white balance of the sensor that makes the colours; return what it did not take."""
@@ -173,8 +187,8 @@ class RealSense(Device):
         for switch in (option.enable_auto_exposure, option.enable_auto_white_balance):
             _set(colour, switch, 1.0)
         if exposure is None or settings.white_balance_k is None:
-            end = time.monotonic() + SETTLE_S
-            while time.monotonic() < end:
+            end = self._clock.now() + SETTLE_S
+            while self._clock.now() < end:
                 self._pipeline.try_wait_for_frames(WAIT_MS)
         # what the automatic found is read before it is switched off
         fixed = [

@@ -5,12 +5,12 @@ units of 100 µs, and 1 for manual, 3 for automatic exposure (the kernel's V4L2_
 """
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
 from s2rctl.robots.cameras.stream import Camera, Device, Shot
 from s2rctl.robots.cameras.view import Fit, View
@@ -37,7 +37,8 @@ def make(name: str, settings: CameraDevice, view: View) -> Camera:
 class Uvc(Device):
     """One capture of OpenCV."""
 
-    def __init__(self, name: str, settings: CameraDevice, lens: Intrinsics) -> None:
+    def __init__(self, name: str, settings: CameraDevice, lens: Intrinsics, clock: Clock = WALL) -> None:
+        self._clock = clock
         try:
             import cv2
         except ImportError as error:
@@ -62,16 +63,16 @@ class Uvc(Device):
         self._maps = self._undistortion(lens)
         self._check_size(name)
         self._period = 1.0 / (self._capture.get(cv2.CAP_PROP_FPS) or settings.fps)
-        self._due = time.monotonic()
+        self._due = self._clock.now()
         self.notes = tuple(notes)
 
     def grab(self) -> Shot | None:
         """Return the next picture; OSError when the device stops delivering."""
         if self._film:
-            self._due = max(self._due + self._period, time.monotonic() - self._period)
-            time.sleep(max(0.0, self._due - time.monotonic()))
+            self._due = max(self._due + self._period, self._clock.now() - self._period)
+            self._clock.sleep_until(self._due)
         ok, image = self._capture.read()
-        t = time.monotonic() - self._delay
+        t = self._clock.now() - self._delay
         if not ok or image is None:
             raise OSError("the film is over" if self._film else "the device delivers no more pictures")
         if self._maps is not None:
@@ -115,8 +116,8 @@ class Uvc(Device):
 
     def _settle(self) -> None:
         """Let the automatic look at pictures for a while."""
-        end = time.monotonic() + SETTLE_S
-        while time.monotonic() < end and self._capture.read()[0]:
+        end = self._clock.now() + SETTLE_S
+        while self._clock.now() < end and self._capture.read()[0]:
             pass
 
     def _undistortion(self, lens: Intrinsics) -> tuple[np.ndarray, np.ndarray] | None:

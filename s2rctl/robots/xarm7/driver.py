@@ -7,11 +7,11 @@ the wrong mode and accepts NaN, so mode, state and numbers are checked before ea
 import logging
 import math
 import threading
-import time
 from typing import Any
 
 import numpy as np
 
+from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.spatial import from_matrix, to_rpy
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
@@ -23,10 +23,10 @@ from s2rctl.schema.robots import XArm7Robot
 
 MODE_LINE_ONLINE = 7
 STOPPED_STATES = (4, 5)
-COMMAND_TIMEOUT_S = 0.09
-"""A controller that does not answer within this is not fit for a loop at 20 Hz (the SDK waits 2 s, for moves 10 s).
+ANSWER_SHARE = 0.9
+"""Part of the age at which readings stop the robot within which the controller has to answer a command.
 
-With the period before it, silence stops the loop within three periods."""
+The SDK waits 2 s, for moves 10 s; with the usual age of two periods silence stops the loop within three."""
 FENCE_SLACK_MM = 20
 """The controller's fence stands this far outside the filter's box: the filter limits, the fence only catches."""
 TOOL_OFFSET_MM = 172.0
@@ -39,7 +39,7 @@ def make(robot: XArm7Robot, safety: Safety, period_s: float) -> "XArm7":
     """Return the driver for the controller at ``robot.address``; UsageError without an address."""
     if not robot.address:
         raise UsageError("robot.address is not set", "--set robot.address=192.168.1.203 (the controller's IP address)")
-    return XArm7(robot.address, safety, robot.tool_acceleration)
+    return XArm7(robot.address, safety, robot.tool_acceleration, period_s)
 
 
 class XArm7:
@@ -47,10 +47,12 @@ class XArm7:
 
     specification: RobotSpecification = SPECIFICATION
 
-    def __init__(self, address: str, safety: Safety, acceleration: float) -> None:
+    def __init__(self, address: str, safety: Safety, acceleration: float, period_s: float, clock: Clock = WALL) -> None:
+        self._clock = clock
         self._host, _, port = address.partition(":")
         self._port = int(port) if port else None
         self._safety = safety
+        self._answer_s = ANSWER_SHARE * safety.max_state_age_periods * period_s
         self._acceleration = acceleration * 1000  # mm/s²
         self._arm: Any = None
         self._lock = threading.Lock()
@@ -179,14 +181,14 @@ class XArm7:
             ) from error
         finally:
             XCONF.SocketConf.TCP_CONTROL_PORT = standard
-        arm.set_timeout(COMMAND_TIMEOUT_S)
-        _bound_moves(arm.core)
+        arm.set_timeout(self._answer_s)
+        _bound_moves(arm.core, self._answer_s)
         arm.register_report_callback(self._on_report, report_cartesian=False, report_state=False)
         return arm
 
     def _on_report(self, report: dict[str, Any]) -> None:
         """Keep the reports of the last tenth of a second."""
-        now = time.monotonic()
+        now = self._clock.now()
         with self._lock:
             self._history.append((now, np.array(report["joints"][:7], float)))
             self._history = [entry for entry in self._history if now - entry[0] < 0.1]
@@ -215,12 +217,13 @@ class XArm7:
         arm = self._arm
         self._demand(arm.set_mode(MODE_LINE_ONLINE), "set mode 7")
         self._demand(arm.set_state(0), "make ready")
-        deadline = time.monotonic() + 2.0
-        while time.monotonic() < deadline:
+        clock = self._clock
+        deadline = clock.now() + 2.0
+        while clock.now() < deadline:
             if arm.mode == MODE_LINE_ONLINE and arm.state not in STOPPED_STATES and self._history:
                 self._stopped = False
                 return
-            time.sleep(0.02)
+            clock.sleep_until(clock.now() + 0.02)
         raise SafetyStop("the xArm did not become ready in mode 7", "look at its state in the vendor's studio")
 
     def _check_agreement(self) -> None:
@@ -269,12 +272,12 @@ def describe(code: int) -> str:
     return f"C{code} {entry.get('en', {}).get('title', 'unknown error')}".strip()
 
 
-def _bound_moves(commands: Any) -> None:
+def _bound_moves(commands: Any, seconds: float) -> None:
     """Give moves the same time-out as other commands: the SDK's fixed 10 s would hold its lock, and block the stop."""
     patient = commands.set_nfp32_with_bytes
 
     def bounded(*arguments: Any, timeout: float | None = None, **options: Any) -> Any:
         del timeout
-        return patient(*arguments, timeout=COMMAND_TIMEOUT_S, **options)
+        return patient(*arguments, timeout=seconds, **options)
 
     commands.set_nfp32_with_bytes = bounded
