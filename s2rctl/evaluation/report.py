@@ -9,7 +9,7 @@ from s2rctl.evaluation import html, report_origin, report_results, report_traini
 from s2rctl.evaluation.html import Html, fill
 from s2rctl.evaluation.report_material import Material, files
 from s2rctl.evaluation.statistics import format_rate
-from s2rctl.systems import system_named
+from s2rctl.systems import SYSTEMS, system_named
 
 
 def build(material: Material) -> str:
@@ -19,7 +19,7 @@ def build(material: Material) -> str:
     each section appears when its artifact is there).
     """
     profile = material.profile
-    title = system_named(str(profile["system"])).title
+    title = _title(str(profile["system"]))
     sections = [
         _header(title, profile),
         _cards(material),
@@ -38,6 +38,11 @@ def build(material: Material) -> str:
     ]
     style = (data_folder("assets") / "report" / "report.css").read_text(encoding="utf-8")
     return html.page(title, style, html.join(sections))
+
+
+def _title(system: str) -> str:
+    """Return the title of a system's reports; the name of one that is not installed."""
+    return system_named(system).title if system in SYSTEMS.names() else system
 
 
 def _header(title: str, profile: Mapping[str, Any]) -> Html:

@@ -11,7 +11,7 @@ from s2rctl.schema.manifest import Content
 from s2rctl.schema.moved import upgraded
 from s2rctl.schema.source import dotted, leaves
 from s2rctl.store.store import Artifact
-from s2rctl.systems import system_named
+from s2rctl.systems import SYSTEMS, system_named
 
 TRAINED = ("teacher", "encoder", "student", "reach")
 """Kinds of artifacts that training makes."""
@@ -65,7 +65,8 @@ def _rival(artifact: Artifact, other: Artifact) -> tuple[str, ...]:
 
 def _parts(content: Content) -> tuple[str, ...]:
     """Return the parts of the profile that the artifact's stage reads."""
-    training = system_named(str(content.profile.get("system"))).training
+    system = str(content.profile.get("system"))
+    training = system_named(system).training if system in SYSTEMS.names() else ()
     return next((stage.reads for stage in training if stage.name == content.stage.name), ())
 
 

@@ -9,6 +9,7 @@ from s2rctl.learning.encoder import Size, settings_for
 from s2rctl.learning.preprocess import Camera
 from s2rctl.learning.reach_networks import ReachSettings
 from s2rctl.learning.student import StudentSettings
+from s2rctl.tasks.peg_insertion import READY
 
 OPSET = 21
 
@@ -28,7 +29,15 @@ def student_parts():
         Camera(name=f"wrist_cam_{side}", width=20, height=20, depth=True, depth_range_m=(0.0, 0.4))
         for side in ("left", "right")
     )
-    settings = StudentSettings(cameras=cameras, encoder=settings_for(Size(20, 20), 4, 8), hidden=(16,), poses=True)
+    settings = StudentSettings(
+        cameras=cameras,
+        encoder=settings_for(Size(20, 20), 4, 8),
+        hidden=(16,),
+        robot="aloha",
+        ready=(*READY["left"], *READY["right"]),
+        switched=True,
+        action_size=14,
+    )
     return settings, livelier(student.init(jax.random.key(0), settings), jax.random.key(1))
 
 

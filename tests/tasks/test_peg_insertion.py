@@ -120,15 +120,6 @@ def test_success_and_each_kind_of_failure(resting: World, ready: World) -> None:
     assert judged(with_signals(ready, peg_pos=jnp.array([2.0, 0, 0.3]))) == (False, True, "out_of_bounds")
 
 
-def test_a_bank_entry_begins_switched() -> None:
-    rows = jnp.ones((5, 30)), jnp.zeros((5, 28)), jnp.zeros((5, 14))
-    bank = jax.vmap(peg_insertion.start_from)(*rows)
-    assert jax.tree.structure(bank) == jax.tree.structure(START)
-    for mine, own in zip(jax.tree.leaves(bank), jax.tree.leaves(START), strict=True):
-        assert mine.shape[1:] == own.shape and mine.dtype == own.dtype
-    assert bool(bank.state.switched.all())
-
-
 def test_critic_begins_with_the_actors_clean_numbers() -> None:
     noisy = jax.jit(build("insertion", noise=Noise(joint_pos=0.1, object_pos=0.015))[1].observe)
     world = random_world(TASK, 4)
