@@ -123,7 +123,8 @@ def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
     from s2rctl.pipeline.graph import graph_of, stage_named
     from s2rctl.pipeline.run import Job, make_inputs, run_alone
     from s2rctl.schema.load import load_profile
-    from s2rctl.store.store import Store, find_store
+    from s2rctl.store.location import find_store
+    from s2rctl.store.store import Store
 
     loaded = load_profile(profile, sets, seed).profile
     job = Job(loaded, seed, Store(find_store(None)), LineReporter(sys.stderr), "the same command")

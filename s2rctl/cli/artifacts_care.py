@@ -105,7 +105,8 @@ def verify(
 
     """
     from s2rctl.core.errors import ArtifactError
-    from s2rctl.store.store import Store, find_store
+    from s2rctl.store.location import find_store
+    from s2rctl.store.store import Store
     from s2rctl.store.verify import verify as check
 
     store = Store(find_store(session.store_option), repair=True)

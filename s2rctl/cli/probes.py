@@ -89,7 +89,8 @@ with mujoco.Renderer(model, 32, 32) as renderer:
 _STORE = """
 import shutil, sys, tempfile
 from pathlib import Path
-from s2rctl.store.store import Store, find_store
+from s2rctl.store.location import find_store
+from s2rctl.store.store import Store
 from s2rctl.store.verify import verify
 root = find_store(Path(sys.argv[1]) if sys.argv[1] else None)
 place = next(p for p in (root, *root.parents) if p.exists())

@@ -84,7 +84,8 @@ class Session:
 
     def store(self) -> "Store":
         """Return the store that the options choose."""
-        from s2rctl.store.store import Store, find_store
+        from s2rctl.store.location import find_store
+        from s2rctl.store.store import Store
 
         return Store(find_store(self.store_option))
 
@@ -225,7 +226,7 @@ def _log(error: BaseException, store: Path | None) -> str:
     name = f"s2rctl-bug-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
     folders = []
     with contextlib.suppress(Exception):
-        from s2rctl.store.store import find_store
+        from s2rctl.store.location import find_store
 
         root = find_store(store)
         if root.is_dir():

@@ -6,18 +6,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError
 from s2rctl.core.names import path_fault
 from s2rctl.core.tables import suggestion
 from s2rctl.schema.manifest import File, Manifest
-from s2rctl.store.blobs import file_digest
+from s2rctl.store.blobs import Blobs, file_digest
 from s2rctl.store.place import contains, discard, is_folder, subfolder
 from s2rctl.store.reading import parse_json
-
-if TYPE_CHECKING:
-    from s2rctl.store.store import Store
 
 _SUFFIXES = {
     ".safetensors": "application/x-safetensors",
@@ -47,13 +44,29 @@ def producer(manifest: Manifest) -> str:
     return f"s2rctl pipeline run -p {manifest.content.profile.get('name', 'PROFILE')}"
 
 
+class Home(Protocol):
+    """What an artifact needs of the store that holds it."""
+
+    root: Path
+    blobs: Blobs
+
+    def get(self, identity: str) -> "Artifact":
+        """Return the artifact with an id."""
+
+    def list(self, kind: str | None = None) -> "list[Artifact]":
+        """Return all artifacts (of a kind), oldest first."""
+
+    def scratch(self) -> Path:
+        """Return a folder outside the store."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One published artifact; ``id`` is the digest of its content."""
 
     manifest: Manifest
     id: str
-    store: "Store"
+    store: Home
 
     @property
     def ref(self) -> str:

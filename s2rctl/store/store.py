@@ -4,11 +4,7 @@ Order of every publication: blobs, manifest, cache key, ref. Whenever the proces
 most unreferenced files are left over.
 """
 
-import contextlib
-import errno
-import os
 import re
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,9 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from s2rctl.core.atomic import sort_of, write_atomic
+from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
-from s2rctl.core.paths import expanded
 from s2rctl.core.tables import suggestion
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import Content, File, InputRef, Kind, Manifest, StageRef
@@ -27,46 +22,19 @@ from s2rctl.store.artifact import Artifact, media_type
 from s2rctl.store.blobs import Blobs
 from s2rctl.store.canonical import canonical, digest, plain
 from s2rctl.store.faults import translated
+from s2rctl.store.location import require_folder
 from s2rctl.store.lock import store_locked
 from s2rctl.store.place import REPAIR, clear_way, entries, is_regular, mode_of, subfolder
 from s2rctl.store.provenance import make_origin
 from s2rctl.store.reading import read_json, read_line
 from s2rctl.store.refs import Refs, split
 
-__all__ = ["Artifact", "Store", "find_store"]
+__all__ = ["Artifact", "Store"]
 
 LAYOUT = 1
 _ID = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f][0-9a-z._-]*")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
-
-
-def find_store(option: Path | None = None) -> Path:
-    """Return the store's folder: the option, ``S2RCTL_STORE``, or ``.s2rctl`` found upwards (else here)."""
-    chosen = option or os.environ.get("S2RCTL_STORE")
-    source = "--store" if option else "S2RCTL_STORE" if chosen else "the working folder"
-    try:
-        path = expanded(chosen).absolute() if chosen else _upwards(Path.cwd())
-        path.exists()
-    except UsageError as error:
-        raise UsageError(f"{source}: {error.message}", error.hint) from None
-    except OSError as error:
-        # A name that no folder can have is a mistake of whoever gave it; a place that cannot be reached is not.
-        kind = UsageError if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else MissingEnvironmentError
-        raise kind(
-            f"cannot use the store that {source} names{f', {chosen}' if chosen else ''}: {error.strerror}",
-            "choose another place with --store DIR",
-        ) from None
-    return path
-
-
-def _upwards(here: Path) -> Path:
-    """Return the first ``.s2rctl`` from here to the root, or the one to be made here."""
-    for folder in (here, *here.parents):
-        with contextlib.suppress(OSError):  # a folder that one may not look into
-            if (folder / ".s2rctl").is_dir():
-                return folder / ".s2rctl"
-    return here / ".s2rctl"
 
 
 class Store:
@@ -82,7 +50,7 @@ class Store:
         self.refs = Refs(path)
         self._lock_timeout = lock_timeout
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        _require_folder(path)
+        require_folder(path)
         try:
             version = read_line(path / "VERSION")
         except FileNotFoundError:
@@ -285,23 +253,3 @@ def _content_digest(path: Path) -> str | None:
         return digest(read_json(path)["content"])
     except (OSError, ArtifactError, KeyError):
         return None
-
-
-def _require_folder(path: Path) -> None:
-    """Raise UsageError unless a store is or can be at ``path``."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        why = "a link that leads nowhere" if path.is_symlink() else ""
-    except (OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise MissingEnvironmentError(
-                f"cannot read the store {path}: {error.strerror}", "make it readable to yourself, or choose another"
-            ) from error
-        why = f"not possible ({error.strerror if isinstance(error, OSError) else error})"
-    else:
-        why = "" if stat.S_ISDIR(mode) else sort_of(mode) or "a file"
-    if why:
-        raise UsageError(
-            f"the store {path} is {why}, not a folder", "choose another place with --store DIR or S2RCTL_STORE"
-        )

@@ -7,7 +7,8 @@ import pytest
 from filelock import FileLock
 
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, StoreLockedError, UsageError
-from s2rctl.store.store import Store, find_store
+from s2rctl.store.location import find_store
+from s2rctl.store.store import Store
 from s2rctl.store.verify import verify
 
 
