@@ -22,7 +22,7 @@ REACH: Mapping[str, tuple[str, ...]] = {
     "no_bottleneck": ("reach.bottleneck=0",),
     "no_initialisation": ("extractor.images=0",),
     "hindsight": ("reach.hindsight=0.8",),
-    "lasting_looks": ("reach.fresh_looks=0",),
+    "lasting_looks": ("reach.resample_appearance=0",),
     "front_view": ("vision.cameras=[{name: front, width: 84, height: 84}]",),
 }
 PICK: Mapping[str, tuple[str, ...]] = {
@@ -45,8 +45,8 @@ DISTILL: Mapping[str, tuple[str, ...]] = {
     "no_aggregate": ("distill.aggregate=0", "distill.epochs=2"),
     "cloning": ("distill.behaviour_cloning=true",),
     "no_hand_poses": ("distill.hand_poses=false",),
-    "not_guided": ("distill.guided=0",),
-    "lasting_looks": ("distill.fresh_looks=0",),
+    "not_guided": ("distill.teacher_prefix=0",),
+    "lasting_looks": ("distill.resample_appearance=0",),
     "from_switch": ("distill.from_switch=0.4",),
     "adam": ("distill.optimiser=adam", "distill.learning_rate=1e-3", "distill.weight_decay=0"),
 }
@@ -94,7 +94,7 @@ def main() -> None:
 def _compare(what: str, profile: str, cases: Mapping[str, Sequence[str]], asked: argparse.Namespace) -> None:
     from benchmarks import learning
     from s2rctl.learning.metrics_log import read
-    from s2rctl.learning.reach_figures import compare
+    from s2rctl.learning.reach.figures import compare
 
     runs: dict[str, list[list[dict[str, Any]]]] = {}
     for name, changes in cases.items():

@@ -17,8 +17,8 @@ from s2rctl.control.envelope import Envelope, envelope
 from s2rctl.control.safety import Memory, SafetyFilter
 from s2rctl.core.errors import SafetyStop
 from s2rctl.robots import ROBOTS
+from s2rctl.robots.poses import tool_poses
 from s2rctl.robots.protocol import RobotSpecification, State
-from s2rctl.robots.sim.kinematic import tool_poses
 from s2rctl.schema.load import load_profile
 
 WALK = 20

@@ -27,8 +27,8 @@ def _case(task: str) -> str:
 
     from s2rctl.env import stepping
     from s2rctl.env.build import make_env
-    from s2rctl.learning import networks
-    from s2rctl.learning.ppo import PpoTrainer
+    from s2rctl.learning.teacher import networks
+    from s2rctl.learning.teacher.ppo import PpoTrainer
     from s2rctl.schema.load import load_profile
 
     profile = load_profile("aloha").profile

@@ -112,7 +112,7 @@ def told_of_ctrl_c(answer: Answer) -> Answer:
 
 def require_whole(artifact: "Artifact") -> None:
     """Raise ArtifactError if any file of the policy is missing, damaged or edited, also if a result is in the cache."""
-    from s2rctl.stages.sealed import require_sealed
+    from s2rctl.operations.sealed import require_sealed
 
     for name in artifact.files:
         artifact.path(name)
@@ -138,7 +138,7 @@ def _serve(
     session: Session, artifact: "Artifact", profile: "Profile", host: str, port: int, seconds: float | None
 ) -> Answer:
     from s2rctl.core.interrupt import interruptible
-    from s2rctl.stages.serve import run
+    from s2rctl.operations.serve import run
 
     with interruptible() as interrupt:
         figures = run(artifact, profile, host, port, seconds, session.reporter, interrupt)

@@ -41,7 +41,7 @@ def emulate(
 
     """
     from s2rctl.core.interrupt import interruptible
-    from s2rctl.stages.emulate import run
+    from s2rctl.emulation.emulate import run
 
     del seed  # nothing random is left to choose; scripts that pass it keep working
     with interruptible() as interrupt:

@@ -102,7 +102,7 @@ def _stage(profile: "Profile", policy: "Policy", inputs: "Mapping[str, Artifact]
 
 def _policy(session: Session, ref: str, profile: str | None, seed: int | None) -> "Artifact":
     """Return what REF names; an ONNX file becomes an artifact unless the store has its content already."""
-    from s2rctl.stages.sealed import require_sealed
+    from s2rctl.operations.sealed import require_sealed
 
     store, path = session.store(), Path(ref)
     if not ref.endswith(".onnx"):

@@ -36,7 +36,7 @@ def fit(
 
     """
     from s2rctl.core.atomic import is_stdout
-    from s2rctl.stages.latency import run
+    from s2rctl.operations.recordings.latency import run
 
     loaded = session.load(profile, sets, None)
     name = loaded.profile.name

@@ -45,7 +45,7 @@ def render(
         except (ArtifactError, UsageError):
             raise error from None
         profile = load_resolved(artifact.manifest.content.profile, sets or (), seed).profile
-    from s2rctl.stages.render import contact_sheet
+    from s2rctl.evaluation.camera_sheet import contact_sheet
 
     path = output or Path(f"{profile.name}-cameras.png")
     cameras = contact_sheet(profile, path, worlds)

@@ -34,13 +34,13 @@ def replay(
       s2rctl replay run/*.mcap --no-video --lerobot dataset --task "insert the peg"
 
     """
-    from s2rctl.stages.replay import run
+    from s2rctl.operations.recordings.replay import run
 
     data = [run(file, output or file.parent, session.reporter, video=video) for file in files]
     texts = [_text(item) for item in data]
     answer: dict[str, Any] = {"recordings": data}
     if lerobot is not None:
-        from s2rctl.stages.lerobot import export
+        from s2rctl.operations.recordings.lerobot import export
 
         answer["lerobot"] = export(files, lerobot, task, session.reporter)
         texts.append(facts({"lerobot": f"{lerobot} ({answer['lerobot']['frames']} frames)"}))

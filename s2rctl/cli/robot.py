@@ -29,7 +29,7 @@ def recover(
       s2rctl robot recover -p xarm7-reach --set robot.address=192.168.1.203
 
     """
-    from s2rctl.stages.recover import run
+    from s2rctl.robots.recover import run
 
     chosen = session.load(profile, sets, None).profile
     if not yes:

@@ -7,14 +7,14 @@ with an arm that is where it was told to be overshoots on one that is still on i
 from typing import Any, NamedTuple
 
 
-class Going(NamedTuple):
+class PlannerState(NamedTuple):
     """Where the commanded point is on its way."""
 
     position: Any  # (3,) m
     velocity: Any  # (3,) m/s
 
 
-def follow(xp: Any, going: Going, goal: Any, speed: Any, acceleration: Any, dt: float) -> Going:
+def follow(xp: Any, going: PlannerState, goal: Any, speed: Any, acceleration: Any, dt: float) -> PlannerState:
     """Return the point after ``dt`` s towards ``goal`` (3,) m; ``xp`` is numpy or jax.numpy.
 
     The speed is at most ``speed`` m/s and what ``acceleration`` m/s² can still brake: v² = 2 a d; the velocity changes
@@ -27,4 +27,4 @@ def follow(xp: Any, going: Going, goal: Any, speed: Any, acceleration: Any, dt: 
     change = wanted - going.velocity
     size = xp.sqrt(xp.sum(change**2)) + 1e-12
     velocity = going.velocity + change * xp.minimum(1.0, acceleration * dt / size)
-    return Going(going.position + velocity * dt, velocity)
+    return PlannerState(going.position + velocity * dt, velocity)

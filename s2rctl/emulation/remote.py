@@ -173,4 +173,6 @@ def _shot(message: Message) -> Shot:
 
 
 def _gone(robot: str) -> RunError:
-    return RunError(f"the process of the emulated {robot} has ended", "its last words are above; run the command again")
+    return RunError(
+        f"the process of the emulated {robot} has ended", "see its stderr output above; run the command again"
+    )

@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from s2rctl.core.lines import Going, follow
+from s2rctl.core.lines import PlannerState, follow
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.robots import ToolLimits
 
@@ -23,7 +23,7 @@ class ToolDrive:
     def reset(self, joints: np.ndarray) -> None:
         """Stand still at the joints (n,) rad and forget all targets."""
         tool = self._specification.kinematics.point(self._specification.tools[0], joints)
-        self._joints, self._going = np.array(joints, float), Going(np.array(tool, float), np.zeros(3))
+        self._joints, self._going = np.array(joints, float), PlannerState(np.array(tool, float), np.zeros(3))
         self._goal: np.ndarray | None = None
         self._queue.clear()
 

@@ -15,8 +15,8 @@ from s2rctl.core.clock import Clock
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
 from s2rctl.emulation.tool_drive import ToolDrive
+from s2rctl.robots.poses import home_target, tool_poses
 from s2rctl.robots.protocol import Frame, Identity, RobotSpecification, State, StopLevel, Target
-from s2rctl.robots.sim.kinematic import home_target, tool_poses
 from s2rctl.scene.poses import Poses
 from s2rctl.schema.robots import ToolLimits
 

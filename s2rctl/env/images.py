@@ -16,7 +16,7 @@ from s2rctl.scene.poses import Poses
 from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
 
 DepthFaults = Callable[[jax.Array, jax.Array], jax.Array]
-"""(key, depth (N, H, W) m) -> depth with the faults of a real camera; 0 is nothing."""
+"""(key, depth (N, H, W) m) -> depth with the faults of a real camera; 0 = no measurement."""
 
 
 class Images:

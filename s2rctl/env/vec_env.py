@@ -40,7 +40,7 @@ LARGEST_REWARD = 1e3
 KEYS = 6
 """How many keys a step splits off its state's."""
 CANDIDATES = 6
-"""Starts that are drawn at most to find an acceptable one; after that the first is taken as it is."""
+"""Maximum start samples; if none is acceptable, use the first."""
 
 
 class VecEnv:
@@ -230,7 +230,7 @@ class VecEnv:
     def show(self, state: EnvState, images: dict[str, jax.Array], earlier: InputHistory) -> EnvState:
         """Return the state with inputs that are as late as ``state.lag`` says; ``earlier`` is newest first."""
         now = {**state.observation.inputs, **images}
-        # Nobody sees what was before the episode.
+        # Observation delay never reaches back past the reset.
         late = delayed_inputs(now, earlier, jnp.minimum(state.lag, state.step))
         history = (measured(now), *earlier)[: len(self.delays.observation) - 1]
         return state._replace(observation=state.observation._replace(inputs=late), input_history=history)

@@ -15,7 +15,7 @@ from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
 from s2rctl.evaluation.statistics import exact, format_rate, wilson
-from s2rctl.learning.rollout import acting
+from s2rctl.learning.teacher.rollout import acting
 from s2rctl.tasks.protocol import Observation
 
 Act = Callable[[Observation], np.ndarray | jax.Array]

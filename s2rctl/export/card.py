@@ -98,7 +98,7 @@ def _input(
         meaning = "colour image, red first, first row on top"
     elif name.startswith("depth_") and vision:
         (camera,) = (c for c in vision.cameras if name == f"depth_{c.name}")
-        unit, meaning = f"{camera.depth_unit_m:g} m", "depth along the optical axis in counts, 0 is nothing"
+        unit, meaning = f"{camera.depth_unit_m:g} m", "depth along the optical axis in counts, 0 = no measurement"
     return Tensor(
         name=name,
         dtype=dtype,

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.errors import ArtifactError
-from s2rctl.learning import reach_networks, student
 from s2rctl.learning.policy_files import Policy
 from s2rctl.learning.policy_kinds import upgraded_student
-from s2rctl.learning.reach_networks import ReachSettings
-from s2rctl.learning.student import StudentSettings
+from s2rctl.learning.reach import networks as reach_networks
+from s2rctl.learning.reach.networks import ReachSettings
+from s2rctl.learning.student import network as student
+from s2rctl.learning.student.network import StudentSettings
 from s2rctl.tasks.protocol import Observation
 
 Arrays = Mapping[str, Any]
@@ -43,7 +44,7 @@ def of_policy(policy: Policy) -> Graph:
         return reach_graph(ReachSettings.model_validate(policy.config), policy.params)
     if policy.kind == "teacher":
         # here, because it loads brax and with it MJX and warp, three seconds that no other kind needs
-        from s2rctl.learning.networks import TeacherSettings
+        from s2rctl.learning.teacher.networks import TeacherSettings
 
         shape = TeacherSettings.model_validate(policy.config)
         return observation_graph(policy.act, shape.observation_size, shape.action_size)

@@ -13,7 +13,7 @@ Apply = Callable[[Any, Observation], jax.Array]
 
 def teacher(config: Mapping[str, Any]) -> Apply:
     """Return a perceptron over the actor's state observation."""
-    from s2rctl.learning.networks import TeacherSettings, teacher_action
+    from s2rctl.learning.teacher.networks import TeacherSettings, teacher_action
 
     settings = TeacherSettings.model_validate(config)
     return lambda params, observation: teacher_action(params, settings, observation.actor)
@@ -33,7 +33,7 @@ def upgraded_student(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def student(config: Mapping[str, Any]) -> Apply:
     """Return the image student over the raw input tensors."""
-    from s2rctl.learning.student import StudentSettings, mean
+    from s2rctl.learning.student.network import StudentSettings, mean
 
     settings = StudentSettings.model_validate(upgraded_student(config))
     return lambda params, observation: mean(params, settings, observation.inputs)
@@ -41,7 +41,7 @@ def student(config: Mapping[str, Any]) -> Apply:
 
 def reach(config: Mapping[str, Any]) -> Apply:
     """Return the image actor of the reach task over the raw input tensors."""
-    from s2rctl.learning.reach_networks import ReachSettings, decide
+    from s2rctl.learning.reach.networks import ReachSettings, decide
 
     settings = ReachSettings.model_validate(config)
     return lambda params, observation: decide(params, settings, observation.inputs).action

@@ -24,8 +24,8 @@ DRIVERS = Table(
     "robot driver",
     {
         "aloha": "s2rctl.robots.aloha.driver:make",
-        "aloha-interbotix": "s2rctl.robots.aloha.interbotix:apart",
-        "xarm7": "s2rctl.robots.xarm7.apart:make",
+        "aloha-interbotix": "s2rctl.robots.aloha.interbotix:remote",
+        "xarm7": "s2rctl.robots.xarm7.remote:make",
     },
 )
 

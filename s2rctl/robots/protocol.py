@@ -117,7 +117,7 @@ class Frame:
 
     t: float  # s, when it was captured
     rgb: np.ndarray  # (H, W, 3) uint8
-    depth: np.ndarray | None = None  # (H, W) uint16 in the camera's depth unit; 0 is nothing
+    depth: np.ndarray | None = None  # (H, W) uint16 in the camera's depth unit; 0 = no measurement
 
 
 class CameraSource(Protocol):

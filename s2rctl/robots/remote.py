@@ -111,7 +111,7 @@ class RemoteRobot:
                 self._link = None
                 raise SafetyStop(
                     f"the {self.specification.name} driver's process is gone or hangs",
-                    "its last words are above; look at the robot before you run the command again",
+                    "see its stderr output above; look at the robot before you run the command again",
                 ) from error
         raise failure
 
@@ -161,7 +161,7 @@ class _Link:
             refused = as_error(answer) if answer.name == "error" else None
         except (OSError, BadMessage) as error:
             self.close()
-            raise MissingEnvironmentError(f"the {name} driver did not start", "its last words are above") from error
+            raise MissingEnvironmentError(f"the {name} driver did not start", "see its stderr output above") from error
         if refused is not None:
             self.close()
             raise refused

@@ -176,7 +176,7 @@ class Distill(Model):
         le=1_000_000_000,
     )
     behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
-    guided: float = quantity(
+    teacher_prefix: float = quantity(
         0.0,
         "",
         "share of the worlds whose episodes the teacher begins, for a time that differs between them; falls to none by "
@@ -184,7 +184,7 @@ class Distill(Model):
         ge=0,
         le=1,
     )
-    fresh_looks: float = quantity(
+    resample_appearance: float = quantity(
         0.0,
         "",
         "share of the worlds whose look (colours, lights, camera poses) is drawn again in every step, not only in "
@@ -241,7 +241,7 @@ class Reach(Model):
         1.0, "", "share of the actor's learning rate for an initialised extractor and its position", ge=1e-9, le=1
     )
     final_rate: float = quantity(1.0, "", "share of both learning rates that is left at the end", ge=1e-6, le=1)
-    fresh_looks: float = quantity(
+    resample_appearance: float = quantity(
         0.0,
         "",
         "share of the worlds whose look (colours, lights, camera poses) is drawn again in every step, not only "

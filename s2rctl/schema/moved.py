@@ -13,6 +13,9 @@ MOVED: Mapping[str, str] = {
     **{f"reach.{name}": f"tasks.reach.{name}" for name in _REACH},
     "reach.action_scale_m": "tasks.reach.action_scale",
     "distill.gripper_poses": "distill.hand_poses",
+    "distill.guided": "distill.teacher_prefix",
+    "distill.fresh_looks": "distill.resample_appearance",
+    "reach.fresh_looks": "reach.resample_appearance",
 }
 """Old dotted path -> new one."""
 _OTHER_ROBOTS: Mapping[str, tuple[str, ...]] = {

@@ -28,16 +28,16 @@ from s2rctl.core.clock import Clock, RealClock, VirtualClock
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError, SafetyStop
 from s2rctl.core.seeds import derived_seed
 from s2rctl.evaluation.statistics import format_rate, wilson
+from s2rctl.operations.sealed import POLICY_FILE, require_sealed
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import CameraSource, Robot
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate
 from s2rctl.stages.protocol import Context, Result
-from s2rctl.stages.sealed import POLICY_FILE, require_sealed
 
 if TYPE_CHECKING:
-    from s2rctl.stages.stand import Stand
+    from s2rctl.operations.rehearsal.rig import RehearsalRig
 
 FILM_SIZE = (640, 480)
 
@@ -59,22 +59,22 @@ def run_rehearsal(context: Context) -> Result:
     more episodes than the profile allows ended in a safety stop; the recordings are then in the run folder.
     """
     from s2rctl.emulation.faults import Faults
-    from s2rctl.stages.stand import make_stand
+    from s2rctl.operations.rehearsal.rig import make_rehearsal
 
     settings = context.profile.deploy.rehearsal
     context.reporter.start("rehearse", settings.episodes, "episodes")
     policy = load_policy(context)
     clock: Clock = RealClock() if settings.realtime or settings.through == "driver" else VirtualClock()
     faults = Faults(latency_s=settings.latency_s, frame_drop=settings.frame_drop)
-    stand = make_stand(context.profile, clock, faults)
-    rig = make_rig(context.profile, policy, stand.robot, stand.cameras, clock)
+    rehearsal = make_rehearsal(context.profile, clock, faults)
+    rig = make_rig(context.profile, policy, rehearsal.robot, rehearsal.cameras, clock)
     episodes, timings, files = [], Timings(), {}
     film: list[tuple[np.ndarray, list[np.ndarray]]] = []
-    with closing(stand):
+    with closing(rehearsal):
         for number in range(settings.episodes):
             path = context.run_folder / f"episode-{number:03d}.mcap"
             seed = derived_seed(context.seed, "rehearse", number)
-            episode, log = _rehearse(context, rig, stand, policy, seed, path, film if number == 0 else None)
+            episode, log = _rehearse(context, rig, rehearsal, policy, seed, path, film if number == 0 else None)
             episodes.append(episode)
             timings.merge(log.timings)
             files[path.name] = path
@@ -89,7 +89,7 @@ def run_rehearsal(context: Context) -> Result:
             f"look at the recordings in {context.run_folder}, or raise deploy.rehearsal.max_safety_stops",
         )
     write_json(files, context.run_folder / CERTIFICATE_FILE, certificate(context, policy, figures))
-    files |= _film(context, stand, film)
+    files |= _film(context, rehearsal, film)
     context.reporter.finish(f"success {figures['text']}, {stops} safety stops")
     return Result(files=files, metrics=figures, contract=policy.contract)
 
@@ -142,35 +142,35 @@ def loop_settings(profile: Profile, steps: int, *, send: bool = True, park: bool
 def _rehearse(
     context: Context,
     rig: Rig,
-    stand: "Stand",
+    rehearsal: "RehearsalRig",
     policy: Policy,
     seed: int,
     path: Path,
     film: list[tuple[np.ndarray, list[np.ndarray]]] | None,
 ) -> tuple[Episode, EpisodeLog]:
     """Run one episode in the twin and return its result."""
-    stand.begin(seed)
+    rehearsal.begin(seed)
     normalise = normaliser(policy.contract)
 
     def finished(action: np.ndarray, verdict: Verdict) -> bool:
-        data = stand.look()
+        data = rehearsal.look()
         if film is not None:
-            frames = (camera.latest() for camera in stand.cameras)
+            frames = (camera.latest() for camera in rehearsal.cameras)
             film.append((data.qpos.copy(), [frame.rgb for frame in frames if frame is not None]))
-        return stand.judge.watch(data, normalise(action))
+        return rehearsal.judge.watch(data, normalise(action))
 
     header = recording_header(context, "rehearse") | {"seed": str(seed)}
     log = run_episode(
         rig,
-        loop_settings(context.profile, stand.judge.episode_steps),
+        loop_settings(context.profile, rehearsal.judge.episode_steps),
         context.interrupt,
-        goal=stand.judge.goal,
+        goal=rehearsal.judge.goal,
         finished=finished,
         recorder=McapRecorder(path, header),
     )
     if log.outcome == "interrupted":
         raise Interrupted("the rehearsal was interrupted", "run the same command again")
-    verdict = stand.judge.verdict()
+    verdict = rehearsal.judge.verdict()
     stopped = log.outcome == "safety_stop"
     episode = Episode(
         seed, verdict.success and not stopped, "safety_stop" if stopped else verdict.failure, describe(log)
@@ -224,7 +224,9 @@ def write_json(files: dict[str, Path], path: Path, content: Mapping[str, Any]) -
     files[path.name] = path
 
 
-def _film(context: Context, stand: "Stand", film: Sequence[tuple[np.ndarray, list[np.ndarray]]]) -> dict[str, Path]:
+def _film(
+    context: Context, rehearsal: "RehearsalRig", film: Sequence[tuple[np.ndarray, list[np.ndarray]]]
+) -> dict[str, Path]:
     """Film the first episode; without a display driver there is no film, and the rehearsal stands all the same."""
     from s2rctl.evaluation.film import compose, write_mp4
     from s2rctl.render.film import Film, viewer_of
@@ -232,7 +234,7 @@ def _film(context: Context, stand: "Stand", film: Sequence[tuple[np.ndarray, lis
     path = context.run_folder / "rehearsal.mp4"
     width, height = FILM_SIZE
     try:
-        with Film(stand.model, viewer_of(stand.model), width, height) as camera:
+        with Film(rehearsal.model, viewer_of(rehearsal.model), width, height) as camera:
             frames = (compose(camera.frame(qpos), images) for qpos, images in film)
             write_mp4(path, frames, width, height, context.profile.simulation.rate_hz)
     except MissingEnvironmentError as error:

@@ -9,15 +9,15 @@ from s2rctl.core.errors import Interrupted, ProfileError
 from s2rctl.env.build import make_env, make_model, make_task
 from s2rctl.env.keys import make_key
 from s2rctl.experts import make_expert
-from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.distill import Distiller, Snapshot, make_replay
-from s2rctl.learning.encoder_files import load_encoder
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import load_policy, save_policy
 from s2rctl.learning.replay import Replay
-from s2rctl.learning.student import StudentSettings
-from s2rctl.learning.teachers import Pilot, kept_bank
+from s2rctl.learning.student import network as student
+from s2rctl.learning.student.distill import Distiller, Snapshot, make_replay
+from s2rctl.learning.student.network import StudentSettings
+from s2rctl.learning.teacher.handover import Pilot, kept_bank
+from s2rctl.learning.vision.encoder_files import load_encoder
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named

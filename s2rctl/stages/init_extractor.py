@@ -8,13 +8,14 @@ import numpy as np
 
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
-from s2rctl.learning import pretrain, pretrain_targets
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.encoder_files import save_encoder
 from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
-from s2rctl.learning.preprocess import camera_from
-from s2rctl.learning.reach_networks import extractor_settings
-from s2rctl.learning.reach_variants import variant_of
+from s2rctl.learning.reach import workspace as pretrain_targets
+from s2rctl.learning.reach.networks import extractor_settings
+from s2rctl.learning.reach.variants import variant_of
+from s2rctl.learning.vision import pretrain
+from s2rctl.learning.vision.encoder_files import save_encoder
+from s2rctl.learning.vision.preprocess import camera_from
 from s2rctl.schema.learning import Encoder, Reach
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named

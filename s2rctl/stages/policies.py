@@ -13,9 +13,9 @@ from s2rctl.core.progress import NullReporter
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Act, Episodes, play
 from s2rctl.evaluation.policies import onnx_policy
+from s2rctl.operations.sealed import POLICY_FILE, require_sealed
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import StageRef
-from s2rctl.stages.sealed import POLICY_FILE, require_sealed
 from s2rctl.store.store import Artifact, Store
 from s2rctl.systems import all_systems, policy_named
 from s2rctl.systems.protocol import Policy

@@ -12,13 +12,13 @@ from s2rctl.core.errors import ProfileError
 from s2rctl.core.paths import expanded
 from s2rctl.env.build import make_env
 from s2rctl.experts import make_expert
-from s2rctl.learning import cifar, pretrain
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.encoder import EncoderSettings
-from s2rctl.learning.encoder_files import save_encoder
 from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
-from s2rctl.learning.preprocess import camera_from
-from s2rctl.learning.student import encoder_shape
+from s2rctl.learning.student.network import encoder_shape
+from s2rctl.learning.vision import cifar, pretrain
+from s2rctl.learning.vision.encoder import EncoderSettings
+from s2rctl.learning.vision.encoder_files import save_encoder
+from s2rctl.learning.vision.preprocess import camera_from
 from s2rctl.schema.learning import Encoder
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named
@@ -82,7 +82,7 @@ def _on_cifar(context: Context, budget: Encoder, settings: EncoderSettings) -> R
     result, logs = _fit(context, budget, settings, data, cifar.cross_entropy)
     right = result.predicted.argmax(axis=1) == data.targets[data.held_out].argmax(axis=1)
     accuracy = round(float(right.mean()), 4)
-    context.reporter.finish(f"{accuracy:.1%} of the test images named right")
+    context.reporter.finish(f"{accuracy:.1%} test accuracy")
     metrics = {"images": len(data.targets), "accuracy": accuracy}
     return Result(save_encoder(context.run_folder, settings, result.params) | logs, metrics)
 

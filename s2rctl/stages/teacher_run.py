@@ -16,14 +16,15 @@ from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.statistics import wilson
 from s2rctl.experts import make_expert
-from s2rctl.learning import networks, normalise, teachers, training
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
-from s2rctl.learning.networks import Params, TeacherSettings
 from s2rctl.learning.policy_files import load_policy
-from s2rctl.learning.ppo import PpoTrainer, Taught
-from s2rctl.learning.rollout import acting, first_episodes
-from s2rctl.learning.warm_start import WarmStarter, WarmState
+from s2rctl.learning.teacher import handover as teachers
+from s2rctl.learning.teacher import networks, normalise, training
+from s2rctl.learning.teacher.networks import Params, TeacherSettings
+from s2rctl.learning.teacher.ppo import PpoTrainer, Taught
+from s2rctl.learning.teacher.rollout import acting, first_episodes
+from s2rctl.learning.teacher.warm_start import WarmStarter, WarmState
 from s2rctl.schema.learning import TeacherPhase
 from s2rctl.stages.protocol import Context
 from s2rctl.systems import system_named

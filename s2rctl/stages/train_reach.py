@@ -10,20 +10,23 @@ import numpy as np
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import Interrupted
-from s2rctl.core.lines import Going
+from s2rctl.core.lines import PlannerState
 from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState
 from s2rctl.env.visibility import Sight, facing, in_frame
 from s2rctl.evaluation.statistics import format_rate, wilson
-from s2rctl.learning import asym_ddpg, pretrain_targets, reach_figures, reach_loop
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.encoder_files import load_encoder
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import save_policy
-from s2rctl.learning.reach_loop import Loop, Parts, Snapshot
-from s2rctl.learning.reach_networks import ReachSettings, reach_settings
-from s2rctl.learning.reach_variants import variant_of
+from s2rctl.learning.reach import asym_ddpg
+from s2rctl.learning.reach import figures as reach_figures
+from s2rctl.learning.reach import loop as reach_loop
+from s2rctl.learning.reach import workspace as pretrain_targets
+from s2rctl.learning.reach.loop import Loop, Parts, Snapshot
+from s2rctl.learning.reach.networks import ReachSettings, reach_settings
+from s2rctl.learning.reach.variants import variant_of
+from s2rctl.learning.vision.encoder_files import load_encoder
 from s2rctl.schema.learning import Encoder, Reach
 from s2rctl.schema.tasks import ReachTask
 from s2rctl.stages.protocol import Context, Result
@@ -109,7 +112,7 @@ def reward_of(task: Task) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Return the task's reward of tool positions and goals (N, 3) m: for goals that are put in later."""
 
     def one(position: jax.Array, goal: jax.Array) -> jax.Array:
-        still = Going(position, jnp.zeros(3))
+        still = PlannerState(position, jnp.zeros(3))
         signals = ReachSignals(jnp.zeros(7), position, jnp.array([1.0, 0.0, 0.0, 0.0]))
         return combine(
             task.rewards, World(signals, jnp.zeros(7), ReachState(goal, position, still, jnp.zeros(())), {})

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.core.kinematics import jacobian
-from s2rctl.core.lines import Going, follow
+from s2rctl.core.lines import PlannerState, follow
 from s2rctl.scene.signals import real
 from s2rctl.tasks import kinematics, rotation
 from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
@@ -46,7 +46,7 @@ class State(NamedTuple):
 
     goal: jax.Array  # (3,) m
     command: jax.Array  # (3,) m, commanded tool position
-    going: Going  # where the controller's planner is on its way there
+    going: PlannerState  # where the controller's planner is on its way there
     acceleration: jax.Array  # () m/s², the planner's
 
 
@@ -126,7 +126,7 @@ class _Reach:
             joints = self.solve(joints, start)
         low, high = (0.0, 0.0) if self.planner is None else self.planner.acceleration
         acceleration = jax.random.uniform(planner_key, (), minval=low, maxval=high)
-        return Start(joints, jnp.zeros(7), joints, State(goal, start, Going(start, jnp.zeros(3)), acceleration))
+        return Start(joints, jnp.zeros(7), joints, State(goal, start, PlannerState(start, jnp.zeros(3)), acceleration))
 
     def target(self, world: World, action: jax.Array) -> tuple[jax.Array, State]:
         """Displace the commanded tool position, kept in the workspace, and solve for the joints on the way there."""
@@ -137,13 +137,13 @@ class _Reach:
         state = state._replace(going=self.plan(state))
         return self.solve(world.ctrl, state.going.position), state
 
-    def plan(self, state: State) -> Going:
+    def plan(self, state: State) -> PlannerState:
         """Return where the controller's planner is one control step later."""
         if self.planner is None:
-            return Going(state.command, jnp.zeros(3))
+            return PlannerState(state.command, jnp.zeros(3))
         speed, dt = self.planner.speed, self.planner.period_s / PLANNER_STEPS
 
-        def tick(_: int, going: Going) -> Going:
+        def tick(_: int, going: PlannerState) -> PlannerState:
             return follow(jnp, going, state.command, speed, state.acceleration, dt)
 
         return jax.lax.fori_loop(0, PLANNER_STEPS, tick, state.going)

@@ -7,9 +7,9 @@ import numpy as np
 from websockets.sync.client import connect
 
 from s2rctl.control.policy import Policy
+from s2rctl.operations.serve import make_server
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import CameraContract, Tensor
-from s2rctl.stages.serve import make_server
 from tests.control.rigs import contract, write_policy
 
 ALOHA = ROBOTS.load("aloha")

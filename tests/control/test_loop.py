@@ -17,11 +17,11 @@ from s2rctl.core.clock import RealClock, VirtualClock
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.robots.protocol import Frame, StopLevel
-from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.schema.contract import Tensor
 from s2rctl.schema.deployment import Safety
 from tests.control.rigs import RATE_HZ, TINY, contract
 from tests.driven import DrivenClock
+from tests.kinematic_robot import KinematicRobot
 
 
 class Script:

@@ -23,9 +23,9 @@ from s2rctl.control.openpi.layout import Layout
 from s2rctl.control.openpi.wire import pack, unpack
 from s2rctl.control.policy import Policy
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
+from s2rctl.operations.serve import make_server
 from s2rctl.schema.cameras import CameraDevice
 from s2rctl.schema.load import load_profile
-from s2rctl.stages.serve import make_server
 from tests.control.policy_server import ALOHA, Client, decode, encode, observation, server, student_card
 from tests.control.rigs import TINY, contract
 from tests.waiting import HANG_S, wait_for
@@ -242,7 +242,7 @@ def test_nothing_is_pickled(bad):
 
 
 def test_the_server_loads_no_learning_framework():
-    code = "import sys, s2rctl.stages.serve; bad = {'jax', 'flax', 'mujoco'} & set(sys.modules); assert not bad, bad"
+    code = "import sys, s2rctl.operations.serve; bad={'jax', 'flax', 'mujoco'} & set(sys.modules); assert not bad, bad"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

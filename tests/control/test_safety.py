@@ -12,8 +12,8 @@ from s2rctl.control.envelope import envelope
 from s2rctl.control.safety import Memory, SafetyFilter
 from s2rctl.core.errors import SafetyStop
 from s2rctl.robots import ROBOTS
+from s2rctl.robots.poses import tool_poses
 from s2rctl.robots.protocol import State
-from s2rctl.robots.sim.kinematic import tool_poses
 from s2rctl.schema.deployment import Safety
 from tests.control.rigs import RATE_HZ, TINY, contract
 

@@ -269,7 +269,7 @@ def test_the_walk_sees_what_the_library_sees(path):
 
 
 def test_the_robot_side_needs_no_onnx_library_for_it():
-    code = "import sys, s2rctl.stages.sealed; print(sorted({'onnx', 'jax', 'mujoco'} & set(sys.modules)))"
+    code = "import sys, s2rctl.operations.sealed; print(sorted({'onnx', 'jax', 'mujoco'} & set(sys.modules)))"
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )

@@ -19,12 +19,12 @@ from s2rctl.core.errors import RunError, UsageError
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.process import DEVICES
 from s2rctl.emulation.remote import EmulatorProcess
+from s2rctl.operations.rehearsal.wire import located
 from s2rctl.robots import DRIVERS, ROBOTS
 from s2rctl.robots.protocol import Target
 from s2rctl.scene import SCENES
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import ROBOT, AlohaRobot
-from s2rctl.stages.wire import located
 from tests.waiting import wait_for
 
 SCENE = {"aloha": "insertion", "xarm7": "reach"}

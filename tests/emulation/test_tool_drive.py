@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2rctl.core.lines import Going, follow
+from s2rctl.core.lines import PlannerState, follow
 from s2rctl.emulation.tool_drive import ToolDrive
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.robots import ToolLimits
@@ -14,7 +14,7 @@ SPEED, ACCELERATION, DT = 0.6, 5.0, 0.005
 
 
 def travel(goal, seconds, going=None, xp=np):
-    going = going or Going(xp.zeros(3), xp.zeros(3))
+    going = going or PlannerState(xp.zeros(3), xp.zeros(3))
     way = []
     for _ in range(round(seconds / DT)):
         going = follow(xp, going, goal, SPEED, ACCELERATION, DT)
@@ -33,7 +33,7 @@ def test_a_long_way_takes_as_long_as_its_trapezoid_of_speed():
 
 @given(st.lists(st.tuples(*[st.floats(-0.3, 0.3)] * 3), min_size=1, max_size=5))
 def test_no_sequence_of_targets_breaks_the_limits(goals):
-    going = Going(np.zeros(3), np.zeros(3))
+    going = PlannerState(np.zeros(3), np.zeros(3))
     for goal in goals:
         for after in travel(np.array(goal), 0.15, going):
             assert np.linalg.norm(after.velocity) <= SPEED * (1 + 1e-9)
@@ -45,7 +45,7 @@ def test_no_sequence_of_targets_breaks_the_limits(goals):
 
 def test_training_and_the_emulated_controller_go_the_same_way():
     step = jax.jit(lambda going, goal: follow(jnp, going, goal, SPEED, ACCELERATION, DT))
-    ours = theirs = Going(np.zeros(3), np.zeros(3))
+    ours = theirs = PlannerState(np.zeros(3), np.zeros(3))
     rng = np.random.default_rng(0)
     for n in range(200):
         if n % 10 == 0:

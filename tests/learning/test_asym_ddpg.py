@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.learning import asym_ddpg, reach_loop, reach_networks
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.encoder import Size, settings_for
-from s2rctl.learning.preprocess import Camera
-from s2rctl.learning.reach_loop import Loop, Parts
-from s2rctl.learning.reach_networks import ReachSettings
+from s2rctl.learning.reach import asym_ddpg
+from s2rctl.learning.reach import loop as reach_loop
+from s2rctl.learning.reach import networks as reach_networks
+from s2rctl.learning.reach.loop import Loop, Parts
+from s2rctl.learning.reach.networks import ReachSettings
+from s2rctl.learning.vision.encoder import Size, settings_for
+from s2rctl.learning.vision.preprocess import Camera
 from s2rctl.schema.learning import Reach
 from tests.learning.toy_reach import SIZE, ToyReach
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.learning import student
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.distill import Distiller, make_replay
+from s2rctl.learning.student import network as student
+from s2rctl.learning.student.distill import Distiller, make_replay
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.tasks.peg_insertion import READY as FACING
 from tests.learning.test_student import CAMERAS
@@ -73,7 +73,7 @@ def test_a_cloned_student_never_acts():
 
 
 def test_the_teacher_begins_the_episodes_of_guided_worlds_and_of_fewer_as_time_goes_by():
-    distiller = make(BUDGET.model_copy(update={"guided": 0.8, "iterations": 100}))
+    distiller = make(BUDGET.model_copy(update={"teacher_prefix": 0.8, "iterations": 100}))
     guided = [int(np.count_nonzero(distiller.taught(n))) for n in (2, 20, 40, 50, 99)]
     assert guided == sorted(guided, reverse=True)
     assert 16 < guided[0] < 32 and guided[-2:] == [0, 0]

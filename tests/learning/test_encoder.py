@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2rctl.core.errors import UsageError
-from s2rctl.learning import encoder
-from s2rctl.learning.encoder import Convolution, Encoder, Layer, Size, settings_for
+from s2rctl.learning.vision import encoder
+from s2rctl.learning.vision.encoder import Convolution, Encoder, Layer, Size, settings_for
 
 
 @settings(max_examples=5, deadline=None)

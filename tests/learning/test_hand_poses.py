@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from s2rctl.core.kinematics import Kinematics, Link, Point
-from s2rctl.learning.hand_poses import HandPoses
+from s2rctl.learning.student.hand_poses import HandPoses
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.aloha.kinematics import KINEMATICS
 from s2rctl.robots.aloha.specification import SPECIFICATION

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2rctl.learning import normalise
+from s2rctl.learning.teacher import normalise
 
 
 def seen(batches, weights=None):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2rctl.core.errors import ArtifactError, UsageError
-from s2rctl.learning import networks, normalise
 from s2rctl.learning.policy_files import KINDS, flatten, load_policy, save_policy, unflatten
+from s2rctl.learning.teacher import networks, normalise
 from s2rctl.tasks.protocol import Observation
 
 SETTINGS = networks.TeacherSettings(observation_size=5, action_size=3, hidden=(8, 8))

@@ -8,11 +8,11 @@ import pytest
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
-from s2rctl.learning import networks, ppo_loss, training
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog, read
-from s2rctl.learning.ppo import PpoTrainer
-from s2rctl.learning.rollout import first_episodes
+from s2rctl.learning.teacher import networks, ppo_loss, training
+from s2rctl.learning.teacher.ppo import PpoTrainer
+from s2rctl.learning.teacher.rollout import first_episodes
 from s2rctl.schema.learning import Network, Ppo
 from tests.learning.point_mass import PointWorlds
 

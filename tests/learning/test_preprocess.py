@@ -1,8 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from s2rctl.learning import preprocess
-from s2rctl.learning.preprocess import Camera
+from s2rctl.learning.vision import preprocess
+from s2rctl.learning.vision.preprocess import Camera
 
 CAMERA = Camera(name="eye", width=8, height=8, depth=True, depth_unit_m=1e-3, depth_range_m=(0.05, 0.4))
 

@@ -8,10 +8,10 @@ import pytest
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
-from s2rctl.learning import cifar, pretrain
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.encoder import Size, settings_for
-from s2rctl.learning.preprocess import Camera
+from s2rctl.learning.vision import cifar, pretrain
+from s2rctl.learning.vision.encoder import Size, settings_for
+from s2rctl.learning.vision.preprocess import Camera
 from s2rctl.schema.learning import Encoder
 
 SIZE = 20

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2rctl.learning.proprioception import Proprioception
+from s2rctl.learning.student.proprioception import Proprioception
 from s2rctl.tasks.peg_insertion import READY
 
 PLAIN = Proprioception("aloha", None, switched=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from s2rctl.learning import reach_figures
+from s2rctl.learning.reach import figures as reach_figures
 
 PNG = b"\x89PNG"
 

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2rctl.learning import student
 from s2rctl.learning.policy_files import load_policy, save_policy
+from s2rctl.learning.student import network as student
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.schema.simulation import CameraSettings
 from s2rctl.tasks.peg_insertion import READY as FACING

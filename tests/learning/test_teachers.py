@@ -9,8 +9,9 @@ import pytest
 from s2rctl.core.errors import RunError
 from s2rctl.core.progress import NullReporter
 from s2rctl.env.types import Step
-from s2rctl.learning import networks, normalise, teachers
 from s2rctl.learning.policy_files import Policy, load_policy, save_policy
+from s2rctl.learning.teacher import handover as teachers
+from s2rctl.learning.teacher import networks, normalise
 from s2rctl.tasks.protocol import Observation, Start
 
 SETTINGS = networks.TeacherSettings(observation_size=5, action_size=2, hidden=(8,))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from s2rctl.core.errors import RunError
-from s2rctl.learning import networks, warm_start
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.rollout import first_episodes
-from s2rctl.learning.warm_start import WarmStarter
+from s2rctl.learning.teacher import networks, warm_start
+from s2rctl.learning.teacher.rollout import first_episodes
+from s2rctl.learning.teacher.warm_start import WarmStarter
 from s2rctl.schema.learning import Network, WarmStart
 from tests.learning.point_mass import PointWorlds, linear_expert
 

@@ -21,7 +21,7 @@ import sys
 from s2rctl.core.clock import RealClock
 from s2rctl.core.tables import Table
 from s2rctl.robots import ROBOTS, process
-from s2rctl.robots.sim.kinematic import KinematicRobot
+from tests.kinematic_robot import KinematicRobot
 
 class Talker(KinematicRobot):
     def send(self, target):

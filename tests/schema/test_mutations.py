@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.env.build import make_images, make_model, make_task
-from s2rctl.learning import student
-from s2rctl.learning.encoder import Encoder
-from s2rctl.learning.encoder import init as init_encoder
-from s2rctl.learning.reach_networks import reach_settings
+from s2rctl.learning.reach.networks import reach_settings
+from s2rctl.learning.student import network as student
+from s2rctl.learning.vision.encoder import Encoder
+from s2rctl.learning.vision.encoder import init as init_encoder
 from s2rctl.pipeline.graph import graph_of
 from s2rctl.pipeline.plan import make_plan
 from s2rctl.schema.load import load_profile, load_resolved

@@ -9,12 +9,13 @@ from s2rctl.core.errors import GateError, Interrupted, MissingEnvironmentError, 
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
+from s2rctl.operations.rehearsal import twin
 from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import InputRef, StageRef
-from s2rctl.stages import deploy, live, twin
+from s2rctl.stages import deploy, live
 from s2rctl.stages.certificate import certificate
 from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
@@ -62,15 +63,15 @@ def stand(profile):
     from s2rctl.emulation.faults import Faults
 
     clock = VirtualClock()
-    return clock, twin.make_stand(profile, clock, Faults(latency_s=(0.0, 0.01)))
+    return clock, twin.make_rehearsal(profile, clock, Faults(latency_s=(0.0, 0.01)))
 
 
 @pytest.fixture
-def one_stand(monkeypatch, stand):
+def one_stand(monkeypatch, rehearsal):
     """Compile the twin once for all tests of this file."""
     clock, made = stand
     monkeypatch.setattr(deploy, "VirtualClock", lambda: clock)
-    monkeypatch.setattr(twin, "make_stand", lambda *_: made)
+    monkeypatch.setattr(twin, "make_rehearsal", lambda *_: made)
     monkeypatch.setattr(deploy, "_film", lambda *_: {})
     return made
 

@@ -8,11 +8,11 @@ pytest.importorskip("dynamixel_sdk", reason="the vendor's SDK is an extra")
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
+from s2rctl.emulation import emulate
 from s2rctl.emulation.dynamixel.ports import PortNames
 from s2rctl.robots.aloha.driver import make
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import AlohaRobot
-from s2rctl.stages import emulate
 
 HOST = f"127.{os.getpid() % 200 + 1}.{os.getpid() // 200 % 200 + 1}.7"
 

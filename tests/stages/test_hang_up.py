@@ -13,9 +13,9 @@ from s2rctl.control.recording import read_recording
 from s2rctl.core.clock import RealClock
 from s2rctl.emulation.xarm.server import make
 from s2rctl.robots import ROBOTS
-from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.scene import SCENES
 from s2rctl.schema.load import load_profile
+from tests.kinematic_robot import KinematicRobot
 from tests.stages.test_deploy import reach_card, ready
 from tests.terminal import Terminal
 from tests.waiting import HANG_S, wait_for

@@ -10,10 +10,10 @@ from s2rctl.core.exits import ExitCode
 from s2rctl.core.tables import Table
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import Frame
-from s2rctl.robots.sim.kinematic import KinematicRobot
 from s2rctl.schema.load import load_profile
 from s2rctl.stages import live
 from tests.driven import DrivenClock
+from tests.kinematic_robot import KinematicRobot
 from tests.stages.test_deploy import context, reach_card, ready
 
 STEPS = 4

@@ -22,12 +22,12 @@ from s2rctl.core.progress import NullReporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.twin import Twin
+from s2rctl.operations.recordings import latency, replay
+from s2rctl.operations.recordings.lerobot import export
+from s2rctl.operations.recordings.mirror import Mirror, robot_of
 from s2rctl.schema.contract import Contract, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.robots import ToolLimits
-from s2rctl.stages import latency, replay
-from s2rctl.stages.lerobot import export
-from s2rctl.stages.mirror import Mirror, robot_of
 
 STEPS = 48
 

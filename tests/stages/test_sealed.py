@@ -11,10 +11,11 @@ from s2rctl.core import seal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
+from s2rctl.operations import serve
+from s2rctl.operations.sealed import require_sealed
 from s2rctl.schema.load import load_profile
-from s2rctl.stages import deploy, live, serve
+from s2rctl.stages import deploy, live
 from s2rctl.stages.policies import import_onnx, load_player
-from s2rctl.stages.sealed import require_sealed
 from s2rctl.store.store import Store
 from tests.control.rigs import write_policy
 from tests.stages.test_deploy import context, publish, reach_card

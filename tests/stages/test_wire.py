@@ -15,12 +15,13 @@ from s2rctl.core.errors import SafetyStop
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.emulation.faults import Faults
+from s2rctl.operations.rehearsal import wire
 from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import Contract, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import StageRef
-from s2rctl.stages import deploy, wire
+from s2rctl.stages import deploy
 from s2rctl.stages.protocol import Context
 from s2rctl.store.store import Store
 from tests.control.rigs import scale_of, write_policy
@@ -90,7 +91,7 @@ def context(tmp_path, robot, action, sets=()):
 @pytest.fixture(scope="module")
 def stands():
     """Compile one stand per robot for all tests of this file."""
-    made, make = {}, wire.make_stand
+    made, make = {}, wire.make_rehearsal
 
     def stand(robot):
         if robot not in made:
@@ -105,7 +106,7 @@ def stands():
 class Borrowed:
     """A stand that a rehearsal does not close for good."""
 
-    def __init__(self, stand):
+    def __init__(self, rehearsal):
         self._stand = stand
 
     def __getattr__(self, name):
@@ -120,7 +121,7 @@ def shared(monkeypatch, stands):
     monkeypatch.setattr(deploy, "_film", lambda *_: {})
     patient = partial(replace, watchdog_periods=400)
     monkeypatch.setattr(deploy, "loop_settings", lambda *options: patient(LOOP_SETTINGS(*options)))
-    monkeypatch.setattr(wire, "make_stand", lambda profile, faults: Borrowed(stands(profile.robot.name)))
+    monkeypatch.setattr(wire, "make_rehearsal", lambda profile, faults: Borrowed(stands(profile.robot.name)))
 
 
 ALOHA = pytest.param("aloha", marks=pytest.mark.slow)  # its cameras and judge take long to compile
@@ -157,12 +158,12 @@ def test_a_policy_that_goes_mad_stops_each_episode_and_the_next_one_begins(tmp_p
 
 @pytest.mark.parametrize("robot", ROBOTS_ON_WIRE)
 def test_a_device_error_ends_the_episode_and_is_gone_in_the_next(stands, robot):
-    stand, text = stands(robot), {"aloha": "overload", "xarm7": "C31"}[robot]
-    stand._faults = Faults(error_at_s=0.3)
+    rehearsal, text = stands(robot), {"aloha": "overload", "xarm7": "C31"}[robot]
+    rehearsal._faults = Faults(error_at_s=0.3)
     for seed in (1, 2):
-        stand.begin(seed)
-        assert stand.robot.read().codes == ()
-        assert all(camera.latest().rgb.any() for camera in stand.cameras)
-        assert wait_for(lambda: stand.look() and stand.robot.read().codes)
-        assert text in stand.robot.read().codes[0]
-    stand._faults = Faults()
+        rehearsal.begin(seed)
+        assert rehearsal.robot.read().codes == ()
+        assert all(camera.latest().rgb.any() for camera in rehearsal.cameras)
+        assert wait_for(lambda: rehearsal.look() and rehearsal.robot.read().codes)
+        assert text in rehearsal.robot.read().codes[0]
+    rehearsal._faults = Faults()

@@ -18,8 +18,8 @@ from s2rctl.control.openpi.layout import Layout, Observation
 from s2rctl.control.safety import Memory, SafetyFilter
 from s2rctl.control.timing import Timings
 from s2rctl.core.errors import UsageError
+from s2rctl.robots.poses import tool_poses
 from s2rctl.robots.protocol import RobotSpecification, State
-from s2rctl.robots.sim.kinematic import tool_poses
 
 EPISODE_GAP_S = 1.0
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from s2rctl.core.lines import Going, follow
+from s2rctl.core.lines import PlannerState, follow
 from s2rctl.core.spatial import from_rotation_vector, rotation_vector
 from s2rctl.robots.protocol import RobotSpecification
 
@@ -106,7 +106,7 @@ class Motion:
         distance = float(np.linalg.norm(way))
         turn = rotation_vector(goal.rotation @ self._rotation.T)
         angle = float(np.linalg.norm(turn))
-        going = Going(self._position, self._velocity)
+        going = PlannerState(self._position, self._velocity)
         following, self._velocity = follow(np, going, goal.position, goal.speed, goal.acceleration, dt)
         arrived = distance < 1e-4 and np.linalg.norm(self._velocity) < goal.acceleration * dt * 2
         position = goal.position if arrived else following

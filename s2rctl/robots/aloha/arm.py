@@ -13,7 +13,6 @@ from functools import partial
 from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import SafetyStop
 from s2rctl.robots.aloha.bring_up import Found, Settings, bring_up, patiently
-from s2rctl.robots.aloha.bus import Bus, BusError, PortLost, value
 from s2rctl.robots.aloha.gripper import Gripper
 from s2rctl.robots.aloha.motors import (
     BUS_WATCHDOG,
@@ -33,6 +32,7 @@ from s2rctl.robots.aloha.motors import (
     to_angle,
     to_ticks,
 )
+from s2rctl.robots.dynamixel.bus import Bus, BusError, PortLost, value
 
 READ_RATE_HZ = 100.0
 REBOOT_S = 0.5
@@ -217,7 +217,7 @@ class Arm:
                     self._faults["bus"] = str(error)
 
     def _read(self, bus: Bus) -> None:
-        """Measure all motors; whoever raises an alert is looked into at once."""
+        """Measure all motors; query the error register of any that raises an alert."""
         t = self._clock.now()
         numbers = [motor.number for motor in VX300S]
         raw, alerts = bus.read_all(numbers, PRESENT_VELOCITY, PRESENT_POSITION)

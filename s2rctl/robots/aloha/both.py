@@ -8,8 +8,8 @@ import numpy as np
 from s2rctl.core.errors import SafetyStop
 from s2rctl.robots.aloha.gripper import Gripper, joints
 from s2rctl.robots.aloha.specification import SPECIFICATION
+from s2rctl.robots.poses import tool_poses
 from s2rctl.robots.protocol import State, Target
-from s2rctl.robots.sim.kinematic import tool_poses
 
 
 class ArmReading(NamedTuple):

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from s2rctl.core.errors import SafetyStop
-from s2rctl.robots.aloha.bus import Bus, BusError, PortLost
 from s2rctl.robots.aloha.motors import (
     BUS_WATCHDOG,
     CURRENT_LIMIT,
@@ -49,6 +48,7 @@ from s2rctl.robots.aloha.motors import (
     error_text,
     to_ticks,
 )
+from s2rctl.robots.dynamixel.bus import Bus, BusError, PortLost
 
 RECOVER = "then run s2rctl robot recover"
 RANGE_SLACK = 2

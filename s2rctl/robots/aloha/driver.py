@@ -13,8 +13,8 @@ from s2rctl.robots.aloha.both import ArmReading, state_of, targets_of
 from s2rctl.robots.aloha.bring_up import Settings
 from s2rctl.robots.aloha.gripper import GRIPPERS
 from s2rctl.robots.aloha.specification import SPECIFICATION
+from s2rctl.robots.poses import home_target
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
-from s2rctl.robots.sim.kinematic import home_target
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import AlohaRobot
 

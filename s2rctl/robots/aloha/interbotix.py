@@ -21,9 +21,9 @@ from s2rctl.robots.aloha.both import ArmReading, state_of, targets_of
 from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
 from s2rctl.robots.aloha.motors import COAST_S, LEADING, error_hint, error_text
 from s2rctl.robots.aloha.specification import SPECIFICATION
+from s2rctl.robots.poses import home_target
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.robots.remote import RemoteRobot
-from s2rctl.robots.sim.kinematic import home_target
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import AlohaRobot
 
@@ -36,7 +36,7 @@ _JOINTS = 6
 _NAMES = tuple(motor.name for motor in LEADING)
 
 
-def apart(robot: AlohaRobot, safety: Safety, period_s: float) -> RemoteRobot:
+def remote(robot: AlohaRobot, safety: Safety, period_s: float) -> RemoteRobot:
     """Return the driver in a process of its own, which stops the arms when the loop is gone."""
     _names(robot)
     return RemoteRobot(SPECIFICATION, robot, safety, period_s, factory="aloha-interbotix")

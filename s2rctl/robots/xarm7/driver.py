@@ -14,8 +14,8 @@ import numpy as np
 from s2rctl.core.clock import WALL, Clock
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop, UsageError
 from s2rctl.core.spatial import from_matrix, to_rpy
+from s2rctl.robots.poses import home_target
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
-from s2rctl.robots.sim.kinematic import home_target
 from s2rctl.robots.xarm7.sdk import Sockets, ToStderr, quiet
 from s2rctl.robots.xarm7.specification import SPECIFICATION
 from s2rctl.schema.deployment import Safety

@@ -7,8 +7,8 @@ from unittest import mock
 from dynamixel_sdk import PacketHandler
 
 from s2rctl.emulation.dynamixel.wire import status
-from s2rctl.robots.aloha import bus as driver
 from s2rctl.robots.aloha.motors import PRESENT_CURRENT, PRESENT_POSITION
+from s2rctl.robots.dynamixel import bus as driver
 from tests.fuzz.box import Box
 from tests.fuzz.harness import Target
 from tests.fuzz.mutate import Chooser, pick

@@ -11,8 +11,8 @@ import numpy as np
 
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.recording import read_recording, read_steps
+from s2rctl.operations.recordings.replay import summary
 from s2rctl.robots.protocol import Frame
-from s2rctl.stages.replay import summary
 from tests.fuzz.box import Box
 from tests.fuzz.harness import Target, call
 from tests.fuzz.mutate import NUMBERS, Chooser, edit_tree, mutate_bytes, pick

@@ -19,9 +19,9 @@ from s2rctl.core.atomic import output_folder, write_atomic
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
 from s2rctl.core.names import part_fault
 from s2rctl.core.progress import Reporter
+from s2rctl.operations.recordings.mirror import rate_of, robot_of
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
-from s2rctl.stages.mirror import rate_of, robot_of
 
 VERSION = "v3.0"
 _PART = "chunk-{chunk_index:03d}/file-{file_index:03d}"

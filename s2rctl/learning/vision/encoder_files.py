@@ -11,8 +11,8 @@ from safetensors.numpy import load, save
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
-from s2rctl.learning.encoder import EncoderSettings
 from s2rctl.learning.policy_files import flatten, unflatten
+from s2rctl.learning.vision.encoder import EncoderSettings
 
 WEIGHTS = "encoder.safetensors"
 DESCRIPTION = "encoder.json"

@@ -133,8 +133,8 @@ class Eyes:
 
 
 @dataclass(frozen=True)
-class TwinStand:
-    """Implements ``Stand`` with a twin inside this process."""
+class TwinRig:
+    """Implements ``RehearsalRig`` with a twin inside this process."""
 
     twin: Twin
     judge: Judge
@@ -171,8 +171,8 @@ class TwinStand:
         """Nothing is open."""
 
 
-def make_stand(profile: Profile, clock: Clock, faults: Faults) -> TwinStand:
-    """Return the stand of a profile: its scene, cameras and task, compiled and ready to run at the wall's pace."""
+def make_rehearsal(profile: Profile, clock: Clock, faults: Faults) -> TwinRig:
+    """Return the rig of a profile: its scene, cameras and task, compiled and ready to run at the wall's pace."""
     name = system_named(profile.system).deployed.task
     model = make_model(profile, name)
     task = make_task(profile, name, model)
@@ -187,8 +187,8 @@ def make_stand(profile: Profile, clock: Clock, faults: Faults) -> TwinStand:
         profile.tool_limits,
         period_s=profile.simulation.period_s,
     )
-    stand = TwinStand(twin, Judge(task, model), eyes)
-    stand.begin(0)
+    rehearsal = TwinRig(twin, Judge(task, model), eyes)
+    rehearsal.begin(0)
     eyes(twin.plant.poses())
-    stand.judge.watch(twin.plant.data, np.zeros(task.action_size))
-    return stand
+    rehearsal.judge.watch(twin.plant.data, np.zeros(task.action_size))
+    return rehearsal

@@ -14,9 +14,9 @@ from s2rctl.core.errors import RunError
 from s2rctl.core.progress import Reporter
 from s2rctl.env import stepping
 from s2rctl.env.types import EnvState
-from s2rctl.learning import rollout
 from s2rctl.learning.policy_files import Policy
-from s2rctl.learning.rollout import Environment
+from s2rctl.learning.teacher import rollout
+from s2rctl.learning.teacher.rollout import Environment
 from s2rctl.tasks.protocol import Observation, Start
 
 SMALLEST_BANK = 64

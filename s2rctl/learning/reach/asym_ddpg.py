@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from s2rctl.learning.reach_networks import (
+from s2rctl.learning.reach.networks import (
     Params,
     ReachSettings,
     Truth,
@@ -32,7 +32,7 @@ from s2rctl.learning.reach_networks import (
     steer,
     values,
 )
-from s2rctl.learning.reach_variants import variant_of
+from s2rctl.learning.reach.variants import variant_of
 from s2rctl.schema.learning import Reach
 
 Batch = Mapping[str, jax.Array]

@@ -7,15 +7,15 @@ buffer as many of earlier ones. The loss is the squared L2 distance of the two t
 The teacher is asked on its noise-free, undelayed observation: its noise and delay are not the student's, so on noisy
 input the labels of one image would scatter, and the student could learn no more than their mean, from more samples.
 
-Guided worlds show the student what it cannot reach yet: there the teacher drives the beginning of every episode. How
-long differs from world to world, so that all parts of the task are visited from the first iterations on.
+With a teacher prefix the teacher drives the beginning of every episode of some worlds and shows the student what it
+cannot reach yet. How long differs from world to world, so that all parts of the task are visited from the start.
 
 Worlds can begin each episode where the pick teacher hands over, to see more of the insertion (docs/benchmarks.md says
 what that was worth).
 
-Looks that last for whole episodes are few, and a student learns them by heart: from the same number of images, new
-looks in every step left two thirds of the error on looks never seen. But a look that lasts leads astray in one
-direction, as a real camera does, so some worlds keep theirs.
+The student overfits per-episode appearances, which are few: from the same number of images, resampling the appearance
+in every step left two thirds of the error on appearances never seen. But a fixed appearance causes a consistent bias,
+as a real camera does, so some worlds keep theirs.
 
 Acting and fitting overlap: while the student of iteration n is fitted, the one of iteration n - 1 already collects the
 samples of iteration n + 1. Drawing images keeps one core busy and fitting the other.
@@ -35,12 +35,13 @@ import numpy as np
 import optax
 
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.env import looks, stepping
+from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
-from s2rctl.learning import preprocess, student
 from s2rctl.learning.optimiser import make_optimiser
 from s2rctl.learning.replay import Field, Replay
-from s2rctl.learning.student import Params, StudentSettings
+from s2rctl.learning.student import network as student
+from s2rctl.learning.student.network import Params, StudentSettings
+from s2rctl.learning.vision import preprocess
 from s2rctl.schema.learning import Distill
 from s2rctl.tasks.protocol import Observation
 
@@ -50,7 +51,7 @@ Teacher = Callable[[Observation], jax.Array]
 TEACHER_ITERATIONS = 2
 """First iterations, in which the teacher acts: the student that would act has not been fitted yet."""
 
-GUIDED_UNTIL = 0.5
+TEACHER_PREFIX_UNTIL = 0.5
 """Share of the iterations after which no world is guided: then the student learns from where it goes by itself."""
 
 
@@ -149,7 +150,9 @@ class Distiller:
         if self.distill.behaviour_cloning or iteration < TEACHER_ITERATIONS:
             return np.full(self.env.worlds, whole, np.int32)
         rank, moment = np.random.default_rng(self.seed).random((2, self.env.worlds))
-        share = self.distill.guided * max(0.0, 1.0 - iteration / (GUIDED_UNTIL * self.distill.iterations))
+        share = self.distill.teacher_prefix * max(
+            0.0, 1.0 - iteration / (TEACHER_PREFIX_UNTIL * self.distill.iterations)
+        )
         return np.where(rank < share, whole * moment, 0).astype(np.int32)
 
     def fit(self, snapshot: Snapshot, samples: Samples) -> tuple[Snapshot, dict[str, float]]:
@@ -219,9 +222,9 @@ def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.nd
     """Take ``steps`` steps and count the student's own episodes that end, those with a hidden object apart."""
     rows, counts = [], {"episodes": 0.0, "successes": 0.0, "switched": 0.0}
     for index in range(distiller.distill.steps):
-        if distiller.distill.fresh_looks > 0:
-            env_state = looks.refresh(
-                distiller.env, env_state, jax.random.fold_in(key, index), distiller.distill.fresh_looks
+        if distiller.distill.resample_appearance > 0:
+            env_state = appearances.refresh(
+                distiller.env, env_state, jax.random.fold_in(key, index), distiller.distill.resample_appearance
             )
         action, sample, switched, own = _consider(distiller, params, env_state, taught)
         env_state, result = stepping.step(distiller.env, env_state, action)

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s2rctl.learning import encoder as nets
-from s2rctl.learning import preprocess
-from s2rctl.learning.encoder import Encoder, EncoderSettings, Size, settings_for
-from s2rctl.learning.preprocess import Camera, Inputs, camera_from
-from s2rctl.learning.proprioception import Proprioception, proprioception
+from s2rctl.learning.student.proprioception import Proprioception, proprioception
+from s2rctl.learning.vision import encoder as nets
+from s2rctl.learning.vision import preprocess
+from s2rctl.learning.vision.encoder import Encoder, EncoderSettings, Size, settings_for
+from s2rctl.learning.vision.preprocess import Camera, Inputs, camera_from
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.learning import Distill

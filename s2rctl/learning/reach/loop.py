@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.interrupt import Interrupt
-from s2rctl.env import looks, stepping
+from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
-from s2rctl.learning import asym_ddpg, preprocess
-from s2rctl.learning.asym_ddpg import Learner, explore
-from s2rctl.learning.reach_networks import ReachSettings, decide
+from s2rctl.learning.reach import asym_ddpg
+from s2rctl.learning.reach.asym_ddpg import Learner, explore
+from s2rctl.learning.reach.networks import ReachSettings, decide
 from s2rctl.learning.replay import Ahead, Field, Replay
+from s2rctl.learning.vision import preprocess
 from s2rctl.schema.learning import Reach
 from s2rctl.tasks.protocol import Observation
 
@@ -126,9 +127,9 @@ def collect(
     rows, endings = [], []
     for number in range(CHUNK):
         step_key = jax.random.fold_in(key, number)
-        if parts.reach.fresh_looks > 0:
+        if parts.reach.resample_appearance > 0:
             look_key = jax.random.fold_in(step_key, 1)
-            env_state = looks.refresh(parts.env, env_state, look_key, parts.reach.fresh_looks)
+            env_state = appearances.refresh(parts.env, env_state, look_key, parts.reach.resample_appearance)
         env_state, row, ending = _advance(collector, actor, env_state, step_key, noise, share)
         rows.append(jax.tree.map(np.asarray, row))
         endings.append(jax.tree.map(np.asarray, ending))

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s2rctl.learning import encoder as nets
-from s2rctl.learning import preprocess
-from s2rctl.learning.encoder import Encoder, EncoderSettings, Head, Size, settings_for
-from s2rctl.learning.preprocess import Camera, Inputs, camera_from
-from s2rctl.learning.reach_variants import variant_of
+from s2rctl.learning.reach.variants import variant_of
+from s2rctl.learning.vision import encoder as nets
+from s2rctl.learning.vision import preprocess
+from s2rctl.learning.vision.encoder import Encoder, EncoderSettings, Head, Size, settings_for
+from s2rctl.learning.vision.preprocess import Camera, Inputs, camera_from
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.learning import Encoder as EncoderProfile
 from s2rctl.schema.learning import Reach

@@ -1,4 +1,4 @@
-"""The stand of a rehearsal: a robot with cameras, whose world can be set and is judged by the task."""
+"""The rig of a rehearsal: a robot with cameras, whose world can be set and is judged by the task."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -11,10 +11,10 @@ from s2rctl.robots.protocol import CameraSource, Robot
 from s2rctl.schema.profile import Profile
 
 if TYPE_CHECKING:
-    from s2rctl.stages.twin import Judge
+    from s2rctl.operations.rehearsal.twin import Judge
 
 
-class Stand(Protocol):
+class RehearsalRig(Protocol):
     """What a rehearsal needs, whether the robot is a twin or the real driver on an emulated wire."""
 
     @property
@@ -43,12 +43,12 @@ class Stand(Protocol):
         """Let go of robot and processes."""
 
 
-def make_stand(profile: Profile, clock: Clock, faults: Faults) -> Stand:
-    """Return the stand that ``deploy.rehearsal.through`` asks for; ``clock`` must be real for the driver."""
+def make_rehearsal(profile: Profile, clock: Clock, faults: Faults) -> RehearsalRig:
+    """Return the rig that ``deploy.rehearsal.through`` asks for; ``clock`` must be real for the driver."""
     if profile.deploy.rehearsal.through == "driver":
-        from s2rctl.stages import wire
+        from s2rctl.operations.rehearsal import wire
 
-        return wire.make_stand(profile, faults)
-    from s2rctl.stages import twin
+        return wire.make_rehearsal(profile, faults)
+    from s2rctl.operations.rehearsal import twin
 
-    return twin.make_stand(profile, clock, faults)
+    return twin.make_rehearsal(profile, clock, faults)

@@ -19,10 +19,10 @@ import optax
 from s2rctl.core.errors import RunError
 from s2rctl.env import stepping
 from s2rctl.env.types import EnvState, Step
-from s2rctl.learning import networks, normalise
-from s2rctl.learning.networks import Params, TeacherSettings
-from s2rctl.learning.ppo import Taught
-from s2rctl.learning.rollout import Environment
+from s2rctl.learning.teacher import networks, normalise
+from s2rctl.learning.teacher.networks import Params, TeacherSettings
+from s2rctl.learning.teacher.ppo import Taught
+from s2rctl.learning.teacher.rollout import Environment
 from s2rctl.schema.learning import WarmStart as Settings
 
 MEMORY = 1_000_000

@@ -62,7 +62,7 @@ def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[st
     for target in (film, sheet):
         require_replaceable(target, "--output")
     reporter.start("replay", len(recording.steps), "steps")
-    from s2rctl.stages.mirror import robot_of
+    from s2rctl.operations.recordings.mirror import robot_of
 
     frames = list(_frames(recording, robot_of(recording), reporter))
     rate = data["rate_hz"] or 20.0
@@ -75,8 +75,8 @@ def run(path: Path, folder: Path, reporter: Reporter, *, video: bool) -> dict[st
 def _frames(recording: Recording, robot: str, reporter: Reporter) -> Iterator[np.ndarray]:
     """Yield one picture (HEIGHT, WIDTH, 3) per step."""
     from s2rctl.evaluation.film import compose
+    from s2rctl.operations.recordings.mirror import Mirror
     from s2rctl.render.film import Film, viewer_of
-    from s2rctl.stages.mirror import Mirror
 
     mirror = Mirror(robot)
     cameras = sorted(recording.frames)

@@ -13,7 +13,7 @@ from brax.training.distribution import NormalTanhDistribution
 from brax.training.networks import MLP
 from flax import linen as nn
 
-from s2rctl.learning.normalise import normalise
+from s2rctl.learning.teacher.normalise import normalise
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.learning import Network
 

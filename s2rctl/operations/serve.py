@@ -15,10 +15,10 @@ from s2rctl.control.policy import Policy
 from s2rctl.control.safety import SafetyFilter
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
+from s2rctl.operations.sealed import POLICY_FILE, require_sealed
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.sealed import POLICY_FILE, require_sealed
 from s2rctl.store.store import Artifact
 
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.errors import MissingEnvironmentError
-from s2rctl.learning.encoder import EncoderSettings
-from s2rctl.learning.pretrain import Images
+from s2rctl.learning.vision.encoder import EncoderSettings
+from s2rctl.learning.vision.pretrain import Images
 
 CLASSES = 10
 SIDE = 32

@@ -17,10 +17,10 @@ from s2rctl.core.progress import Reporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.twin import Twin
+from s2rctl.operations.recordings.mirror import Mirror, robot_of
 from s2rctl.robots.protocol import Target
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.robots import ToolLimits
-from s2rctl.stages.mirror import Mirror, robot_of
 from s2rctl.systems import system_named
 
 CANDIDATES_S = tuple(0.01 * step for step in range(26))
@@ -47,7 +47,7 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
     host, arm = np.concatenate(sent), np.concatenate([response.delays_s for response in responses])
     if not len(arm):
         raise RunError(
-            "the arm moves too little in these recordings to tell how late it obeys", "record episodes with motion"
+            "the arm moves too little in these recordings to estimate actuation latency", "record episodes with motion"
         )
     action = arm + float(np.nanmean(host))
     weights = {"joint_action": weights_of(action, period), "observation": weights_of(seen, period)}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from s2rctl.learning.encoder import Style
+from s2rctl.learning.vision.encoder import Style
 from s2rctl.schema.learning import Reach, ReachVariant
 
 

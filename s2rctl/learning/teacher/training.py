@@ -14,8 +14,8 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
-from s2rctl.learning.networks import Params
-from s2rctl.learning.ppo import PpoState, PpoTrainer, Taught
+from s2rctl.learning.teacher.networks import Params
+from s2rctl.learning.teacher.ppo import PpoState, PpoTrainer, Taught
 
 WINDOW = 64
 """Iterations whose episodes make up the success rate that progress shows."""

@@ -18,11 +18,11 @@ from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
 from s2rctl.emulation.remote import EmulatorProcess, Shot
 from s2rctl.env.build import make_images, make_model, make_task
+from s2rctl.operations.rehearsal.twin import Eyes, Judge
 from s2rctl.robots import make_driver
 from s2rctl.robots.protocol import Frame, Robot
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.robots import RobotSection
-from s2rctl.stages.twin import Eyes, Judge
 from s2rctl.systems import system_named
 
 ERROR_FAULT = {"aloha": "overload", "xarm7": "collision"}
@@ -108,7 +108,7 @@ class Photographer:
 
 
 class WireCamera:
-    """One camera of the stand."""
+    """One camera of the rehearsal."""
 
     def __init__(self, photographer: Photographer, name: str) -> None:
         self.name = name
@@ -119,11 +119,11 @@ class WireCamera:
         return self._photographer.frame(self.name)
 
     def close(self) -> None:
-        """Do nothing: the photographer belongs to the stand."""
+        """Do nothing: the photographer belongs to the rehearsal."""
 
 
-class WireStand:
-    """Implements ``Stand``: driver, wire, emulated device."""
+class DriverRig:
+    """Implements ``RehearsalRig``: driver, wire, emulated device."""
 
     def __init__(self, profile: Profile, model: mujoco.MjModel, judge: Judge, eyes: Eyes, faults: Faults) -> None:
         self.judge, self.model, self._eyes, self._faults = judge, model, eyes, faults
@@ -217,8 +217,8 @@ def located(robot: RobotSection, settings: Sequence[str]) -> RobotSection:
     return type(robot).model_validate(values)
 
 
-def make_stand(profile: Profile, faults: Faults) -> WireStand:
-    """Return the stand of a profile on the wire, compiled and ready to run at the wall's pace."""
+def make_rehearsal(profile: Profile, faults: Faults) -> DriverRig:
+    """Return the rig of a profile on the wire, compiled and ready to run at the wall's pace."""
     name = system_named(profile.system).deployed.task
     model = make_model(profile, name)
     task = make_task(profile, name, model)
@@ -229,8 +229,8 @@ def make_stand(profile: Profile, faults: Faults) -> WireStand:
     eyes(body.poses())  # compiles, before anything has to keep time
     for _ in range(2):
         judge.watch(body.data, np.zeros(task.action_size))
-    # The loop collects garbage before each episode. With JAX's objects in the heap that would hold every thread for
-    # half a second, and the device would take the driver for dead; frozen objects are left out.
+    # The loop collects garbage before each episode. With JAX's objects in the heap that would pause all threads for
+    # 0.5 s and trip the device's watchdog; frozen objects are left out.
     gc.collect()
     gc.freeze()
-    return WireStand(profile, model, judge, eyes, faults)
+    return DriverRig(profile, model, judge, eyes, faults)

@@ -1,9 +1,9 @@
-"""A robot without dynamics: it reaches every target at once. For tests of the loop and for dry runs without MuJoCo."""
+"""A robot without dynamics: it reaches every target at once. For tests of the loop."""
 
 import numpy as np
 
 from s2rctl.core.clock import Clock
-from s2rctl.core.spatial import from_matrix
+from s2rctl.robots.poses import home_target, tool_poses
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 
 
@@ -63,19 +63,3 @@ class KinematicRobot:
 
     def close(self) -> None:
         """There is nothing to close."""
-
-
-def home_target(specification: RobotSpecification) -> Target:
-    """Return the target of the home pose in the robot's kind of command."""
-    home = np.array(specification.home)
-    if specification.command == "joint":
-        return Target("joint", home)
-    joints = specification.joints_from_targets(home)
-    return Target("tool", specification.kinematics.point(specification.tools[0], joints))
-
-
-def tool_poses(specification: RobotSpecification, joint_pos: np.ndarray) -> np.ndarray:
-    """Return (arms, 7): position m and quaternion w x y z of each tool for measured joints (n,)."""
-    kinematics = specification.kinematics
-    poses = [kinematics.pose(tool, joint_pos) for tool in specification.tools]
-    return np.stack([np.concatenate([position, from_matrix(rotation)]) for position, rotation in poses])

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2rctl.learning.hand_poses import HandPoses
-from s2rctl.learning.preprocess import Inputs
+from s2rctl.learning.student.hand_poses import HandPoses
+from s2rctl.learning.vision.preprocess import Inputs
 from s2rctl.robots import ROBOTS
 
 _ERROR_SCALE = 5.0  # 1/rad: a target runs ahead of a moving joint by up to about 0.2 rad

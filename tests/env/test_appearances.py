@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2rctl.env.looks import refresh
+from s2rctl.env.appearances import refresh
 
 WORLDS = 64
 

@@ -18,14 +18,14 @@ import optax
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
-from s2rctl.env import looks, stepping
+from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
-from s2rctl.learning import encoder as nets
-from s2rctl.learning import preprocess
 from s2rctl.learning.checkpoint import Checkpoints
-from s2rctl.learning.encoder import Encoder, EncoderSettings, Head
 from s2rctl.learning.optimiser import make_optimiser
-from s2rctl.learning.preprocess import Camera
+from s2rctl.learning.vision import encoder as nets
+from s2rctl.learning.vision import preprocess
+from s2rctl.learning.vision.encoder import Encoder, EncoderSettings, Head
+from s2rctl.learning.vision.preprocess import Camera
 from s2rctl.schema.learning import Encoder as Budget
 from s2rctl.tasks.protocol import World
 
@@ -100,7 +100,7 @@ def collect(
             key = jax.random.fold_in(make_key(seed), 1 + number)
             action, (seen, told) = look(state, key, jnp.int32(number))
             stored.put(number, {name: np.asarray(value) for name, value in seen.items()} | {TARGETS: np.asarray(told)})
-            state, _ = stepping.step(env, looks.refresh(env, state, jax.random.fold_in(key, 1)), action)
+            state, _ = stepping.step(env, appearances.refresh(env, state, jax.random.fold_in(key, 1)), action)
             reporter.update((number + 1) * per_step, {})
             if interrupt.requested:
                 raise Interrupted("stopped while rendering training images", "run it again: rendering starts over")

@@ -10,10 +10,10 @@ import optax
 
 from s2rctl.env import stepping
 from s2rctl.env.types import Step
-from s2rctl.learning import networks, normalise, ppo_loss
-from s2rctl.learning.networks import Params, TeacherSettings
-from s2rctl.learning.ppo_loss import Samples, Weights
-from s2rctl.learning.rollout import Environment, Tally, count, start_tally
+from s2rctl.learning.teacher import networks, normalise, ppo_loss
+from s2rctl.learning.teacher.networks import Params, TeacherSettings
+from s2rctl.learning.teacher.ppo_loss import Samples, Weights
+from s2rctl.learning.teacher.rollout import Environment, Tally, count, start_tally
 from s2rctl.schema.learning import Ppo as Settings
 
 SMALLEST_RATE = 1 / 30
