@@ -47,7 +47,7 @@ def test_a_profile_of_today_is_left_as_it_is(name):
 
 def test_every_new_place_exists():
     for path in MOVED.values():
-        name = "xarm7-reach" if ".reach." in path else "aloha"
+        name = "xarm7-reach" if "reach" in path.split(".") else "aloha"
         node = load_profile(name).profile.model_dump()
         for part in path.split("."):
             assert part in node, path

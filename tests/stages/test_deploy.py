@@ -59,7 +59,7 @@ def profile():
 
 
 @pytest.fixture(scope="module")
-def stand(profile):
+def made_rehearsal(profile):
     from s2rctl.emulation.faults import Faults
 
     clock = VirtualClock()
@@ -67,9 +67,9 @@ def stand(profile):
 
 
 @pytest.fixture
-def one_stand(monkeypatch, rehearsal):
+def one_rehearsal(monkeypatch, made_rehearsal):
     """Compile the twin once for all tests of this file."""
-    clock, made = stand
+    clock, made = made_rehearsal
     monkeypatch.setattr(deploy, "VirtualClock", lambda: clock)
     monkeypatch.setattr(twin, "make_rehearsal", lambda *_: made)
     monkeypatch.setattr(deploy, "_film", lambda *_: {})
@@ -100,7 +100,7 @@ def context(tmp_path, profile, action=(0.01, 0.0, 0.0), card=None, interrupt=Non
     return Context(STAGE, profile, {"onnx": onnx}, store, run, NullReporter(), interrupt or Interrupt())
 
 
-def test_a_rehearsal_moves_the_twin_and_is_certified(tmp_path, profile, one_stand):
+def test_a_rehearsal_moves_the_twin_and_is_certified(tmp_path, profile, one_rehearsal):
     job = context(tmp_path, profile)
     result = deploy.run_rehearsal(job)
     assert set(result.files) == {"episode-000.mcap", "episode-001.mcap", "rehearsal.json", "certificate.json"}
@@ -122,17 +122,17 @@ def test_a_rehearsal_moves_the_twin_and_is_certified(tmp_path, profile, one_stan
     assert [step["joint_pos"] for step in repeated] == [step["joint_pos"] for step in steps]
 
 
-def test_success_is_the_tasks_own(tmp_path, profile, one_stand):
-    one_stand.begin(3)
-    goal, tool = one_stand.judge.goal, one_stand.twin.read().tool[0, :3]
-    judged = one_stand.judge.verdict()
+def test_success_is_the_tasks_own(tmp_path, profile, one_rehearsal):
+    one_rehearsal.begin(3)
+    goal, tool = one_rehearsal.judge.goal, one_rehearsal.twin.read().tool[0, :3]
+    judged = one_rehearsal.judge.verdict()
     assert (judged.success, judged.failure) == (False, "not_started")
-    one_stand.judge.watch(one_stand.twin.plant.data, np.zeros(3))
-    assert one_stand.judge.verdict().success == bool(np.linalg.norm(goal - tool) < 0.05)
-    assert np.all(np.abs(goal - one_stand.twin.parking().values) <= 0.15 + 1e-6)
+    one_rehearsal.judge.watch(one_rehearsal.twin.plant.data, np.zeros(3))
+    assert one_rehearsal.judge.verdict().success == bool(np.linalg.norm(goal - tool) < 0.05)
+    assert np.all(np.abs(goal - one_rehearsal.twin.parking().values) <= 0.15 + 1e-6)
 
 
-def test_too_many_safety_stops_are_exit_6_and_leave_recordings(tmp_path, profile, one_stand):
+def test_too_many_safety_stops_are_exit_6_and_leave_recordings(tmp_path, profile, one_rehearsal):
     job = context(tmp_path, profile, action=(np.nan, 0, 0))
     with pytest.raises(SafetyStop, match=r"2 of 2 rehearsed episodes ended in a safety stop: .*not finite") as caught:
         deploy.run_rehearsal(job)
@@ -141,7 +141,7 @@ def test_too_many_safety_stops_are_exit_6_and_leave_recordings(tmp_path, profile
     assert not (job.run_folder / "certificate.json").exists()
 
 
-def test_an_interrupted_rehearsal_can_be_run_again(tmp_path, profile, one_stand):
+def test_an_interrupted_rehearsal_can_be_run_again(tmp_path, profile, one_rehearsal):
     flag = Interrupt()
     flag.requested = True
     with pytest.raises(Interrupted):

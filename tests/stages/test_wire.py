@@ -89,39 +89,39 @@ def context(tmp_path, robot, action, sets=()):
 
 
 @pytest.fixture(scope="module")
-def stands():
-    """Compile one stand per robot for all tests of this file."""
+def rehearsals():
+    """Compile one rig per robot for all tests of this file."""
     made, make = {}, wire.make_rehearsal
 
-    def stand(robot):
+    def made_for(robot):
         if robot not in made:
             made[robot] = make(load_profile(PROFILES[robot], settings(robot)).profile, Faults())
         return made[robot]
 
-    yield stand
+    yield made_for
     for one in made.values():
         one.close()
 
 
 class Borrowed:
-    """A stand that a rehearsal does not close for good."""
+    """A rig that a rehearsal does not close for good."""
 
     def __init__(self, rehearsal):
-        self._stand = stand
+        self._rehearsal = rehearsal
 
     def __getattr__(self, name):
-        return getattr(self._stand, name)
+        return getattr(self._rehearsal, name)
 
     def close(self):
-        self._stand.robot.close()
+        self._rehearsal.robot.close()
 
 
 @pytest.fixture(autouse=True)
-def shared(monkeypatch, stands):
+def shared(monkeypatch, rehearsals):
     monkeypatch.setattr(deploy, "_film", lambda *_: {})
     patient = partial(replace, watchdog_periods=400)
     monkeypatch.setattr(deploy, "loop_settings", lambda *options: patient(LOOP_SETTINGS(*options)))
-    monkeypatch.setattr(wire, "make_rehearsal", lambda profile, faults: Borrowed(stands(profile.robot.name)))
+    monkeypatch.setattr(wire, "make_rehearsal", lambda profile, faults: Borrowed(rehearsals(profile.robot.name)))
 
 
 ALOHA = pytest.param("aloha", marks=pytest.mark.slow)  # its cameras and judge take long to compile
@@ -157,8 +157,8 @@ def test_a_policy_that_goes_mad_stops_each_episode_and_the_next_one_begins(tmp_p
 
 
 @pytest.mark.parametrize("robot", ROBOTS_ON_WIRE)
-def test_a_device_error_ends_the_episode_and_is_gone_in_the_next(stands, robot):
-    rehearsal, text = stands(robot), {"aloha": "overload", "xarm7": "C31"}[robot]
+def test_a_device_error_ends_the_episode_and_is_gone_in_the_next(rehearsals, robot):
+    rehearsal, text = rehearsals(robot), {"aloha": "overload", "xarm7": "C31"}[robot]
     rehearsal._faults = Faults(error_at_s=0.3)
     for seed in (1, 2):
         rehearsal.begin(seed)

@@ -22,8 +22,8 @@ step (as rsl_rl does per iteration), towards the divergence from the acting poli
 policy begins with the smallest: a first step that is too large would cost what it was taught.
 """
 VALUE_ONLY = 0.1
-"""Share of the iterations after a warm start in which only the value function learns: it starts from nothing, and a
-policy that followed it at once would be spoilt."""
+"""Share of the iterations after a warm start in which only the value function learns: the critic is untrained, and
+early policy updates would destroy the warm start."""
 
 
 class Learner(NamedTuple):
