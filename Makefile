@@ -55,6 +55,8 @@ wheel: setup  ## build the wheel into dist/
 lock:  ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --extra all --group dev --output-file requirements.lock pyproject.toml
+	printf 'warp-lang==1.18.0\npyrealsense2>=2.59\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-deps --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file .ci/requirements.lock -
 
 clean:  ## remove what was built (never the store)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
