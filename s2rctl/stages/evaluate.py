@@ -15,7 +15,7 @@ from s2rctl.evaluation.episodes import Clip, Episode, Episodes, rate, summary
 from s2rctl.evaluation.film import compose, write_mp4
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
-from s2rctl.stages.policies import Player, load_player
+from s2rctl.stages.policies import Player, load_player, policy_of
 from s2rctl.stages.protocol import Context, Result
 
 SEED_OFFSET = 1_000_003
@@ -26,12 +26,13 @@ FILM_SIZE = (640, 480)
 def run(context: Context) -> Result:
     """Evaluate the artifact with the role ``onnx`` or ``policy``, perhaps against the one with the role ``against``.
 
-    An insertion teacher's arms are driven by its pick teacher (role ``pick``, else by lineage) until the switch. Writes
+    A policy that learned behind a pilot is brought to the switch by it (an input with the pilot's role, else by lineage). Writes
     evaluation.json, episodes.jsonl and videos. A missed gate is part of the result, not an error: the command line
     turns it into exit code 5.
     """
     settings = context.profile.evaluate
-    player = load_player(context.inputs.get("onnx") or context.inputs["policy"], context.inputs.get("pick"))
+    evaluated = context.inputs.get("onnx") or context.inputs["policy"]
+    player = load_player(evaluated, context.inputs.get(policy_of(evaluated).pilot_role))
     other = load_player(context.inputs["against"]) if "against" in context.inputs else None
     if other is not None and other.task != player.task:
         raise ArtifactError(
