@@ -26,9 +26,9 @@ FILM_SIZE = (640, 480)
 def run(context: Context) -> Result:
     """Evaluate the artifact with the role ``onnx`` or ``policy``, perhaps against the one with the role ``against``.
 
-    A policy that learned behind a pilot is brought to the switch by it (an input with the pilot's role, else by lineage). Writes
-    evaluation.json, episodes.jsonl and videos. A missed gate is part of the result, not an error: the command line
-    turns it into exit code 5.
+    A policy that learned behind a pilot is brought to the switch by it (an input with the pilot's role, else by
+    lineage). Writes evaluation.json, episodes.jsonl and videos. A missed gate is part of the result, not an error: the
+    command line turns it into exit code 5.
     """
     settings = context.profile.evaluate
     evaluated = context.inputs.get("onnx") or context.inputs["policy"]
