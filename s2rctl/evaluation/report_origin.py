@@ -8,7 +8,6 @@ from typing import Any
 
 from s2rctl.core.progress import duration
 from s2rctl.evaluation.report_material import Material, data_uri
-from s2rctl.evaluation.templates import render
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import Manifest
 from s2rctl.store.store import Artifact
@@ -20,15 +19,10 @@ _BOX_PX = (206, 62)
 def contract(material: Material) -> dict[str, Any]:
     """Return the contract card of the exported policy, and the checks that it passed; empty without a policy."""
     card = material.artifacts["onnx"].manifest.content.contract if "onnx" in material.artifacts else None
-    return {} if card is None else _card(card) | {"checks": _checks(material.artifacts["onnx"])}
+    return {} if card is None else card_rows(card) | {"checks": _checks(material.artifacts["onnx"])}
 
 
-def contract_tables(card: Contract) -> str:
-    """Return the contract card as tables in HTML."""
-    return render("contract", contract=_card(card))
-
-
-def _card(card: Contract) -> dict[str, Any]:
+def card_rows(card: Contract) -> dict[str, Any]:
     """Return the rows of the card's two tables."""
     tensors = [
         (way, t.name, f"{t.dtype} {list(t.shape)}".replace("'", ""), t.unit, t.meaning, ", ".join(t.elements))
