@@ -30,26 +30,6 @@ def fovy_deg(camera: Intrinsics) -> float:
     return math.degrees(2 * math.atan(camera.height / 2 / camera.fy))
 
 
-def mujoco_principal_pixel(camera: Intrinsics) -> tuple[float, float]:
-    """Return MJCF's ``principalpixel`` for the camera. Its sign is tested against a rendering."""
-    return camera.width / 2 - (camera.cx + 0.5), camera.height / 2 - (camera.cy + 0.5)
-
-
-def resized(camera: Intrinsics, width: int, height: int) -> Intrinsics:
-    """Return the camera after its image is scaled to another size."""
-    sx, sy = width / camera.width, height / camera.height
-    return camera.model_copy(
-        update={
-            "width": width,
-            "height": height,
-            "fx": camera.fx * sx,
-            "fy": camera.fy * sy,
-            "cx": (camera.cx + 0.5) * sx - 0.5,
-            "cy": (camera.cy + 0.5) * sy - 0.5,
-        }
-    )
-
-
 def matrix(camera: Intrinsics) -> np.ndarray:
     """Return K (3, 3)."""
     return np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]], float)

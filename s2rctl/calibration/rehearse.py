@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from s2rctl.calibration.board import board_image, board_size
-from s2rctl.calibration.intrinsics import FLIP, matrix, project
+from s2rctl.calibration.intrinsics import FLIP, fovy_deg, matrix, project
 from s2rctl.core.errors import RunError, UsageError
 from s2rctl.core.spatial import from_rotation_vector, inverse, transform
 from s2rctl.robots.protocol import RobotSpecification
@@ -105,7 +105,7 @@ def with_camera(rig: Rig, camera: np.ndarray, intrinsics: Intrinsics) -> Any:
     quaternion = np.zeros(4)
     mujoco.mju_mat2Quat(quaternion, (pose[:3, :3] @ FLIP).ravel())
     model.cam_pos[rig.camera], model.cam_quat[rig.camera] = pose[:3, 3], quaternion
-    model.cam_fovy[rig.camera] = np.rad2deg(2 * np.arctan(intrinsics.height / 2 / intrinsics.fy))
+    model.cam_fovy[rig.camera] = fovy_deg(intrinsics)
     return model
 
 

@@ -69,7 +69,7 @@ _EXTRAS = {
     "cv2": "calibrate",
     "scipy": "calibrate",
 }
-_SIMULATION = {"jax", "jaxlib", "mujoco", "flax", "optax", "brax", "orbax", "onnx", "jax2onnx", "matplotlib"}
+_SIMULATION = {"jax", "jaxlib", "mujoco", "flax", "optax", "brax", "orbax", "onnx", "jax2onnx", "matplotlib", "jinja2"}
 
 
 @dataclass(frozen=True)

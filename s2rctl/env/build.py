@@ -11,6 +11,7 @@ from s2rctl.env.colours import COLOURS
 from s2rctl.env.hide import hiding_of
 from s2rctl.env.images import DepthFaults, Images
 from s2rctl.env.keys import make_key
+from s2rctl.env.randomise import Scales, scaled_edits
 from s2rctl.env.vec_env import Pilot, VecEnv
 from s2rctl.env.visibility import points_in_sight
 from s2rctl.physics import PHYSICS
@@ -53,22 +54,24 @@ def make_env(
     randomise: bool = True,
     hide: float = 0.0,
     emphasis: float = 0.0,
+    scales: Scales | None = None,
 ) -> VecEnv:
     """Return ``worlds`` copies of a task as the profile describes it.
 
     ``images`` adds the policy cameras (default: for the tasks whose policies see, which is everything but pick);
     ``seed`` decides the per-world quantities; ``hide`` is the share of episodes that hide each object from its arm
-    (insertion only); ``emphasis`` draws hard worlds more often than evaluation does; the other arguments are VecEnv's.
+    (insertion only); ``emphasis`` draws hard worlds more often than evaluation does; ``scales`` are factors of
+    model fields in every world, on top of the per-world quantities; the other arguments are VecEnv's.
     Raises ProfileError when the profile does not fit the task and UsageError for an unknown task or backend.
 
-    Equal environments without pilot and bank are the same object, because whoever uses it next then finds its step
-    compiled; where a task has no per-world quantities, environments of all seeds are equal.
+    Equal environments without pilot, bank and scales are the same object, because whoever uses it next then finds its
+    step compiled; where a task has no per-world quantities, environments of all seeds are equal.
     """
     shown = _seen(profile, task) if images is None else images
-    if pilot is None and bank is None:
+    if pilot is None and bank is None and not scales:
         resolved = profile.model_dump_json()
         return _shared(_Wanted(resolved, task, worlds, seed, shown, randomise, hide, emphasis, profile))
-    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide, emphasis)
+    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide, emphasis, scales)
 
 
 def _seen(profile: Profile, task: str) -> bool:
@@ -93,6 +96,7 @@ def _shared(wanted: _Wanted) -> VecEnv:
         0.0,
         wanted.hide,
         wanted.emphasis,
+        None,
     )
 
 
@@ -108,12 +112,14 @@ def _make(
     bank_probability: float | np.ndarray,
     hide: float,
     emphasis: float,
+    scales: Scales | None,
 ) -> VecEnv:
     model = make_model(profile, task)
     made = make_task(profile, task, model)
     simulation = profile.simulation
 
     def physics(edits: ModelEdits) -> Physics:
+        edits = scaled_edits(model, edits, scales, worlds) if scales else edits
         backend: Physics = PHYSICS.load(simulation.physics)(
             model, worlds, substeps=simulation.substeps, edits=edits, poses=shown, threads=simulation.threads
         )

@@ -14,12 +14,10 @@ import numpy as np
 
 from s2rctl.core.errors import UsageError
 from s2rctl.core.tables import suggestion
+from s2rctl.env.randomise import Scales
 from s2rctl.schema.base import Model
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Noise
-
-Scales = Mapping[str, np.ndarray]
-"""Model field -> factors of the field's shape."""
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,28 @@
 
 import json
 import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from s2rctl.core.progress import duration
-from s2rctl.evaluation import html
-from s2rctl.evaluation.html import Html, fill
-from s2rctl.evaluation.report_material import Material
+from s2rctl.evaluation.report_material import Material, data_uri
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import Manifest
+from s2rctl.store.store import Artifact
+
+_BOX_PX = (206, 62)
+"""Room for one artifact in the drawing of the lineage: width and height."""
 
 
-def contract(material: Material) -> Html:
-    """Return the contract card of the exported policy, and the checks that it passed."""
+def contract(material: Material) -> dict[str, Any]:
+    """Return the contract card of the exported policy, and the checks that it passed; empty without a policy."""
     card = material.artifacts["onnx"].manifest.content.contract if "onnx" in material.artifacts else None
-    if card is None:
-        return Html()
-    return fill("<h2>Contract of the exported policy</h2>{}{}", contract_tables(card), _parity(material))
+    return {} if card is None else card_rows(card) | {"checks": _checks(material.artifacts["onnx"])}
 
 
-def contract_tables(card: Contract) -> Html:
-    """Return the contract card as tables."""
+def card_rows(card: Contract) -> dict[str, Any]:
+    """Return the rows of the card's two tables."""
     tensors = [
         (way, t.name, f"{t.dtype} {list(t.shape)}".replace("'", ""), t.unit, t.meaning, ", ".join(t.elements))
         for way, group in (("in", card.inputs), ("out", card.outputs))
@@ -37,19 +40,17 @@ def contract_tables(card: Contract) -> Html:
         *((f"depth of {c.name}", f"{c.depth_unit_m:g} m per count") for c in card.cameras if c.depth_unit_m),
         ("made with", ", ".join(f"{name} {version}" for name, version in card.versions.items()) or "-"),
     ]
-    head = ("", "tensor", "type", "unit", "meaning", "elements")
-    return fill("{}<p></p>{}", html.table(head, tensors), html.table(("", ""), facts))
+    return {"tensors": tensors, "facts": facts}
 
 
 def _scale(values: tuple[float, ...]) -> str:
     return f"{values[0]:g} for each of {len(values)}" if len(set(values)) == 1 else ", ".join(f"{v:g}" for v in values)
 
 
-def _parity(material: Material) -> Html:
-    """Return the rows of the parity gate."""
-    artifact = material.artifacts["onnx"]
+def _checks(artifact: Artifact) -> list[tuple[str, str, str]] | None:
+    """Return the rows of the parity gate; None for a policy that was exported without it."""
     if "parity.json" not in artifact.files:
-        return Html()
+        return None
     found = artifact.json("parity.json")
     rows = [
         (
@@ -69,12 +70,11 @@ def _parity(material: Material) -> Html:
         (f"{row['change']} changes the action", f"{row['max_change']:.1e}", row["passed"])
         for row in found["sensitivity"]
     ]
-    cells = [(what, value, "passed" if passed else "FAILED") for what, value, passed in rows]
-    return fill("<h3>Checked at export</h3>{}", html.table(("check", "largest difference", ""), cells))
+    return [(what, value, "passed" if passed else "FAILED") for what, value, passed in rows]
 
 
-def lineage(material: Material) -> Html:
-    """Return the graph of artifacts and a table of them."""
+def lineage(material: Material) -> dict[str, Any]:
+    """Return the drawing of the graph of artifacts, and a table of them."""
     by_id = {a.id: a for a in material.artifacts.values()}
     nodes = {i: (f"{a.manifest.content.kind}/{a.manifest.content.name}"[:25], i[:12]) for i, a in by_id.items()}
     edges = [(ref.id, i) for i, a in by_id.items() for ref in a.manifest.content.inputs if ref.id in by_id]
@@ -88,32 +88,55 @@ def lineage(material: Material) -> Html:
         )
         for i, a in by_id.items()
     ]
-    table = html.table(("artifact", "id", "stage", "time", "made at (UTC)"), rows)
-    return fill("<h2>Where it comes from</h2>{}{}", html.lineage(nodes, edges), table)
+    return {"graph": layout(nodes, edges), "rows": rows}
 
 
-def reproduce(material: Material) -> Html:
+def layout(nodes: Mapping[str, tuple[str, str]], edges: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return where the graph's ``boxes`` (x, y, title, subtitle) and ``edges`` (x, y, x, y) are drawn, in px.
+
+    ``nodes`` maps an id to (title, subtitle); ``edges`` are (from, to) ids. Each node stands one column right of the
+    furthest artifact it was made from.
+    """
+    column: dict[str, int] = {}
+
+    def depth(node: str) -> int:
+        if node not in column:
+            column[node] = 1 + max((depth(a) for a, b in edges if b == node), default=-1)
+        return column[node]
+
+    rows: Counter[int] = Counter()
+    place: dict[str, tuple[int, int]] = {}
+    for node in nodes:
+        at = depth(node)
+        place[node] = at * _BOX_PX[0], rows[at] * _BOX_PX[1]
+        rows[at] += 1
+    width = (max(rows, default=0) + 1) * _BOX_PX[0]
+    return {
+        "width": width,
+        "least": round(0.8 * width),
+        "height": max(rows.values(), default=1) * _BOX_PX[1],
+        "boxes": [(*place[node], *texts) for node, texts in nodes.items()],
+        "edges": [(place[a][0] + 178, place[a][1] + 24, place[b][0] + 6, place[b][1] + 24) for a, b in edges],
+    }
+
+
+def reproduce(material: Material) -> dict[str, Any]:
     """Return the commands that make all of this again, the whole profile, and the environment."""
     manifests: list[Manifest] = [a.manifest for a in material.artifacts.values()]
     if not manifests:
-        return Html()
+        return {}
     newest = max(manifests, key=lambda m: m.origin.created_at)
     name, seed = material.profile["name"], material.profile["seed"]
     lines = [shlex.join(["s2rctl", "pipeline", "run", "--profile", str(name), "--seed", str(seed)])]
-    for artifact in material.evaluations:
-        lines.append(_evaluation_command(artifact.manifest))
+    lines += [_evaluation_command(artifact.manifest) for artifact in material.evaluations]
     whole = json.dumps({**material.profile}, indent=1).encode()
-    link = html.download(whole, "application/yaml", f"{name}.resolved.yaml", "the resolved profile")
-    note = fill(
-        "<p>Run with values that the profile's file does not have? Everything was decided by {}: save it and give "
-        "its path to <code>--profile</code>.</p>",
-        link,
-    )
-    commands = "\n".join(dict.fromkeys(lines))
-    versions = html.table(("package", "version"), sorted(newest.origin.versions.items()))
-    where = fill("<p>Source {}; machine: {}.</p>", newest.origin.git or "not a checkout", newest.origin.host)
-    head = fill("<h2>Reproduce it</h2><pre>{}</pre>{}", commands, note)
-    return fill("{}<h3>Environment</h3>{}{}", head, where, versions)
+    return {
+        "commands": "\n".join(dict.fromkeys(lines)),
+        "profile": data_uri(whole, "application/yaml"),
+        "source": newest.origin.git or "not a checkout",
+        "machine": newest.origin.host,
+        "versions": sorted(newest.origin.versions.items()),
+    }
 
 
 def _evaluation_command(manifest: Manifest) -> str:

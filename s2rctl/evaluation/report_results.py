@@ -3,43 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from s2rctl.evaluation import html
-from s2rctl.evaluation.html import Html, fill
-from s2rctl.evaluation.report_material import Material
+from s2rctl.evaluation.report_material import Figure, Material
 from s2rctl.evaluation.statistics import exact, format_rate
 from s2rctl.store.store import Artifact
 
 
-def success(material: Material) -> Html:
-    """Return the success rate with its interval and the gate."""
+def success(material: Material) -> dict[str, Any]:
+    """Return the success rate as text and its exact interval; empty without an evaluation."""
     figures = material.metrics("evaluation")
-    if not figures:
-        return Html()
-    gate = float(figures.get("gate_success_low", 0.0))
-    low, high = exact(figures["successes"], figures["episodes"])
-    bar = html.interval_bar(figures["success_rate"], low, high, gate)
-    note = fill(
-        "<p>{} episodes, the first one of each world only, seeds that training never used; {} met the goal at some "
-        "step, {} at the end. Wilson's interval, which gates use, is [{:.1f}, {:.1f}] %.</p>",
-        figures["episodes"], figures.get("ever_successful", 0), figures["successes"],
-        100 * figures["wilson_low"], 100 * figures["wilson_high"],
-    )  # fmt: skip
-    return fill("<h2>How often it works</h2>{}{}", bar, note)
+    return {"rate": _rate(figures), "interval": exact(figures["successes"], figures["episodes"])} if figures else {}
 
 
-def failures(material: Material) -> Html:
-    """Return what the failed episodes do: counts with intervals, and a film of the first of each kind."""
-    parts = []
+def failures(material: Material) -> list[dict[str, Any]]:
+    """Return what each policy's failed episodes do: counts with intervals, and a film of the first of each kind."""
+    found = []
     for artifact in _own_evaluations(material):
         figures = artifact.manifest.origin.metrics
-        if figures["successes"] == figures["episodes"]:
-            continue
-        table, clips = html.table(_HEAD, _failure_rows(figures)), _failure_films(material, artifact)
-        parts.append(fill("<h3>{}: {}</h3>{}{}", _policy(artifact), _rate(figures), table, clips))
-    return fill("<h2>What failed episodes do</h2>{}", html.join(parts)) if parts else Html()
-
-
-_HEAD = ("end of the episode", "episodes", "share of all, 95 %", "median steps", "met the goal before")
+        if figures["successes"] < figures["episodes"]:
+            rows, clips = _failure_rows(figures), _failure_films(material, artifact)
+            found.append({"name": _policy(artifact), "rate": _rate(figures), "rows": rows, "films": clips})
+    return found
 
 
 def _failure_rows(figures: Mapping[str, Any]) -> list[tuple[object, ...]]:
@@ -55,18 +38,14 @@ def _failure_rows(figures: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _failure_films(material: Material, artifact: Artifact) -> Html:
-    figures = []
+def _failure_films(material: Material, artifact: Artifact) -> list[Figure]:
+    found = []
     for clip in clips_of(artifact):
-        if clip["outcome"] == "success":
-            continue
-        content = material.film(artifact, clip["file"])
-        if content is not None:
+        if clip["outcome"] != "success":
             steps = f", {clip['steps']} steps" if "steps" in clip else ""
             where = f" (world {clip['world']}, batch {clip['batch']}{steps})" if "world" in clip else ""
-            caption = f"{clip['outcome'].replace('_', ' ')}{where}"
-            figures.append(html.video(content, "video/mp4", caption))
-    return fill('<div class="gallery spaced">{}</div>', html.join(figures)) if figures else Html()
+            found += material.film(artifact, clip["file"], f"{clip['outcome'].replace('_', ' ')}{where}")
+    return found
 
 
 def clips_of(artifact: Artifact) -> list[dict[str, Any]]:
@@ -79,52 +58,39 @@ def clips_of(artifact: Artifact) -> list[dict[str, Any]]:
     return [{"file": name, "outcome": name.partition("-")[2].removesuffix(".mp4")} for name in names]
 
 
-def films(material: Material) -> Html:
+def films(material: Material) -> list[Figure]:
     """Return films of successes and of the rehearsal."""
-    figures = []
+    found = []
     for role, artifact in material.artifacts.items():
+        names: dict[str, str] = {}
         if role == "evaluation":
             names = {c["file"]: "success" for c in clips_of(artifact) if c["outcome"] == "success"}
         elif role == "deployment":
             names = {name: "rehearsal" for name in artifact.files if name.endswith(".mp4")}
-        else:
-            continue
         for name, caption in names.items():
-            content = material.film(artifact, name)
-            if content is not None:
-                figures.append(html.video(content, "video/mp4", caption))
-    if not figures:
-        return Html()
-    return fill(
-        "<h2>What it looks like</h2><p>In the corner what the policy sees, every pixel as it gets it.</p>"
-        '<div class="gallery">{}</div>',
-        html.join(figures),
-    )
+            found += material.film(artifact, name, caption)
+    return found
 
 
-def conditions(material: Material) -> Html:
+def conditions(material: Material) -> list[tuple[str, ...]]:
     """Return the evaluations under perturbations, beside the plain one of the same policy."""
-    rows = []
-    for artifact in material.evaluations:
+
+    def row(artifact: Artifact, changed: str) -> tuple[str, ...]:
         figures = artifact.manifest.origin.metrics
-        if not figures.get("perturb"):
-            continue
-        changed = ", ".join(f"{name}={value:g}" for name, value in figures["perturb"].items())
-        rows.append((_policy(artifact), changed, _rate(figures), _top_failure(figures)))
-    if not rows:
-        return Html()
-    plain = [
-        (_policy(a), "as trained", _rate(a.manifest.origin.metrics), _top_failure(a.manifest.origin.metrics))
-        for a in _own_evaluations(material)
-        if any(row[0] == _policy(a) for row in rows)
+        return _policy(artifact), changed, _rate(figures), _top_failure(figures)
+
+    rows = [
+        row(artifact, ", ".join(f"{name}={value:g}" for name, value in perturb.items()))
+        for artifact in material.evaluations
+        if (perturb := artifact.manifest.origin.metrics.get("perturb"))
     ]
-    head = ("policy", "perturbation", "success, 95 %", "most frequent failure")
-    return fill("<h2>Outside what it was trained for</h2>{}", html.table(head, [*plain, *rows]))
+    perturbed = {policy for policy, *_ in rows}
+    return [row(a, "as trained") for a in _own_evaluations(material) if _policy(a) in perturbed] + rows
 
 
-def comparisons(material: Material) -> Html:
+def comparisons(material: Material) -> list[tuple[str, ...]]:
     """Return the paired comparisons of these policies with others."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for artifact in material.evaluations:
         figures = artifact.manifest.origin.metrics
         if "paired" not in figures:
@@ -141,14 +107,7 @@ def comparisons(material: Material) -> Html:
                 f"{pairs['p_value']:.3g}",
             )
         )
-    head = ("this", "against", "both / only this / only other / neither", "difference", "chi-square", "exact p")
-    if not rows:
-        return Html()
-    return fill(
-        "<h2>Against other policies</h2><p>The same episodes played by both; McNemar's test on the pairs in which they "
-        "differ.</p>{}",
-        html.table(head, rows),
-    )
+    return rows
 
 
 def _own_evaluations(material: Material) -> list[Artifact]:

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from s2rctl.core.progress import duration
-from s2rctl.evaluation import html
-from s2rctl.evaluation.html import Html, fill
-from s2rctl.evaluation.report_material import Material, files
+from s2rctl.evaluation.report_material import Figure, Material, pictures
 from s2rctl.schema.manifest import Content
 from s2rctl.schema.moved import upgraded
 from s2rctl.schema.source import dotted, leaves
@@ -18,37 +16,21 @@ TRAINED = ("teacher", "encoder", "student", "reach")
 _MOST_CHANGES = 6
 
 
-def curves(material: Material) -> Html:
+def curves(material: Material) -> list[Figure]:
     """Return the pictures of the training stages."""
-    figures = [
-        html.picture(content, "image/png", f"{artifact.manifest.content.stage.name}: {name.replace('-', ' ')}")
-        for artifact in material.artifacts.values()
-        if artifact.manifest.content.kind in TRAINED
-        for name, content in files(artifact, "image/png")
-    ]
-    return fill("<h2>How it was trained</h2>{}", html.join(figures)) if figures else Html()
+    trained = [a for a in material.artifacts.values() if a.manifest.content.kind in TRAINED]
+    return [figure for a in trained for figure in pictures(a, f"{a.manifest.content.stage.name}: ")]
 
 
-def ablations(material: Material) -> Html:
-    """Return a table per training stage: this run and the others of the store, with what they changed and reached."""
-    parts = []
+def ablations(material: Material) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Return rows per training stage: this run and the others of the store, with what they changed and reached."""
+    found = []
     for artifact in material.artifacts.values():
-        content = artifact.manifest.content
-        if content.kind not in TRAINED:
-            continue
         rivals = [other for other in material.others if other.ref == artifact.ref and other.id != artifact.id]
-        if rivals:
-            mine = ("this run", "", *_reached(artifact))
-            rows = [mine, *(_rival(artifact, other) for other in rivals)]
-            head = ("run", "settings changed from this run", "reached", "time")
-            parts.append(fill("<h3>{}</h3>{}", artifact.ref, html.table(head, rows)))
-    if not parts:
-        return Html()
-    return fill(
-        "<h2>Ablations</h2><p>Every other run of the same stage in this store. Success is of each training's own final "
-        "judgement.</p>{}",
-        html.join(parts),
-    )
+        if rivals and artifact.manifest.content.kind in TRAINED:
+            rows = [("this run", "", *_reached(artifact)), *(_rival(artifact, other) for other in rivals)]
+            found.append((artifact.ref, rows))
+    return found
 
 
 def _rival(artifact: Artifact, other: Artifact) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -63,37 +64,19 @@ def load_policy(folder: Path) -> Policy:
     """Read a policy that ``save_policy`` wrote; ArtifactError if a file is missing, damaged or of another format."""
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        arrays = load((folder / WEIGHTS).read_bytes())
+        arrays = unflatten_dict(load((folder / WEIGHTS).read_bytes()), sep="/")
         found, kind, config = description["format"], description["kind"], description["config"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
         raise ArtifactError(f"{folder.name} holds no readable policy: {error}", "s2rctl artifacts verify") from error
     if found != FORMAT:
         raise ArtifactError(f"{folder.name}: policy format {found} is not {FORMAT}", "train or import the policy again")
-    params = unflatten({name: jnp.asarray(value) for name, value in arrays.items()})
-    act = KINDS.load(kind)(config)
+    params, act = jax.tree.map(jnp.asarray, arrays), KINDS.load(kind)(config)
     return Policy(kind, config, params, lambda observation: act(params, observation))
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: dict[str, Any]) -> dict[str, Any]:
     """Return the leaves of nested dictionaries by '/'-joined key; ValueError for a key that contains '/'."""
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if "/" in name:
-            raise ValueError(f"the key '{name}' contains '/'")
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}/")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested dictionaries from '/'-joined keys: the inverse of ``flatten`` but for empty dictionaries."""
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *parents, last = name.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
-    return tree
+    flat = flatten_dict(tree)
+    for name in (name for path in flat for name in path if "/" in name):
+        raise ValueError(f"the key '{name}' contains '/'")
+    return {"/".join(path): leaf for path, leaf in flat.items()}

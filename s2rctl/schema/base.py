@@ -66,8 +66,6 @@ def _ascending(value: tuple[float, float]) -> tuple[float, float]:
 
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 """Two numbers, the lower one first."""
-Share = Annotated[float, Field(ge=0, le=1)]
-"""A part of a whole."""
 Layers = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1, max_length=16)]
 """Sizes of the hidden layers of a network."""
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]

@@ -40,10 +40,7 @@ class Calibration(Model):
 
     schema_version: Literal[1] = 1
     camera: str
-    camera_serial: str = quantity("", "", "serial number of the device; empty in rehearsal")
     robot: str = quantity(..., "", "robot table name")
-    robot_serial: str = quantity("", "", "serial number of the robot; empty in rehearsal")
-    time: str = quantity("", "", "when the pictures were taken, ISO 8601; empty in rehearsal")
     mode: Literal["rehearse", "live"]
     mounting: Literal["eye-to-hand", "eye-in-hand"]
     method: str

@@ -155,12 +155,6 @@ PROFILES = Table(
 )
 
 
-def parse_profile(values: dict[str, Any]) -> Profile:
-    """Return resolved values as a profile of the system that they name; raises pydantic's ValidationError."""
-    model: type[Profile] = PROFILES.load(str(values.get("system")))
-    return model.model_validate(values)
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of all profiles, told apart by ``system``."""
     models: list[type[Profile]] = [PROFILES.load(name) for name in PROFILES.names()]

@@ -13,9 +13,10 @@ from s2rctl.core.resources import data_folder
 from s2rctl.env.build import make_images, make_model
 from s2rctl.env.images import spoil_colours
 from s2rctl.env.keys import make_key
+from s2rctl.env.randomise import model_edits, scaled_edits
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.perturb import PERTURBATIONS, Situation, apply, parse
-from s2rctl.evaluation.worlds import Worlds, make_worlds, scaled_edits
+from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.render.depth_noise import depth_faults
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.profile import Profile
@@ -134,7 +135,8 @@ def test_the_world_moves_differently(name: str, plain: VecEnv, profile: Profile)
 def test_factors_come_on_top_of_the_tasks_own_quantities(plain: VecEnv) -> None:
     situation = Situation(load_profile("aloha").profile, "pick", False, plain.model)
     _, scales = apply(situation, {"mass": 2.0})
-    own, edits = scaled_edits(plain, {}), scaled_edits(plain, scales)
+    own = model_edits(plain.model, plain.task.randomised, plain.params)
+    edits = scaled_edits(plain.model, own, scales, WORLDS)
     box, arm = plain.model.body("box").id, plain.model.body("left/gripper_base").id
     assert np.ptp(own["body_mass"][:, box]) > 0  # the task gives every world its own box
     np.testing.assert_allclose(edits["body_mass"][:, box], 2 * own["body_mass"][:, box])

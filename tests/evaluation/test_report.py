@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import UndefinedError
 
 from s2rctl.evaluation import report_material
-from s2rctl.evaluation.html import card, download, fill, interval_bar, join, lineage, picture, table, video
 from s2rctl.evaluation.report import build
 from s2rctl.evaluation.report_material import Material
+from s2rctl.evaluation.report_origin import layout
 from s2rctl.evaluation.statistics import paired
+from s2rctl.evaluation.templates import templates
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.store.store import Artifact, Store
@@ -216,16 +218,31 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
         assert heading in texts, heading
 
 
+def piece(name: str, *values: object) -> str:
+    """Return one of the pieces that the report is made of."""
+    return str(getattr(templates().get_template("pieces.html.j2").module, name)(*values))
+
+
 def test_what_is_not_markup_is_escaped_by_every_piece() -> None:
-    assert fill("<p>{}{}</p>", fill("<b>{x}</b>", x="<i>"), "<i>") == "<p><b>&lt;i&gt;</b>&lt;i&gt;</p>"
-    assert fill('<p title="{:>4}">{{}}</p>', '"') == '<p title="   &quot;">{}</p>'
-    assert join(["<i>", fill("<b></b>")]) == "&lt;i&gt;<b></b>"  # type: ignore[list-item]
-    assert fill("{}", f"{fill('<b>{}</b>', 'x')}!") == "&lt;b&gt;x&lt;/b&gt;!"  # an f-string is no markup any more
-    for piece in (card(*[HOSTILE] * 4), table([HOSTILE], [[HOSTILE]]), picture(b"", HOSTILE, HOSTILE)):
-        assert "<script" not in piece and "\x1b" not in piece
-    for piece in (video(b"", HOSTILE, HOSTILE), download(b"", HOSTILE, HOSTILE, HOSTILE)):
-        assert "<script" not in piece and "\x1b" not in piece
-    assert "<script" not in lineage({HOSTILE: (HOSTILE, HOSTILE)}, [])
+    for value, shown in (("<i>&\"'", "&lt;i&gt;&amp;&#34;&#39;"), ("\x1b[2J\u202e", "\\x1b[2J\\u202e")):
+        assert templates().from_string('<p title="{{ x }}">{{ x }}</p>').render(x=value) == (
+            f'<p title="{shown}">{shown}</p>'
+        )
+    # What a template puts together is no markup either.
+    put_together = templates().from_string("{{ a ~ b }}{{ '%s' | format(a) }}{{ [a, b] | join(b) }}")
+    assert put_together.render(a="<", b=">") == "&lt;&gt;&lt;&lt;&gt;&gt;"
+    graph = layout({HOSTILE: (HOSTILE, HOSTILE)}, [])
+    for made in (
+        piece("card", *[HOSTILE] * 4), piece("table", [HOSTILE], [[HOSTILE]]), piece("picture", HOSTILE, HOSTILE),
+        piece("video", HOSTILE, HOSTILE), piece("lineage", graph),
+    ):  # fmt: skip
+        assert "<script" not in made and "\x1b" not in made and "onerror" in made
+        assert inventory(made).found.isdisjoint({"script", "img onerror", "svg onload"})
+
+
+def test_a_value_that_nobody_gives_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="missing"):
+        templates().from_string("{{ missing }}").render()
 
 
 def test_sections_without_artifacts_are_left_out(artifacts: dict[str, Artifact]) -> None:
@@ -301,13 +318,17 @@ def test_other_runs_of_a_stage_are_its_ablations(artifacts: dict[str, Artifact],
 
 
 def test_lineage_places_each_node_right_of_its_inputs() -> None:
-    svg = lineage({"a": ("a", ""), "b": ("b", ""), "c": ("c", "")}, [("a", "b"), ("b", "c"), ("a", "c")])
+    graph = layout({"a": ("a", ""), "b": ("b", ""), "c": ("c", "")}, [("a", "b"), ("b", "c"), ("a", "c")])
+    svg = piece("lineage", graph)
     assert svg.count("<rect") == 3
     assert svg.count("<path") == 3
     assert 'x="6"' in svg and 'x="212"' in svg and 'x="418"' in svg
 
 
 def test_interval_bar_and_table() -> None:
-    assert "dashed" in interval_bar(0.9, 0.8, 0.95, 0.7)
-    assert "dashed" not in interval_bar(0.9, 0.8, 0.95, 0.0)
-    assert '<td class="number">3</td>' in table(("n",), [(3,)])
+    assert "dashed" in piece("interval_bar", 0.9, 0.8, 0.95, 0.7)
+    assert "dashed" not in piece("interval_bar", 0.9, 0.8, 0.95, 0.0)
+    assert '<td class="number">3</td>' in piece("table", ("n",), [(3,)])
+    mixed = piece("table", ("n", "word", "yes"), [(0.123456, "a", True), (3, 4, False)])
+    assert '<th class="number">n</th>' in mixed and "<th>word</th>" in mixed and "<th>yes</th>" in mixed
+    assert '<td class="number">0.1235</td>' in mixed and "<td>True</td>" in mixed

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from s2rctl.core.errors import ArtifactError, UsageError
-from s2rctl.learning.policy_files import KINDS, flatten, load_policy, save_policy, unflatten
+from s2rctl.learning.policy_files import KINDS, flatten, load_policy, save_policy
 from s2rctl.learning.teacher import networks, normalise
 from s2rctl.tasks.protocol import Observation
 
@@ -55,7 +57,7 @@ def test_an_unknown_kind_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "p").exists()
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "no json", "format"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "no json", "format", "names"])
 def test_damage_is_an_artifact_error(tmp_path, damage):
     save_policy(tmp_path, "teacher", SETTINGS.model_dump(mode="json"), teacher())
     weights, text = tmp_path / "policy.safetensors", tmp_path / "policy.json"
@@ -65,6 +67,8 @@ def test_damage_is_an_artifact_error(tmp_path, damage):
         weights.write_bytes(weights.read_bytes()[:40])
     elif damage == "no json":
         text.write_text("{")
+    elif damage == "names":  # one array's name is a folder of another's
+        weights.write_bytes(save({"a": np.zeros(1, np.float32), "a/b": np.zeros(1, np.float32)}))
     else:
         text.write_text(json.dumps(json.loads(text.read_text()) | {"format": 99}))
     with pytest.raises(ArtifactError):
@@ -79,7 +83,7 @@ TREES = st.recursive(
 
 @given(TREES)
 def test_unflatten_inverts_flatten(tree):
-    assert unflatten(flatten(tree)) == tree
+    assert unflatten_dict(flatten(tree), sep="/") == tree
 
 
 def test_a_key_with_a_slash_is_refused():

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from s2rctl.calibration.board import BoardDetector, board_image
-from s2rctl.calibration.intrinsics import calibrate_intrinsics, project, resized
+from s2rctl.calibration.intrinsics import calibrate_intrinsics, project
 from s2rctl.schema.calibration import Calibration, CameraPose, Intrinsics, PoseResidual, randomisation
 from s2rctl.schema.deployment import Board
 from s2rctl.schema.simulation import Appearance
@@ -76,7 +76,6 @@ def run(data: bytes, box: Box) -> Any:
     ranges = randomisation(result, Appearance())
     Appearance.model_validate(ranges.model_dump())  # what the next training is told is a valid profile
     camera = result.intrinsics
-    resized(camera, 32, 32)
     with np.errstate(all="ignore"):
         project(camera, np.ones((2, 3)))
     chance = crc32(data)  # the detector takes longer than everything else

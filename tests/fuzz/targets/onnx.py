@@ -14,7 +14,8 @@ from onnx import TensorProto, helper
 from s2rctl.cli.describe import contract_text
 from s2rctl.control.policy import CONTRACT_KEY, Policy, contract_of
 from s2rctl.core import seal
-from s2rctl.evaluation.report_origin import contract_tables
+from s2rctl.evaluation.report_origin import card_rows
+from s2rctl.evaluation.templates import render
 from s2rctl.robots import ROBOTS
 from tests.fuzz.box import Box
 from tests.fuzz.harness import Target
@@ -65,7 +66,7 @@ def run(data: bytes, box: Box) -> Any:
     state = seal.state(data)
     contract = contract_of(path)
     contract_text(contract)
-    contract_tables(contract)
+    render("contract", contract=card_rows(contract))
     policy = Policy(path, ROBOTS.load("aloha"), 20.0)
     assert policy.infer(policy.zeros())["action"].shape == (1, 14)
     return state
