@@ -90,7 +90,7 @@ def joint_entries(
     joint_rate: Sequence[float],
     grippers: Collection[str] = (),
 ) -> tuple[Entry, ...]:
-    """Return one entry per actuator; ``joint_rate`` is of all measured joints, ``grippers`` are names among ``names``."""
+    """Return one entry per actuator; ``joint_rate`` is of all measured joints, ``grippers`` are some of ``names``."""
     return tuple(
         Entry(
             name=name,
