@@ -18,15 +18,18 @@ from s2rctl.control.safety import Memory, SafetyFilter
 from s2rctl.core.clock import VirtualClock
 from s2rctl.core.errors import ArtifactError, SafetyStop
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.core.progress import NullReporter
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.twin import Twin
+from s2rctl.operations.recordings import latency, lerobot
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.command import CommandSpace, Entry, tool_entries
 from s2rctl.robots.poses import home_target, tool_poses
 from s2rctl.robots.protocol import State, Target
 from s2rctl.schema.contract import Tensor
 from s2rctl.schema.deployment import Safety
+from s2rctl.schema.load import load_profile
 from s2rctl.schema.robots import ToolLimits
 from tests.control.rigs import RATE_HZ, contract
 from tests.gantry import GRIPPER, JOINTS, SPECIFICATION, build
@@ -272,3 +275,32 @@ def test_a_card_is_held_against_the_entries():
     swapped = fits.outputs[0].model_copy(update={"elements": ("x", "y", "gripper", "z")})
     found = robot_faults(fits.model_copy(update={"outputs": (swapped,)}), SPECIFICATION, RATE_HZ)
     assert found == ["the order of 'action' differs from the robot's (gripper for z)"]
+
+
+@pytest.mark.parametrize("robot", ["gantry", "xarm7"])
+def test_a_policy_that_asks_for_joint_targets_is_refused_where_no_joints_are_commanded(robot):
+    """What the loop would hand it is the last command: tool positions under the name of joint targets."""
+    specification = SPECIFICATION if robot == "gantry" else ROBOTS.load(robot)
+    wanted = Tensor(
+        name="joint_target", dtype="float32", shape=("batch", len(specification.targets)), meaning="last command"
+    )
+    fine = contract(specification)
+    found = robot_faults(fine.model_copy(update={"inputs": (*fine.inputs, wanted)}), specification, RATE_HZ)
+    assert found == ["it wants 'joint_target', and the robot is not commanded by its joint targets"]
+
+
+@pytest.mark.parametrize("targets", [np.zeros(7), np.zeros(2)])
+def test_recorded_commands_of_another_size_are_neither_exported_nor_fitted(tmp_path, targets):
+    path = tmp_path / "other.mcap"
+    recorder = McapRecorder(path, {"robot": "xarm7", "rate_hz": "20"})
+    for number in range(30):
+        step = {"step": number, "ages": {"robot": 0.0}, "joint_pos": np.zeros(7), "target": targets, "sent": True}
+        recorder.step(number * 0.05, step, {})
+    recorder.close({})
+    profile = load_profile("xarm7-smoke").profile
+    with pytest.raises(ArtifactError, match="holds no commands"):
+        latency.run([path], profile, "xarm7-smoke", tmp_path / "x.yaml", NullReporter())
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ArtifactError, match="other joints or commands"):
+        lerobot.export([path], tmp_path / "set")
+    assert not (tmp_path / "set").exists()
