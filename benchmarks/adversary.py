@@ -46,7 +46,7 @@ def attack(name: str, steps: int, rng: np.random.Generator) -> tuple[Counter[str
     spec: RobotSpecification = ROBOTS.load(name)
     safety, card = profile.deploy.safety, contract_of(spec)
     guard = SafetyFilter(envelope(spec, safety, 1 / PERIOD_S), action_mapping(spec, card, safety.tracking_error), spec)
-    size = len(spec.targets) if spec.command == "joint" else 3
+    size = len(spec.command)
     seen: Counter[str] = Counter()
     broken: Counter[str] = Counter()
     memory, joints = None, np.zeros(0)
@@ -84,12 +84,7 @@ def violations(spec: RobotSpecification, limits: Envelope, before: Memory, targe
     low, high = limits.low + limits.margin, limits.high - limits.margin
     if np.any(target < np.minimum(low, before.last) - 1e-9) or np.any(target > np.maximum(high, before.last) + 1e-9):
         found.append("range")
-    if spec.command == "tool":
-        pairs = [(before.last, target)]
-    else:
-        was, now = spec.joints_from_targets(before.last), spec.joints_from_targets(target)
-        pairs = [(spec.kinematics.point(tool, was), spec.kinematics.point(tool, now)) for tool in spec.tools]
-    for was, now in pairs:
+    for was, now in zip(_tools(spec, before.last), _tools(spec, target), strict=True):
         if np.linalg.norm(now - was) > limits.tool_step * 1.001 + 1e-9:
             found.append("tool speed")
         if limits.workspace is not None:
@@ -101,13 +96,21 @@ def violations(spec: RobotSpecification, limits: Envelope, before: Memory, targe
     return found
 
 
+def _tools(spec: RobotSpecification, target: np.ndarray) -> np.ndarray:
+    """Return where a target brings the tools (arms, 3) m; joints that it does not drive are at home."""
+    joints = spec.joints_from_command(target, spec.joints_from_targets(np.array(spec.home)))
+    tools = spec.kinematics.points_of(spec.tools, joints)
+    for arm, entries in spec.space.tools.items():
+        tools[arm] = target[entries]
+    return tools
+
+
 def _anywhere(spec: RobotSpecification, rng: np.random.Generator) -> np.ndarray:
     """Return joints (n,): mostly near home, sometimes anywhere in the mechanical range or a little outside."""
     low, high = np.array(spec.joint_low), np.array(spec.joint_high)
     if rng.random() < 0.3:
         return rng.uniform(low - 0.05, high + 0.05)
-    home = np.array(spec.home)
-    start = spec.joints_from_targets(home) if len(home) == len(spec.targets) else home
+    start = spec.joints_from_targets(np.array(spec.home))
     return np.clip(start + rng.normal(0.0, 0.2, len(low)) * np.minimum(high - low, 1.0), low, high)
 
 

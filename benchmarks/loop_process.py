@@ -61,11 +61,9 @@ class Waves:
 
     def __init__(self, spec: RobotSpecification) -> None:
         self.mode, self._steps = "", 0
-        size = len(spec.targets) if spec.command == "joint" else 3
-        self._amplitude = np.zeros(size)
-        # Aloha: both waists; xArm: along y
-        moving = [i for i, name in enumerate(spec.targets) if name.endswith("waist")] if size > 3 else [1]
-        self._amplitude[moving] = 0.8 if size > 3 else 0.015
+        # Aloha: both waists, in parts of the scale; xArm: along y, in m
+        parts = {"waist": 0.8, "y": 0.015}
+        self._amplitude = np.array([parts.get(name.rpartition("/")[2], 0.0) for name in spec.space.names])
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the next action."""
@@ -81,8 +79,8 @@ class Waves:
 
 def contract_of(spec: RobotSpecification) -> Contract:
     """Return a contract with one picture in and the robot's action out."""
-    names = spec.targets if spec.command == "joint" else ("x", "y", "z")
-    unit = "" if spec.command == "joint" else "m"
+    names, tool = spec.space.names, bool(spec.space.tools)
+    unit = "m" if tool else ""
     eye = Tensor(name="rgb_eye", dtype="uint8", shape=("batch", 32, 32, 3), meaning="noise")
     action = Tensor(name="action", dtype="float32", shape=("batch", len(names)), meaning="motion", unit=unit)
     return Contract(
@@ -92,7 +90,7 @@ def contract_of(spec: RobotSpecification) -> Contract:
         inputs=(eye,),
         outputs=(action,),
         action_meaning="back and forth",
-        action_scale=(0.02,) * len(names) if spec.command == "joint" else (0.03,) * len(names),
+        action_scale=(0.03 if tool else 0.02,) * len(names),
     )
 
 

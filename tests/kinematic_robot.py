@@ -14,7 +14,7 @@ class KinematicRobot:
         self.specification = specification
         self._clock = clock
         self._joints = specification.joints_from_targets(np.array(specification.home))
-        self._home_rotation = specification.kinematics.pose(specification.tools[0], self._joints)[1]
+        self._home = {tool: specification.kinematics.pose(tool, self._joints)[1] for tool in specification.tools}
         self.sent: list[Target] = []
         self.stops: list[StopLevel] = []
 
@@ -35,17 +35,16 @@ class KinematicRobot:
         """Be there."""
         self.sent.append(target)
         spec = self.specification
-        if target.kind == "joint":
-            self._joints = spec.joints_from_targets(target.values)
-            return
-        self._joints, _ = spec.kinematics.solve(
-            spec.tools[0],
-            target.values,
-            self._home_rotation,
-            self._joints,
-            np.array(spec.joint_low),
-            np.array(spec.joint_high),
-        )
+        self._joints = spec.joints_from_command(target.values, self._joints)
+        for arm, entries in spec.space.tools.items():
+            self._joints, _ = spec.kinematics.solve(
+                spec.tools[arm],
+                target.values[entries],
+                self._home[spec.tools[arm]],
+                self._joints,
+                np.array(spec.joint_low),
+                np.array(spec.joint_high),
+            )
 
     def hold(self) -> None:
         """Stay."""

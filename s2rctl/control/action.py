@@ -5,94 +5,68 @@ contact do not drift into the command.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
 
 import numpy as np
 
 from s2rctl.core.errors import ArtifactError
+from s2rctl.robots.command import CommandSpace
 from s2rctl.robots.protocol import RobotSpecification, State
 from s2rctl.schema.contract import Contract
 
 
-class ActionMapping(Protocol):
-    """Turns actions into targets."""
+class ActionMapping:
+    """Turns actions into targets, entry by entry: target = clip(last + scale * action), in each entry's unit.
 
-    kind: Literal["joint", "tool"]
-    size: int
-    low: np.ndarray  # (size,) trained range
-    high: np.ndarray
-
-    def start(self, state: State) -> np.ndarray:
-        """Return the target (size,) at which the robot stands."""
-
-    def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
-        """Return the target (size,) that ``action`` (size,) asks for after the command ``last``."""
-
-
-class JointDelta:
-    """Changes of joint targets: target = clip(last + scale * action), rad (m for grippers)."""
-
-    kind: Literal["joint", "tool"] = "joint"
-
-    def __init__(self, specification: RobotSpecification, scale: Sequence[float]) -> None:
-        self.low, self.high = -np.ones(len(scale)), np.ones(len(scale))
-        self.size = len(specification.targets)
-        self._scale = np.asarray(scale, float)
-        self._low, self._high = np.array(specification.target_low), np.array(specification.target_high)
-        self._joint = np.array(specification.target_joint)
-
-    def start(self, state: State) -> np.ndarray:
-        """Return the measured positions of the driven joints, within the target range."""
-        return np.clip(state.joint_pos[self._joint], self._low, self._high)
-
-    def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
-        """Return the next joint targets."""
-        return np.minimum(np.maximum(last + self._scale * action, self._low), self._high)
-
-
-class ToolDelta:
-    """Displacements of the tool in the base frame: target = last + action, m.
-
-    Where the arm is further than ``tolerance`` m from the last command (it was pushed, or stopped), the measured
-    position takes the command's place, so that the command does not run away.
+    Where a commanded tool is further than ``tolerance`` m from the last command (it was pushed, or stopped), its
+    measured position takes the command's place, so that the command does not run away.
     """
 
-    kind: Literal["joint", "tool"] = "tool"
-    size = 3
-
-    def __init__(self, low: Sequence[float], high: Sequence[float], unit_m: Sequence[float], tolerance: float) -> None:
-        self.low, self.high = np.array(low), np.array(high)
-        self._unit = np.asarray(unit_m, float)
+    def __init__(
+        self,
+        space: CommandSpace,
+        low: Sequence[float],
+        high: Sequence[float],
+        scale: Sequence[float],
+        tolerance: float,
+    ) -> None:
+        """``low`` and ``high`` (m,) are the trained range; ArtifactError when they or the scale are of another size."""
+        for words, numbers in (("scales", scale), ("bounds", low), ("bounds", high)):
+            if len(numbers) != len(space):
+                raise ArtifactError(f"the policy {words} {len(numbers)} actions, not {len(space)}")
+        self.low, self.high = np.array(low, float), np.array(high, float)
+        self.size = len(space)
+        self._space = space
+        self._scale = np.asarray(scale, float)
         self._tolerance = tolerance
 
     def start(self, state: State) -> np.ndarray:
-        """Return the measured tool position."""
-        return state.tool[0, :3].copy()
+        """Return the target (m,) at which the robot stands, within the entries' limits."""
+        return np.clip(self._space.values(state.joint_pos, state.tool), self._space.low, self._space.high)
 
     def apply(self, last: np.ndarray, action: np.ndarray, state: State) -> np.ndarray:
-        """Return the next tool position."""
-        measured = state.tool[0, :3]
-        error = last - measured
-        anchor = measured if float(error @ error) > self._tolerance**2 else last
-        return anchor + self._unit * action
+        """Return the target (m,) that ``action`` (m,) asks for after the command ``last``."""
+        anchor = last.copy()
+        for arm, entries in self._space.tools.items():
+            measured = state.tool[arm, :3]
+            error = last[entries] - measured
+            if float(error @ error) > self._tolerance**2:
+                anchor[entries] = measured
+        return np.minimum(np.maximum(anchor + self._scale * action, self._space.low), self._space.high)
 
 
 def action_mapping(
     specification: RobotSpecification, contract: Contract, tolerance: float, speed: float = 1.0
 ) -> ActionMapping:
-    """Return the mapping that a contract asks for; ``tolerance`` (m) is ToolDelta's.
+    """Return the mapping that a contract asks for; ``tolerance`` (m) is that of commanded tools.
 
     An action with a unit is already a displacement; one without is in [-1, 1] and is multiplied by the scale. ``speed``
     in (0, 1] shortens every motion and keeps its direction: the arm goes the same way, more slowly.
     """
-    scale = [speed * value for value in contract.action_scale]
-    if specification.command == "joint":
-        if len(scale) != len(specification.targets):
-            raise ArtifactError(f"the policy scales {len(scale)} actions, not {len(specification.targets)}")
-        return JointDelta(specification, scale)
+    space = specification.space
     action = next(tensor for tensor in contract.outputs if tensor.name == "action")
     if action.unit in ("", "1"):
-        return ToolDelta([-1.0] * 3, [1.0] * 3, scale, tolerance)
+        scale = [speed * value for value in contract.action_scale]
+        return ActionMapping(space, [-1.0] * len(scale), [1.0] * len(scale), scale, tolerance)
     high = action.high if action.high is not None else contract.action_scale
     low = action.low if action.low is not None else [-value for value in high]
-    return ToolDelta(low, high, [speed] * 3, tolerance)
+    return ActionMapping(space, low, high, [speed] * len(space), tolerance)

@@ -1,10 +1,10 @@
 """The limits that every command must keep, as arrays: from the profile's safety section and the robot's figures."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from s2rctl.robots.command import Entry
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.deployment import Safety
 
@@ -17,15 +17,14 @@ READING_SLACK = 0.1
 
 @dataclass(frozen=True)
 class Envelope:
-    """Limits per target entry; for tool-commanded robots the entries are x, y, z in the base frame."""
+    """Limits of each entry of the command, of the tools, and of the measured joints."""
 
-    kind: Literal["joint", "tool"]
     low: np.ndarray  # (m,) never passed
     high: np.ndarray
     margin: np.ndarray  # (m,) kept from low and high, unless the robot starts nearer
-    rate: np.ndarray  # (m,) largest change per step
+    rate: np.ndarray  # (m,) largest change per step; of a tool's entries together it is tool_step
     tool_step: float  # m per step
-    tracking: float  # rad (m): largest distance of a command from the measurement
+    tracking: np.ndarray  # (m,) rad (m): largest distance of a command from the measurement
     tracking_patience: int  # consecutive limited steps after which the robot is stopped
     max_age: float  # s, of a picture
     max_state_age: float  # s, of joint readings
@@ -44,7 +43,8 @@ class Envelope:
 def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float, speed: float = 1.0) -> Envelope:
     """Return the envelope of a robot at a control rate; ``speed`` in (0, 1] lowers every speed limit.
 
-    Grippers (slides) keep no margin and move at the device's own speed: their range is millimetres.
+    Only joints keep a margin. Grippers and slides move at the device's own speed: their range is millimetres. The
+    workspace is the range of commanded tools.
     """
     if not 0.0 < speed <= 1.0:
         raise ValueError(f"speed is a part in (0, 1], not {speed}")
@@ -53,24 +53,21 @@ def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float, 
     workspace = None
     if safety.workspace_low is not None and safety.workspace_high is not None:
         workspace = (np.array(safety.workspace_low), np.array(safety.workspace_high))
-    if specification.command == "tool":
-        low, high = workspace if workspace is not None else (np.full(3, -np.inf), np.full(3, np.inf))
-        margin, rate = np.zeros(3), np.full(3, speed * safety.tool_speed * dt)
-    else:
-        low, high = np.array(specification.target_low), np.array(specification.target_high)
-        index = list(specification.target_joint)
-        slide = np.array([specification.joints[joint].endswith("finger") for joint in index])
-        margin = np.where(slide, 0.0, safety.joint_margin)
-        fastest = np.array(specification.joint_speed)[index]
-        rate = np.where(slide, fastest, np.minimum(fastest, safety.joint_speed)) * speed * dt
+    space = specification.space
+    low, high = space.low.copy(), space.high.copy()
+    if workspace is not None:
+        for entries in space.tools.values():
+            low[entries], high[entries] = (
+                np.maximum(low[entries], workspace[0]),
+                np.minimum(high[entries], workspace[1]),
+            )
     return Envelope(
-        kind=specification.command,
         low=low,
         high=high,
-        margin=margin,
-        rate=rate,
+        margin=np.where(space.of_kind("joint"), safety.joint_margin, 0.0),
+        rate=np.array([_fastest(entry, safety) for entry in space.entries]) * speed * dt,
         tool_step=speed * safety.tool_speed * dt,
-        tracking=safety.tracking_error,
+        tracking=np.full(len(space), safety.tracking_error),
         tracking_patience=10,
         max_age=safety.max_age_periods * dt,
         max_state_age=safety.max_state_age_periods * dt,
@@ -81,3 +78,9 @@ def envelope(specification: RobotSpecification, safety: Safety, rate_hz: float, 
         joint_speed=speed * safety.joint_speed,
         dt=dt,
     )
+
+
+def _fastest(entry: Entry, safety: Safety) -> float:
+    """Return the largest speed of an entry, unit/s: the device's, or less where the profile limits its kind."""
+    limits = {"joint": safety.joint_speed, "tool_translation": safety.tool_speed}
+    return min(entry.rate, limits.get(entry.kind, entry.rate))

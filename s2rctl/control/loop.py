@@ -209,7 +209,7 @@ class _Loop:
         memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state), state, ages)
         t2 = perf_counter()
         if self._settings.send:
-            rig.robot.send(Target(rig.filter.envelope.kind, verdict.target))
+            rig.robot.send(Target(verdict.target))
         t3 = perf_counter()
         self.memory = memory
         log.steps += 1

@@ -18,9 +18,9 @@ def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz:
         faults.append(f"it was made for the robot '{contract.robot}', this is '{specification.name}'")
     if abs(contract.rate_hz - rate_hz) > 1e-6 * rate_hz:
         faults.append(f"it was trained at {contract.rate_hz:g} Hz, the loop runs at {rate_hz:g} Hz")
-    axes = specification.targets if specification.command == "joint" else ("x", "y", "z")
+    entries = specification.space.names
     expected = {"joint_pos": specification.joints, "joint_vel": specification.joints}
-    expected |= {"joint_target": specification.targets, "action": axes}
+    expected |= {"joint_target": specification.targets, "action": entries}
     for tensor in (*contract.inputs, *contract.outputs):
         names = expected.get(tensor.name)
         if names is None:
@@ -35,8 +35,10 @@ def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz:
             faults.append(f"the order of '{tensor.name}' differs from the robot's ({wrong})")
     if "action" not in {tensor.name for tensor in contract.outputs}:
         faults.append("it has no output 'action'")
-    if len(contract.action_scale) != len(axes):
-        faults.append(f"it scales {len(contract.action_scale)} actions, the robot takes {len(axes)}")
+    if len(contract.action_scale) != len(entries):
+        faults.append(f"it scales {len(contract.action_scale)} actions, the robot takes {len(entries)}")
+    if entries != specification.targets and "joint_target" in {tensor.name for tensor in contract.inputs}:
+        faults.append("it wants 'joint_target', and the robot is not commanded by its joint targets")
     return faults
 
 

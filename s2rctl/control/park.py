@@ -20,7 +20,7 @@ def park(robot: Robot, clock: Clock, last: np.ndarray, rate: np.ndarray, period:
     goal = robot.parking()
     deadline = clock.now()
     for values in parking_path(last, goal.values, rate):
-        robot.send(Target(goal.kind, values))
+        robot.send(Target(values))
         deadline += period
         clock.sleep_until(deadline)
         last = values

@@ -12,17 +12,26 @@ from s2rctl.schema.robots import ToolLimits
 class ToolDrive:
     """Joint targets over time of an arm that is given tool positions; ``tick`` is called once per time step."""
 
-    def __init__(self, specification: RobotSpecification, limits: ToolLimits) -> None:
-        self._specification, self._limits = specification, limits
+    def __init__(self, specification: RobotSpecification, limits: ToolLimits, arm: int = 0) -> None:
+        self._specification, self._limits, self._tool = specification, limits, specification.tools[arm]
+        prefix, driven = specification.arms[arm], {*specification.space.joints}
+        self.targets = np.array(
+            [
+                number
+                for number, joint in enumerate(specification.target_joint)
+                if specification.joints[joint].startswith(prefix) and joint not in driven
+            ]
+        )  # indices of the specification's targets that it moves: the arm's, less what the command drives itself
+        self._moved = np.array(specification.target_joint)[self.targets]
         home = specification.joints_from_targets(np.array(specification.home))
-        self._rotation = specification.kinematics.pose(specification.tools[0], home)[1]
+        self._rotation = specification.kinematics.pose(self._tool, home)[1]
         self._low, self._high = np.array(specification.joint_low), np.array(specification.joint_high)
         self._queue: deque[tuple[float, np.ndarray]] = deque()
         self.reset(home)
 
     def reset(self, joints: np.ndarray) -> None:
         """Stand still at the joints (n,) rad and forget all targets."""
-        tool = self._specification.kinematics.point(self._specification.tools[0], joints)
+        tool = self._specification.kinematics.point(self._tool, joints)
         self._joints, self._going = np.array(joints, float), PlannerState(np.array(tool, float), np.zeros(3))
         self._goal: np.ndarray | None = None
         self._queue.clear()
@@ -34,7 +43,7 @@ class ToolDrive:
         self._queue.append((effective, np.array(position, float)))
 
     def tick(self, now: float, dt: float) -> np.ndarray | None:
-        """Return the joint targets (targets,) after the next ``dt`` s; None before the first target."""
+        """Return the ``targets`` (k,) after the next ``dt`` s; None before the first position."""
         while self._queue and self._queue[0][0] <= now + 1e-9:
             self._goal = self._queue.popleft()[1]
         if self._goal is None:
@@ -42,6 +51,6 @@ class ToolDrive:
         spec, limits = self._specification, self._limits
         self._going = follow(np, self._going, self._goal, limits.speed, limits.acceleration, dt)
         self._joints, _ = spec.kinematics.solve(
-            spec.tools[0], self._going.position, self._rotation, self._joints, self._low, self._high
+            self._tool, self._going.position, self._rotation, self._joints, self._low, self._high
         )
-        return self._joints[list(spec.target_joint)]
+        return self._joints[self._moved]

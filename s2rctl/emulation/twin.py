@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from s2rctl.core.clock import Clock
+from s2rctl.core.errors import SafetyStop
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
 from s2rctl.emulation.tool_drive import ToolDrive
@@ -52,11 +53,10 @@ class Twin:
     ) -> None:
         """Cameras deliver every ``period_s`` s; ``limits`` are those of a robot that takes tool positions."""
         self.specification = specification
-        self._drive = None
-        if specification.command == "tool":
-            if limits is None:
-                raise ValueError("a robot that takes tool positions needs the limits of its controller")
-            self._drive = ToolDrive(specification, limits)
+        space = specification.space
+        if space.tools and limits is None:
+            raise ValueError("a robot that takes tool positions needs the limits of its controller")
+        self._drives = {arm: ToolDrive(specification, limits, arm) for arm in space.tools} if limits else {}
         self.plant = Plant(model)
         self._clock, self._render, self._faults = clock, render, faults
         self._period = period_s
@@ -64,7 +64,9 @@ class Twin:
         self._qpos = np.array([int(joint.qposadr[0]) for joint in joints])
         self._qvel = np.array([int(joint.dofadr[0]) for joint in joints])
         self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
-        self.plant.before_step = self._follow if self._drive is not None else None
+        driven = {joint: number for number, joint in enumerate(specification.target_joint)}
+        self._driven = self._ctrl[[driven[joint] for joint in space.joints]]  # actuators that the command moves itself
+        self.plant.before_step = self._follow if self._drives else None
         self.cameras = [TwinCamera(self, index, name) for index, name in enumerate(cameras)]
         self._shots: list[_Shot | None] = [None] * len(cameras)
         self._rng = np.random.default_rng(0)
@@ -82,8 +84,8 @@ class Twin:
         self.stops.clear()
         self._shots = [None] * len(self.cameras)
         self.plant.reset(start, self._begun)
-        if self._drive is not None:
-            self._drive.reset(self.plant.data.qpos[self._qpos])
+        for drive in self._drives.values():
+            drive.reset(self.plant.data.qpos[self._qpos])
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -120,7 +122,9 @@ class Twin:
         return state
 
     def send(self, target: Target) -> None:
-        """Pass the target to the actuators after the injected latency."""
+        """Pass the target to the actuators after the injected latency; SafetyStop for one that is not the robot's."""
+        if not self.specification.space.takes(target.values):
+            raise SafetyStop(f"the twin takes {len(self.specification.space)} finite numbers")
         with self._lock:
             self.catch_up()
             if not self._stopped:
@@ -128,19 +132,20 @@ class Twin:
 
     def _command(self, target: Target) -> None:
         effective = self._clock.now() + float(self._rng.uniform(*self._faults.latency_s))
-        if self._drive is not None and target.kind == "tool":
-            self._drive.aim(target.values, effective)
-            return
-        ctrl = self.plant.data.ctrl.copy()
-        ctrl[self._ctrl] = target.values
-        self.plant.command(ctrl, effective)
+        space = self.specification.space
+        for arm, entries in space.tools.items():
+            self._drives[arm].aim(target.values[entries], effective)
+        if len(space.driven):
+            ctrl = self.plant.data.ctrl.copy()
+            ctrl[self._driven] = target.values[space.driven]
+            self.plant.command(ctrl, effective)
 
     def _follow(self) -> None:
-        """Move the joint targets by what the controller plans in one time step."""
-        assert self._drive is not None
-        joints = self._drive.tick(self.plant.time, float(self.plant.model.opt.timestep))
-        if joints is not None:
-            self.plant.data.ctrl[self._ctrl] = joints
+        """Move the joint targets by what the controllers plan in one time step."""
+        for drive in self._drives.values():
+            joints = drive.tick(self.plant.time, float(self.plant.model.opt.timestep))
+            if joints is not None:
+                self.plant.data.ctrl[self._ctrl[drive.targets]] = joints
 
     def hold(self) -> None:
         """Position actuators hold by themselves."""
@@ -152,8 +157,8 @@ class Twin:
             self._stopped = True
             ctrl = self.plant.data.ctrl.copy()
             ctrl[self._ctrl] = self.plant.data.qpos[self._qpos[list(self.specification.target_joint)]]
-            if self._drive is not None:
-                self._drive.reset(self.plant.data.qpos[self._qpos])
+            for drive in self._drives.values():
+                drive.reset(self.plant.data.qpos[self._qpos])
             self.plant.command(ctrl, self.plant.time)
 
     def parking(self) -> Target:

@@ -49,7 +49,7 @@ def build(
     ``action_scale`` is the change of each target at |action| = 1. The two action delays of an arm with grippers are
     merged into their mean distribution.
     """
-    physical = specification.command == "tool"
+    physical = specification.space.of_kind("tool_translation").all()
     return Contract(
         policy=policy,
         robot=specification.name,
@@ -116,9 +116,10 @@ def _output(name: str, size: int, specification: RobotSpecification, action_scal
         return Tensor(
             name=name, dtype="float32", shape=("batch", size), unit="m", meaning=_MEANINGS[name], elements=_AXES
         )
-    tool = specification.command == "tool" and size == len(_AXES)
+    space = specification.space
+    tool = space.of_kind("tool_translation").all() and size == len(space)
     limit = tuple(action_scale) if tool else (1.0,) * size
-    elements = _AXES if tool else specification.targets[:size]
+    elements = space.names[:size]
     return Tensor(
         name=name,
         dtype="float32",
@@ -151,11 +152,12 @@ def _camera(camera: CameraSettings, vision: Vision, model: mujoco.MjModel) -> Ca
 
 def _action_delay(delays: Delays, specification: RobotSpecification) -> tuple[float, ...]:
     joints = _normalised(delays.joint_action)
-    if specification.command == "tool":
+    grips = specification.space.of_kind("gripper")
+    if not grips.any():
         return joints
     grippers = _normalised(delays.gripper_action)
     count = max(len(joints), len(grippers))
-    weight = sum("gripper" in target for target in specification.targets) / len(specification.targets)
+    weight = int(grips.sum()) / len(grips)
     padded = [(*values, *(0.0,) * (count - len(values))) for values in (joints, grippers)]
     return tuple((1 - weight) * a + weight * b for a, b in zip(*padded, strict=True))
 

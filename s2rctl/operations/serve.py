@@ -79,7 +79,6 @@ def make_server(
         return Session(policy, ObservationBuilder(contract, specification), guard, layout, specification, clock)
 
     layout = Layout(contract, specification, profile.robot.cameras)
-    targets = specification.targets if specification.command == "joint" else ("x", "y", "z")
     metadata = {
         "server": f"s2rctl {__version__}",
         "policy": contract.policy,
@@ -89,7 +88,7 @@ def make_server(
         "rate_hz": contract.rate_hz,
         "action_horizon": 1,
         "actions": "absolute targets, to be sent as they are",
-        "action_names": list(targets),
+        "action_names": list(specification.space.names),
         "inputs": {t.name: {"dtype": t.dtype, "shape": list(t.shape[1:]), "unit": t.unit} for t in contract.inputs},
         "reset_pose": layout.reset_pose(),
     }

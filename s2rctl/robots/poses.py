@@ -7,12 +7,15 @@ from s2rctl.robots.protocol import RobotSpecification, Target
 
 
 def home_target(specification: RobotSpecification) -> Target:
-    """Return the target of the home pose in the robot's kind of command."""
-    home = np.array(specification.home)
-    if specification.command == "joint":
-        return Target("joint", home)
-    joints = specification.joints_from_targets(home)
-    return Target("tool", specification.kinematics.point(specification.tools[0], joints))
+    """Return the command of the home pose."""
+    joints = specification.joints_from_targets(np.array(specification.home))
+    return Target(specification.space.values(joints, home_tools(specification)))
+
+
+def home_tools(specification: RobotSpecification) -> np.ndarray:
+    """Return where the tools (arms, 3) m are in the home pose."""
+    joints = specification.joints_from_targets(np.array(specification.home))
+    return np.stack([specification.kinematics.point(tool, joints) for tool in specification.tools])
 
 
 def tool_poses(specification: RobotSpecification, joint_pos: np.ndarray) -> np.ndarray:

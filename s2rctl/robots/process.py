@@ -104,10 +104,7 @@ class Host:
         return Message("state", {"t": state.t, "codes": list(state.codes)}, arrays)
 
     def _send(self, message: Message) -> Message:
-        kind: Any = message.text("kind")
-        if kind not in ("joint", "tool"):
-            raise BadMessage(f"a target of kind '{kind[:64]}'")
-        self._robot.send(Target(kind, message.array("values")))
+        self._robot.send(Target(message.array("values")))
         self._moving = True
         return Message("done")
 
@@ -116,8 +113,7 @@ class Host:
         return Message("done")
 
     def _parking(self, message: Message) -> Message:
-        target = self._robot.parking()
-        return Message("target", {"kind": target.kind}, {"values": target.values})
+        return Message("target", arrays={"values": self._robot.parking().values})
 
     def _recover(self, message: Message) -> Message:
         self._moving = False

@@ -4,19 +4,24 @@ Positions are in the robot's base frame (for Aloha the world frame of the scene,
 radians; times are seconds of the loop's clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
 from s2rctl.core.kinematics import Kinematics
+from s2rctl.robots.command import CommandSpace, Entry
 
 
 @dataclass(frozen=True)
 class RobotSpecification:
-    """A robot's fixed figures. Joints are what is measured, targets are what joint-commanded robots are sent."""
+    """A robot's fixed figures.
+
+    Joints are what is measured, targets what the model's actuators take, command entries what a policy moves.
+    """
 
     name: str
     joints: tuple[str, ...]  # order of State.joint_pos; model joint names, e.g. "left/waist"
@@ -34,13 +39,25 @@ class RobotSpecification:
     base_body: str  # body of the scene at the foot of each arm, without the arm's prefix
     hand_body: str  # body that carries the tool, without the prefix
     tool_axis: tuple[float, float, float]  # unit vector out of the hand, in the hand body's frame
-    command: Literal["joint", "tool"]  # what the policy's action moves
+    command: tuple[Entry, ...]  # what the policy's action moves, and the order of Target.values
     mimic: Mapping[int, int] = field(default_factory=dict)  # joint index -> joint index it copies (second fingers)
 
+    @cached_property
+    def space(self) -> CommandSpace:
+        """The command's entries as arrays."""
+        return CommandSpace(self.command)
+
     def joints_from_targets(self, targets: np.ndarray) -> np.ndarray:
-        """Return the joint positions (n,) at which all targets (m,) are reached exactly."""
-        positions = np.zeros(len(self.joints))
-        positions[list(self.target_joint)] = targets
+        """Return the joint positions (n,) at which all targets are reached exactly."""
+        return self._with(np.zeros(len(self.joints)), list(self.target_joint), targets)
+
+    def joints_from_command(self, values: np.ndarray, joint_pos: np.ndarray) -> np.ndarray:
+        """Return joint positions (n,): the driven ones as a command (m,) has them, the others as in ``joint_pos``."""
+        space = self.space
+        return self._with(np.array(joint_pos, float), space.joints, values[space.driven])
+
+    def _with(self, positions: np.ndarray, joints: Sequence[int] | np.ndarray, values: np.ndarray) -> np.ndarray:
+        positions[joints] = values
         for joint, source in self.mimic.items():
             positions[joint] = positions[source]
         return positions
@@ -68,9 +85,8 @@ class State:
 
 @dataclass(frozen=True)
 class Target:
-    """One command: joint targets (m,) or, for tool-commanded robots, the tool position (3,) at the home orientation."""
+    """One command (m,) in the order of the specification's entries; tools keep their home orientation."""
 
-    kind: Literal["joint", "tool"]
     values: np.ndarray
 
 

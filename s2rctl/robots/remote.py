@@ -68,7 +68,7 @@ class RemoteRobot:
 
     def send(self, target: Target) -> None:
         """Hand over the newest target."""
-        self._ask(Message("send", {"kind": target.kind}, {"values": np.asarray(target.values, float)}), _nothing)
+        self._ask(Message("send", arrays={"values": np.asarray(target.values, float)}), _nothing)
 
     def hold(self) -> None:
         """Keep the last target."""
@@ -82,7 +82,13 @@ class RemoteRobot:
 
     def parking(self) -> Target:
         """Return where to park."""
-        return self._ask(Message("parking"), _target, starts=True)
+        return self._ask(Message("parking"), self._target, starts=True)
+
+    def _target(self, answer: Message) -> Target:
+        target = Target(answer.array("values"))
+        if not self.specification.space.takes(target.values):
+            raise BadMessage("a target that is not the robot's")
+        return target
 
     def recover(self) -> None:
         """Clear errors and make ready."""
@@ -130,13 +136,6 @@ def _identity(answer: Message) -> Identity:
 def _state(answer: Message) -> State:
     joints, speeds, tool = (answer.array(name) for name in ("joint_pos", "joint_vel", "tool"))
     return State(answer.number("t"), joints, speeds, tool, tuple(map(str, answer.items("codes"))))
-
-
-def _target(answer: Message) -> Target:
-    kind: Any = answer.text("kind")
-    if kind not in ("joint", "tool"):
-        raise BadMessage(f"a target of kind '{kind[:64]}'")
-    return Target(kind, answer.array("values"))
 
 
 class _Link:

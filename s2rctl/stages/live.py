@@ -17,6 +17,7 @@ from s2rctl.core.seeds import derived_seed
 from s2rctl.robots import ROBOTS, make_driver
 from s2rctl.robots.cameras.opening import close_cameras, open_cameras
 from s2rctl.robots.cameras.stream import Camera
+from s2rctl.robots.poses import home_tools
 from s2rctl.robots.protocol import Identity, Robot
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.certificate import preflight
@@ -41,8 +42,10 @@ def _run(context: Context, *, send: bool) -> Result:
     profile = context.profile
     mode = "live" if send else "shadow"
     policy = load_policy(context)
-    if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).command == "tool":
-        raise UsageError("a tool-commanded robot needs a workspace box", "set deploy.safety.workspace_low and _high")
+    if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).space.tools:
+        raise UsageError(
+            "a robot whose tool is commanded needs a workspace box", "set deploy.safety.workspace_low and _high"
+        )
     robot: Robot = make_driver(profile.robot, profile.deploy.safety, profile.simulation.period_s)
     episodes = profile.deploy.live.episodes
     context.reporter.start(mode, episodes, "episodes")
@@ -128,9 +131,9 @@ def _pause(seconds: float, interrupt: Interrupt) -> None:
 
 
 def _goal(rig: Rig, seed: int) -> np.ndarray | None:
-    """Return a goal (3,) m about the parking position and inside the workspace, for policies that need one."""
+    """Return a goal (3,) m about the tool's home and inside the workspace, for policies that need one."""
     box = rig.filter.envelope.workspace
     if not rig.builder.needs_goal or box is None:
         return None
-    around = rig.robot.parking().values
+    around = home_tools(rig.robot.specification)[0]
     return np.clip(around + np.random.default_rng(seed).uniform(-0.15, 0.15, 3), box[0], box[1])

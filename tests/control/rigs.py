@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from s2rctl.core import seal
 from s2rctl.core.kinematics import Kinematics, Link, Point
+from s2rctl.robots.command import joint_entries
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.contract import Contract, Tensor
 
@@ -41,7 +42,14 @@ TINY = RobotSpecification(
     arms=("",),
     tools=("gripper",),
     kinematics=Kinematics(_LINKS, JOINTS, _POINTS),
-    command="joint",
+    command=joint_entries(
+        ("turn", "lift", "gripper"),
+        (0, 1, 2),
+        (-3.0, -1.5, 0.002),
+        (3.0, 1.5, 0.037),
+        (3.0, 3.0, 0.5, 0.5),
+        grippers=("gripper",),
+    ),
     base_body="turn_link",
     hand_body="lift",
     tool_axis=(1.0, 0.0, 0.0),
@@ -55,12 +63,12 @@ RATE_HZ = 20.0
 
 def scale_of(specification: RobotSpecification) -> tuple[float, ...]:
     """Change of each target per step at |action| = 1."""
-    return (0.02,) * (len(specification.targets) if specification.command == "joint" else 3)
+    return (0.02,) * len(specification.command)
 
 
 def contract(specification: RobotSpecification, **changes: object) -> Contract:
     """Return the contract of a joint-position policy for a robot."""
-    actions = specification.targets if specification.command == "joint" else ("x", "y", "z")
+    actions = specification.space.names
     fields: dict[str, object] = {
         "policy": "test",
         "robot": specification.name,

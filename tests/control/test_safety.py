@@ -12,12 +12,13 @@ from s2rctl.control.envelope import envelope
 from s2rctl.control.safety import Memory, SafetyFilter
 from s2rctl.core.errors import SafetyStop
 from s2rctl.robots import ROBOTS
+from s2rctl.robots.command import tool_entries
 from s2rctl.robots.poses import tool_poses
 from s2rctl.robots.protocol import State
 from s2rctl.schema.deployment import Safety
 from tests.control.rigs import RATE_HZ, TINY, contract
 
-TOOL = replace(TINY, command="tool")
+TOOL = replace(TINY, command=tool_entries())
 SAFETY = Safety(
     joint_speed=1.0,
     tool_speed=0.2,
@@ -148,7 +149,7 @@ def test_an_ordinary_step_passes_untouched_and_a_spoilt_one_does_not(robot):
     specification = ROBOTS.load(robot)
     guard = make(specification, Safety(workspace_low=(-1, -1, 0), workspace_high=(1, 1, 1)))
     home = np.array(specification.home)
-    q = specification.joints_from_targets(home) if specification.command == "joint" else home
+    q = specification.joints_from_targets(home)
     state = State(0.0, q, 0 * q, tool_poses(specification, q))
     memory = guard.start(state)
     mapping = action_mapping(specification, contract(specification), 0.05)

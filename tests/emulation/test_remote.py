@@ -114,7 +114,7 @@ def test_faults_come_when_they_are_due_and_the_next_episode_is_without():
         device.reset(start_of(model), 1)
         robot.connect()
         assert robot.read().codes == ()
-        robot.send(Target("joint", np.array(ROBOTS.load("aloha").home)))
+        robot.send(Target(np.array(ROBOTS.load("aloha").home)))
         device.inject("silence")
         assert wait_for(lambda: robot.read().codes)
         assert robot.read().codes == ("motor 1 of the left arm does not answer",)

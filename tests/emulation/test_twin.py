@@ -61,7 +61,7 @@ def test_joint_targets_are_followed(insertion):
     twin = twin_of(insertion, "aloha")
     first = np.array(twin.specification.home)
     first[0] += 0.1
-    twin.send(Target("joint", first))
+    twin.send(Target(first))
     twin._clock.sleep_until(1.5)
     state = twin.read()
     assert state.t == pytest.approx(1.5)
@@ -75,7 +75,7 @@ def test_tool_targets_are_solved_and_followed(reach):
     begin = twin.read().tool[0, :3]
     goal = begin + np.array([0.05, 0.08, 0.06])
     for step in range(1, 9):
-        twin.send(Target("tool", begin + (goal - begin) * step / 8))
+        twin.send(Target(begin + (goal - begin) * step / 8))
         twin._clock.sleep_until(0.05 * step)
     twin._clock.sleep_until(2.0)
     tool = twin.read().tool[0]
@@ -91,7 +91,7 @@ def test_latency_delays_the_effect(reach):
     for latency in (0.0, 0.08):
         twin = twin_of(reach, "xarm7", Faults(latency_s=(latency, latency)))
         begin = twin.read().tool[0, :3]
-        twin.send(Target("tool", begin + np.array([0, 0.03, 0])))
+        twin.send(Target(begin + np.array([0, 0.03, 0])))
         twin._clock.sleep_until(0.08)
         moved[latency] = abs(twin.read().tool[0, 1] - begin[1])
     assert moved[0.0] > 1e-3
@@ -102,7 +102,7 @@ def test_physics_is_the_same_in_one_leap_and_in_steps(reach):
     ends = []
     for count in (1, 40):
         twin = twin_of(reach, "xarm7")
-        twin.send(Target("tool", twin.read().tool[0, :3] + np.array([0, 0.03, 0])))
+        twin.send(Target(twin.read().tool[0, :3] + np.array([0, 0.03, 0])))
         for t in np.linspace(0, 0.4, count + 1)[1:]:
             twin._clock.sleep_until(t)
             twin.read()
@@ -162,11 +162,11 @@ def test_a_stopped_twin_holds_and_takes_no_targets(reach):
     twin = twin_of(reach, "xarm7")
     begin = twin.read().tool[0, :3]
     twin.stop(StopLevel.SOFT)
-    twin.send(Target("tool", begin + np.array([0, 0.1, 0])))
+    twin.send(Target(begin + np.array([0, 0.1, 0])))
     twin._clock.sleep_until(1.0)
     assert np.allclose(twin.read().tool[0, :3], begin, atol=0.005)
     twin.recover()
-    twin.send(Target("tool", begin + np.array([0, 0.02, 0])))
+    twin.send(Target(begin + np.array([0, 0.02, 0])))
     twin._clock.sleep_until(2.0)
     assert twin.read().tool[0, 1] - begin[1] > 0.015
 

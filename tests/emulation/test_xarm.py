@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("xarm", reason="the vendor's SDK is an extra")
 
-from s2rctl.control.action import ToolDelta
+from s2rctl.control.action import ActionMapping
 from s2rctl.control.envelope import envelope
 from s2rctl.control.loop import Rig, Settings, run_episode
 from s2rctl.control.safety import SafetyFilter
@@ -81,12 +81,12 @@ def test_the_genuine_sdk_connects_moves_and_stops(arm, clock, capsys):
     assert clock.now() - state.t <= 0.011
     assert np.allclose(begin, driver.parking().values, atol=0.003)
     target = begin + np.array([0.02, 0.1, 0.05])
-    driver.send(Target("tool", target))
+    driver.send(Target(target))
     clock.until(lambda: np.allclose(driver.read().tool[0, :3], target, atol=0.003), 2.0)
     held = driver.specification.kinematics.pose("tcp", driver.read().joint_pos)[1]
     home = driver.specification.kinematics.pose("tcp", np.array(driver.specification.home))[1]
     assert np.allclose(held, home, atol=0.02)
-    driver.send(Target("tool", target - np.array([0, 0.3, 0])))
+    driver.send(Target(target - np.array([0, 0.3, 0])))
     clock.advance(0.15)
     driver.stop(StopLevel.HARD)
     clock.advance(0.05)
@@ -95,11 +95,11 @@ def test_the_genuine_sdk_connects_moves_and_stops(arm, clock, capsys):
     assert stopped[1] > target[1] - 0.25
     assert driver.read().codes == ("the controller stopped",)
     with pytest.raises(SafetyStop, match="stopped"):
-        driver.send(Target("tool", target))
+        driver.send(Target(target))
     clock.advance(0.2)
     assert np.allclose(driver.read().tool[0, :3], stopped, atol=0.003)
     driver.recover()
-    driver.send(Target("tool", target))
+    driver.send(Target(target))
     clock.until(lambda: np.allclose(driver.read().tool[0, :3], target, atol=0.003), 2.0)
     assert capsys.readouterr().out == ""
 
@@ -130,7 +130,7 @@ def test_the_sdk_logs_to_todays_stderr_and_does_not_mind_a_closed_one(arm, monke
 def test_speed_is_limited_by_the_controller(arm, clock):
     driver = arm[1]
     begin = driver.read().tool[0, :3]
-    driver.send(Target("tool", begin + np.array([0, 0.3, 0])))
+    driver.send(Target(begin + np.array([0, 0.3, 0])))
     y = []
     for _ in range(30):
         clock.advance(0.02)
@@ -144,7 +144,7 @@ def test_what_is_not_a_finite_position_is_never_sent(arm, values):
     emulator, driver = arm
     before = emulator.controller.commands
     with pytest.raises(SafetyStop, match="finite"):
-        driver.send(Target("tool", values))
+        driver.send(Target(values))
     assert emulator.controller.commands == before
 
 
@@ -153,7 +153,7 @@ def test_errors_carry_the_vendors_words_and_are_never_cleared_by_themselves(arm,
     emulator.controller.fail(31)
     clock.until(lambda: driver.read().codes and driver.read().codes[0].startswith("C31 Collision"), 0.1)
     with pytest.raises(SafetyStop):
-        driver.send(Target("tool", driver.parking().values))
+        driver.send(Target(driver.parking().values))
     assert emulator.controller.error == 31
     again = XArm7(emulator.address, PATIENT, 5.0, 0.05, clock)
     with pytest.raises(SafetyStop, match="C31 Collision"):
@@ -165,7 +165,7 @@ def test_errors_carry_the_vendors_words_and_are_never_cleared_by_themselves(arm,
 
 def test_the_controllers_fence_catches_what_the_filter_would_not(arm, clock):
     emulator, driver = arm
-    driver.send(Target("tool", np.array([0.4, 0.5, 0.3])))
+    driver.send(Target(np.array([0.4, 0.5, 0.3])))
     clock.until(lambda: emulator.controller.error == 35, 5.0)
     assert driver.read().tool[0, 1] < 0.45
 
@@ -200,7 +200,8 @@ class NoInputs:
 
 def drive(driver, clock, hook=lambda step: None, steps=30):
     limits = envelope(driver.specification, SAFETY, 20.0)
-    guard = SafetyFilter(limits, ToolDelta([-0.03] * 3, [0.03] * 3, [1.0] * 3, 0.15), driver.specification)
+    mapping = ActionMapping(driver.specification.space, [-0.03] * 3, [0.03] * 3, [1.0] * 3, 0.15)
+    guard = SafetyFilter(limits, mapping, driver.specification)
     rig = Rig(driver, [], Push(hook), NoInputs(), guard, clock)
     return run_episode(rig, Settings(20.0, steps, 5), Interrupt())
 

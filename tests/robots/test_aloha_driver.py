@@ -103,7 +103,7 @@ def test_targets_are_followed_by_both_arms_with_their_shadows(emulator, aloha, c
     target[[0, 2, 7, 9]] += (0.2, -0.15, -0.2, -0.15)
     target[[6, 13]] = (0.02, 0.03)
     for part in np.linspace(0, 1, 12)[1:]:
-        aloha.send(Target("joint", HOME + part * (target - HOME)))
+        aloha.send(Target(HOME + part * (target - HOME)))
         clock.advance(0.05)
     clock.until(lambda: np.allclose(aloha.read().joint_pos[DRIVEN], target, atol=SAG), 2.0)
     elbow, shadow = (emulator.arms.motor("left", name) for name in ("elbow", "elbow_shadow"))
@@ -117,7 +117,7 @@ def test_the_motors_limit_their_speed_themselves(aloha, clock):
     begin = aloha.read().joint_pos[0]
     jump = HOME.copy()
     jump[0] += 1.5
-    aloha.send(Target("joint", jump))
+    aloha.send(Target(jump))
     clock.advance(0.4)
     assert 0.2 < aloha.read().joint_pos[0] - begin < 1.5 * 0.45
 
@@ -125,7 +125,7 @@ def test_the_motors_limit_their_speed_themselves(aloha, clock):
 def test_goals_beyond_a_motors_limit_end_at_it(emulator, aloha, clock):
     low = HOME.copy()
     low[1] = SPECIFICATION.target_low[1] - 0.1
-    aloha.send(Target("joint", low))
+    aloha.send(Target(low))
     clock.until(lambda: emulator.arms.motor("left", "shoulder").get(GOAL_POSITION) == 841, 0.1)
 
 
@@ -133,9 +133,9 @@ def test_goals_beyond_a_motors_limit_end_at_it(emulator, aloha, clock):
 def test_what_is_not_fourteen_finite_numbers_is_never_sent(emulator, aloha, clock, values):
     before = emulator.figures()["commands"]
     with pytest.raises(SafetyStop, match="finite"):
-        aloha.send(Target("joint", values))
+        aloha.send(Target(values))
     with pytest.raises(SafetyStop):
-        aloha.send(Target("tool", np.zeros(3)))
+        aloha.send(Target(np.zeros(3)))
     clock.advance(0.05)
     assert emulator.figures()["commands"] == before
 
@@ -144,7 +144,7 @@ def test_what_is_not_fourteen_finite_numbers_is_never_sent(emulator, aloha, cloc
 def test_a_stop_ends_the_motion_and_keeps_torque(emulator, aloha, clock, level):
     jump = HOME.copy()
     jump[[0, 7]] += 1.0
-    aloha.send(Target("joint", jump))
+    aloha.send(Target(jump))
     clock.advance(0.3)
     aloha.stop(level)
     clock.advance(0.7)
@@ -152,7 +152,7 @@ def test_a_stop_ends_the_motion_and_keeps_torque(emulator, aloha, clock, level):
     stopped = aloha.read().joint_pos[0]
     assert stopped < jump[0] - 0.3
     with pytest.raises(SafetyStop, match="stopped"):
-        aloha.send(Target("joint", jump))
+        aloha.send(Target(jump))
     clock.advance(0.3)
     assert abs(aloha.read().joint_pos[0] - stopped) < 0.03
     assert emulator.arms.motor("left", "shoulder").torque
@@ -181,7 +181,7 @@ def test_overload_is_named_and_never_cleared_by_itself(emulator, aloha, clock):
     again.recover()
     assert again.read().codes == ()
     assert emulator.arms.motor("right", "gripper").torque
-    again.send(Target("joint", HOME))
+    again.send(Target(HOME))
     again.close()
 
 
@@ -308,7 +308,7 @@ robot.connect()
 home = np.array(robot.specification.home)
 jump = home.copy()
 jump[0] += 2.5
-robot.send(Target("joint", jump))
+robot.send(Target(jump))
 print("moving", flush=True)
 time.sleep(60)
 """

@@ -85,7 +85,7 @@ def test_no_signal_ends_it_while_its_parent_lives(driver):
 
 def test_a_terminal_that_is_gone_does_not_end_a_call(driver):
     child, commands = driver
-    target = Message("send", {"kind": "tool"}, {"values": np.array([0.4, 0.0, 0.3])})
+    target = Message("send", {}, {"values": np.array([0.4, 0.0, 0.3])})
     assert ask(commands, Message("connect")) == "identity"
     assert ask(commands, target) == "done"
     child.stdout.close()  # from now on every print fails

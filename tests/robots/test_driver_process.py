@@ -42,7 +42,7 @@ from s2rctl.schema.robots import XArm7Robot
 safety = Safety.model_validate_json(sys.argv[2])
 arm = DRIVERS.load("xarm7")(XArm7Robot(name="xarm7", address=sys.argv[1]), safety, 0.05)
 arm.connect()
-arm.send(Target("tool", arm.parking().values + np.array([0.0, 0.3, 0.0])))
+arm.send(Target(arm.parking().values + np.array([0.0, 0.3, 0.0])))
 print("moving", flush=True)
 time.sleep(60)
 """
@@ -67,7 +67,7 @@ def make(address):
 
 
 def send(arm, values):
-    arm.send(Target("tool", values))
+    arm.send(Target(values))
 
 
 def test_it_moves_and_stops_as_the_driver_itself(emulator, arm):
@@ -76,7 +76,7 @@ def test_it_moves_and_stops_as_the_driver_itself(emulator, arm):
     state = arm.read()
     assert begun < state.t < time.monotonic() and state.codes == () and state.joint_pos.shape == (7,)
     home = arm.parking()
-    assert home.kind == "tool" and np.allclose(state.tool[0, :3], home.values, atol=0.01)
+    assert np.allclose(state.tool[0, :3], home.values, atol=0.01)
     goal = home.values + np.array([0.0, 0.05, 0.0])
     send(arm, goal)
     assert wait_for(lambda: np.allclose(arm.read().tool[0, :3], goal, atol=0.003))
@@ -92,7 +92,7 @@ def test_it_moves_and_stops_as_the_driver_itself(emulator, arm):
 
 def test_errors_come_through_as_they_are(arm):
     with pytest.raises(SafetyStop, match="only finite tool positions"):
-        arm.send(Target("tool", np.array([np.nan, 0.0, 0.3])))
+        arm.send(Target(np.array([np.nan, 0.0, 0.3])))
     with pytest.raises(UsageError, match="address is not set") as caught:
         DRIVERS.load("xarm7")(XArm7Robot(name="xarm7"), SAFETY, 0.05).connect()
     assert "robot.address" in caught.value.hint

@@ -77,15 +77,14 @@ def test_commands_that_cannot_be_used_are_answered_and_the_next_one_is_carried_o
         Message("fly"),
         Message("__init__"),
         Message("send"),
-        Message("send", {"kind": "joint"}),
-        Message("send", {"kind": "rocket"}, {"values": np.zeros(7)}),
-        Message("send", {"kind": ["joint"]}, {"values": np.zeros(7)}),
+        Message("send", {"values": [0.0] * 7}),
+        Message("send", {}, {"targets": np.zeros(7)}),
     ):
         send(commands, bad)
         answer = receive(commands)
         assert answer.name == "error" and "cannot use" in answer.values["message"], bad.name
     assert arm.done == []
-    send(commands, Message("send", {"kind": "joint"}, {"values": np.ones(7)}))
+    send(commands, Message("send", {}, {"values": np.ones(7)}))
     assert receive(commands).name == "done"
     assert isinstance(arm.done[0], Target)
 
@@ -96,7 +95,7 @@ def test_commands_that_cannot_be_used_are_answered_and_the_next_one_is_carried_o
 def test_a_stream_that_is_lost_stops_the_arm_that_moves(hosted, garbage):
     commands, arm, thread, codes = hosted
     make(commands)
-    send(commands, Message("send", {"kind": "joint"}, {"values": np.ones(7)}))
+    send(commands, Message("send", {}, {"values": np.ones(7)}))
     assert receive(commands).name == "done"
     commands.sendall(garbage)
     assert receive(commands).name == "error"

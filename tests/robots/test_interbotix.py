@@ -109,7 +109,7 @@ def test_joints_are_read_by_name_and_age_as_they_stop_coming(arms):
 def test_goals_go_to_both_arms_and_fingers_become_motor_angles(arms):
     driver, left, right = arms
     home = driver.parking().values
-    driver.send(Target("joint", home))
+    driver.send(Target(home))
     for core, goal in ((left, home[:7]), (right, home[7:])):
         np.testing.assert_allclose(core.goals["arm"], goal[:6])
         assert GRIPPERS["aloha2"].travel(core.goals["gripper"]) == pytest.approx(goal[6])
@@ -130,7 +130,7 @@ def test_a_stop_holds_where_the_arms_are_and_takes_nothing_more(arms, level, ahe
 def test_only_finite_targets_of_both_arms_are_taken(arms):
     for values in (np.full(14, np.nan), np.zeros(7)):
         with pytest.raises(SafetyStop, match="14 finite"):
-            arms[0].send(Target("joint", values))
+            arms[0].send(Target(values))
 
 
 def test_errors_that_come_up_are_named(arms, monkeypatch):

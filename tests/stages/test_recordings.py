@@ -351,6 +351,7 @@ FORGED = {
     "rate that is none": ({"robot": "xarm7", "rate_hz": "often"}, lambda step: step),
     "no joints": ({"robot": "xarm7"}, lambda step: {**step, "joint_pos": None}),
     "no target": ({"robot": "xarm7"}, lambda step: {key: value for key, value in step.items() if key != "target"}),
+    "commands of another robot": ({"robot": "xarm7"}, lambda step: {**step, "target": [0.0] * 14}),
     "no ages": ({"robot": "xarm7"}, lambda step: {**step, "ages": {}}),
     "no steps": ({"robot": "xarm7"}, lambda step: {**step, "ages": 3}),
 }

@@ -51,10 +51,10 @@ class Layout:
         self._views = {camera.name: View.of(camera) for camera in contract.cameras}
         self._devices = devices
         self._fits: dict[tuple[str, tuple[int, ...]], Fit] = {}
-        grips = [i for i, name in enumerate(specification.targets) if name.endswith("gripper")]
-        self._grips = np.array(grips, int)
-        self._grip_low = np.array([specification.target_low[i] for i in grips])
-        self._grip_span = np.array([specification.target_high[i] for i in grips]) - self._grip_low
+        space = specification.space
+        self._grips = np.flatnonzero(space.of_kind("gripper"))
+        self._grip_low = space.low[self._grips]
+        self._grip_span = space.high[self._grips] - self._grip_low
 
     def read(self, message: Any) -> Observation:
         """Return the observation in a message; UsageError that says what is missing or misshapen."""
@@ -91,13 +91,14 @@ class Layout:
         return values
 
     def _joints_of_state(self, values: np.ndarray) -> np.ndarray:
-        if self._spec.command != "joint" or values.size != len(self._spec.targets):
+        space, home = self._spec.space, self._spec.joints_from_targets(np.array(self._spec.home))
+        if space.tools or values.size != len(space):
             raise UsageError(
                 f"'state' has {values.size} numbers, {self._spec.name} has {len(self._spec.targets)} targets",
                 "send joint_pos with the joints in the contract's order",
             )
         values[self._grips] = self._grip_low + values[self._grips] * self._grip_span
-        return self._spec.joints_from_targets(values)
+        return self._spec.joints_from_command(values, home)
 
     def _frame(self, name: str, view: View, message: Mapping[str, Any]) -> Frame:
         rgb, depth = message.get(f"rgb_{name}"), message.get(f"depth_{name}")

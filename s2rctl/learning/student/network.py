@@ -63,7 +63,7 @@ def student_settings(
         robot=robot,
         ready=tuple(ready) if ready is not None and distill.hand_poses else None,
         switched=switched,
-        action_size=len(ROBOTS.load(robot).targets),
+        action_size=len(ROBOTS.load(robot).command),
     )
 
 

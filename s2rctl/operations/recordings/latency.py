@@ -18,6 +18,7 @@ from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.twin import Twin
 from s2rctl.operations.recordings.mirror import Mirror, robot_of
+from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import Target
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.robots import ToolLimits
@@ -36,7 +37,8 @@ def run(paths: Sequence[Path], profile: Profile, extends: str, output: Path, rep
     recordings = [_checked(path, profile, reporter) for path in paths]
     period = 1.0 / profile.simulation.rate_hz
     mirror, limits = Mirror(profile.robot.name), profile.tool_limits
-    joints = [j for j in mirror.specification.target_joint if not mirror.specification.joints[j].endswith("finger")]
+    grips = {entry.joint for entry in mirror.specification.command if entry.kind == "gripper"}
+    joints = [joint for joint in mirror.specification.target_joint if joint not in grips]
     reporter.start("latency fit", len(recordings), "recordings")
     sent, responses = [], []
     for number, recording in enumerate(recordings):
@@ -90,7 +92,7 @@ def respond(mirror: Mirror, limits: ToolLimits | None, recording: Recording, del
         joints[number] = twin.read().joint_pos
         clock.sleep_until(t[number] + sent[number])
         if np.isfinite(targets[number]).all():
-            twin.send(Target(spec.command, targets[number]))
+            twin.send(Target(targets[number]))
     return joints
 
 
@@ -113,8 +115,8 @@ def _checked(path: Path, profile: Profile, reporter: Reporter) -> Recording:
     if robot_of(recording) != profile.robot.name or recording.column("joint_pos").ndim != 2:
         raise ArtifactError(f"{path.name} holds other joints than the robot has", "leave it out")
     targets = recording.column("target")
-    if targets.ndim != 2 or not recording.ages():
-        raise ArtifactError(f"{path.name} holds no commands or no ages", "leave it out")
+    if targets.ndim != 2 or targets.shape[1] != len(ROBOTS.load(profile.robot.name).command) or not recording.ages():
+        raise ArtifactError(f"{path.name} holds no commands of the robot or no ages", "leave it out")
     if not all(step.get("sent") for step in recording.steps):
         raise UsageError(
             f"{path.name} was recorded in shadow mode: nothing was sent", "fit recordings of rehearse or live"

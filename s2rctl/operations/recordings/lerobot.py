@@ -55,6 +55,9 @@ def export(paths: Sequence[Path], folder: Path, task: str = "", reporter: Report
             kept = len(recording.unbroken().steps)
             reporter.note(f"{path.name} is damaged: {recording.lost.text()}; {kept} steps in a row are exported")
     episodes = [_Episode(path, recording.unbroken()) for path, recording in zip(paths, recordings, strict=True)]
+    for path, episode in zip(paths, episodes, strict=True):
+        if episode.state.shape[1] != len(spec.joints) or episode.action.shape[1] != len(spec.command):
+            raise ArtifactError(f"{path.name} holds other joints or commands than the robot has", "leave it out")
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
     for camera in cameras:  # becomes the name of a folder
         fault = part_fault(camera) or part_fault(f"observation.images.{camera}")
@@ -121,10 +124,9 @@ class _Dataset:
         return {"folder": str(self._folder), "episodes": len(episodes), "frames": begin, "cameras": sorted(self._keys)}
 
     def _features(self, episodes: Sequence[_Episode]) -> dict[str, Any]:
-        names = self._spec.targets if self._spec.command == "joint" else ("x", "y", "z")
         features: dict[str, Any] = {
             "observation.state": _feature(episodes[0].state, self._spec.joints),
-            "action": _feature(episodes[0].action, names),
+            "action": _feature(episodes[0].action, self._spec.space.names),
         }
         for camera, key in self._keys.items():
             height, width = episodes[0].images[camera].shape[1:3]

@@ -36,9 +36,8 @@ def state_of(arms: Iterable[ArmReading]) -> State:
 
 def targets_of(target: Target, stopped: bool) -> list[list[float]]:
     """Return each arm's targets (7,): six joints rad and finger travel m; SafetyStop for what may not be sent."""
-    count = len(SPECIFICATION.targets)
-    if target.kind != "joint" or target.values.shape != (count,) or not np.isfinite(target.values).all():
-        raise SafetyStop(f"only {count} finite joint targets may be sent to the Aloha")
+    if not SPECIFICATION.space.takes(target.values):
+        raise SafetyStop(f"only {len(SPECIFICATION.space)} finite joint targets may be sent to the Aloha")
     if stopped:
         raise SafetyStop("the Aloha is stopped", "run s2rctl deploy again")
     each: list[list[float]] = target.values.reshape(len(SPECIFICATION.arms), -1).tolist()

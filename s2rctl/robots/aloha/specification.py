@@ -8,6 +8,7 @@ with the model in assets/aloha. Joint speeds: the no-load speed of the servos at
 import math
 
 from s2rctl.robots.aloha.kinematics import ARM_JOINTS, BASES, JOINTS, KINEMATICS
+from s2rctl.robots.command import joint_entries
 from s2rctl.robots.protocol import RobotSpecification
 
 ARM_HOME = (0.25, -0.4, 1.5, 0.0, -0.73, 0.0)
@@ -44,17 +45,21 @@ _PER_ARM = len(ARM_JOINTS)
 _ARMS = tuple(BASES)
 _TARGET_JOINT = tuple(arm * _PER_ARM + joint for arm in range(len(_ARMS)) for joint in range(7))
 _TARGET_LIMITS = (*(_LIMITS[joint] for joint in ARM_JOINTS[:6]), _GRIPPER_TARGETS)
+_TARGETS = tuple(f"{arm}{target}" for arm in _ARMS for target in _ARM_TARGETS)
+_TARGET_LOW = tuple(low for _ in _ARMS for low, _ in _TARGET_LIMITS)
+_TARGET_HIGH = tuple(high for _ in _ARMS for _, high in _TARGET_LIMITS)
+_JOINT_SPEED = tuple(_SPEED[joint] for _ in _ARMS for joint in ARM_JOINTS)
 
 SPECIFICATION = RobotSpecification(
     name="aloha",
     joints=JOINTS,
     joint_low=tuple(_LIMITS[joint][0] for _ in _ARMS for joint in ARM_JOINTS),
     joint_high=tuple(_LIMITS[joint][1] for _ in _ARMS for joint in ARM_JOINTS),
-    joint_speed=tuple(_SPEED[joint] for _ in _ARMS for joint in ARM_JOINTS),
-    targets=tuple(f"{arm}{target}" for arm in _ARMS for target in _ARM_TARGETS),
+    joint_speed=_JOINT_SPEED,
+    targets=_TARGETS,
     target_joint=_TARGET_JOINT,
-    target_low=tuple(low for _ in _ARMS for low, _ in _TARGET_LIMITS),
-    target_high=tuple(high for _ in _ARMS for _, high in _TARGET_LIMITS),
+    target_low=_TARGET_LOW,
+    target_high=_TARGET_HIGH,
     home=(*ARM_HOME, FINGER_HOME) * len(_ARMS),
     arms=_ARMS,
     tools=tuple(f"{arm}gripper" for arm in _ARMS),
@@ -62,6 +67,13 @@ SPECIFICATION = RobotSpecification(
     base_body="base_link",
     hand_body="gripper_link",
     tool_axis=(1.0, 0.0, 0.0),
-    command="joint",
+    command=joint_entries(
+        _TARGETS,
+        _TARGET_JOINT,
+        _TARGET_LOW,
+        _TARGET_HIGH,
+        _JOINT_SPEED,
+        grippers=tuple(f"{arm}gripper" for arm in _ARMS),
+    ),
     mimic={arm * _PER_ARM + 7: arm * _PER_ARM + 6 for arm in range(len(_ARMS))},
 )

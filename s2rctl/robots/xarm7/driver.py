@@ -100,7 +100,7 @@ class XArm7:
     def send(self, target: Target) -> None:
         """Hand the newest tool position to the controller's planner."""
         arm = self._arm
-        if target.kind != "tool" or target.values.shape != (3,) or not np.isfinite(target.values).all():
+        if not SPECIFICATION.space.takes(target.values):
             raise SafetyStop("only finite tool positions may be sent to the xArm")
         if self._stopped or arm.mode != MODE_LINE_ONLINE:
             raise SafetyStop("the xArm is stopped or in another mode", "run s2rctl deploy again")

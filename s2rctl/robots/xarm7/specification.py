@@ -7,6 +7,7 @@ J4 [-0.10472, 3.92699], and what every arm can do is the intersection. Joint spe
 
 import math
 
+from s2rctl.robots.command import tool_entries
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.xarm7.kinematics import JOINTS, KINEMATICS
 
@@ -40,5 +41,5 @@ SPECIFICATION = RobotSpecification(
     base_body="link_base",
     hand_body="link7",
     tool_axis=(0.0, 0.0, 1.0),
-    command="tool",
+    command=tool_entries(),
 )

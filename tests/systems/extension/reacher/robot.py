@@ -3,6 +3,7 @@
 import mujoco
 
 from s2rctl.core.kinematics import Kinematics, Link, Point
+from s2rctl.robots.command import joint_entries
 from s2rctl.robots.protocol import RobotSpecification
 
 LENGTH = 0.2  # m, of either link
@@ -73,7 +74,7 @@ SPECIFICATION = RobotSpecification(
     base_body="base",
     hand_body="fore",
     tool_axis=(1.0, 0.0, 0.0),
-    command="joint",
+    command=joint_entries(JOINTS, (0, 1), (-2.5, -2.5), (2.5, 2.5), (3.0, 3.0)),
 )
 
 
