@@ -23,7 +23,7 @@ def contract_tables(card: Contract) -> Html:
     """Return the contract card as tables."""
     tensors = [
         (way, t.name, f"{t.dtype} {list(t.shape)}".replace("'", ""), t.unit, t.meaning, ", ".join(t.elements))
-        for way, group in (("in", card.inputs), ("out", card.outputs))
+        for way, group in (("in", card.graph_inputs), ("out", card.graph_outputs))
         for t in group
     ]
     facts = [

@@ -16,6 +16,7 @@ LARGEST_MEMORY = 1 << 20
 """Numbers in one memory: at 4 bytes each, what a robot computer copies in well under a millisecond."""
 _LARGEST_NUMBER = 3.4e38  # float32
 
+
 class Tensor(Model):
     """One input or output of the graph."""
 
