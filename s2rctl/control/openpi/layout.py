@@ -150,8 +150,8 @@ class Layout:
         if lens is None:
             view = self._views[name]
             raise UsageError(
-                f"'{rgb_name(name)}' is {width} x {height} and the policy wants {view.width} x {view.height}, but nothing "
-                "is known of the camera's optics",
+                f"'{rgb_name(name)}' is {width} x {height} and the policy wants {view.width} x {view.height}, but "
+                "nothing is known of the camera's optics",
                 f"send it at the policy's size, or set robot.cameras.{name}.intrinsics (or .fovy_deg)",
             )
         scale = min(width / lens.width, height / lens.height)
