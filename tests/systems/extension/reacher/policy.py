@@ -1,4 +1,7 @@
-"""A kind of policy with memory: it acts on a leaky sum of what it saw. ``python -m reacher.policy STORE`` stores one."""
+"""A kind of policy with memory: it acts on a leaky sum of what it saw.
+
+``python -m reacher.policy STORE`` stores one with random weights and writes its id.
+"""
 
 import sys
 import tempfile
