@@ -65,6 +65,11 @@ def recorded(policy, graph, count=200):
     return driven, recorder.observations(count)
 
 
+def test_every_kind_of_policy_that_comes_with_s2rctl_becomes_a_graph():
+    assert set(GRAPHS.rows) == set(KINDS.rows)
+    assert all(callable(GRAPHS.load(name)) for name in GRAPHS.names())
+
+
 def seen(value):
     goal = np.full((3, 1), value, np.float32)
     return Observation(goal, goal, {"goal": goal})
