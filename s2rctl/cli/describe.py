@@ -62,6 +62,10 @@ def contract_text(contract: "Contract") -> str:
                 ends = [limits[number] for limits in (tensor.low, tensor.high) if limits and number < len(limits)]
                 limits = f" {ends[0]:.4g} to {ends[1]:.4g}" if len(ends) == 2 else ""
                 lines[f"  {tensor.name}[{number}]"] = f"{name}{limits}"
+    for memory in contract.memory:
+        start = f"{memory.initial:g}" if isinstance(memory.initial, float) else "values of its own"
+        shape = "x".join(str(extent) for extent in memory.shape) or "one number"
+        lines[f"memory {memory.name}"] = f"{memory.dtype} {shape}, an episode begins with {start}"
     if contract.versions:
         lines["made with"] = ", ".join(f"{name} {version}" for name, version in contract.versions.items())
     for role, identity in contract.trained_from.items():

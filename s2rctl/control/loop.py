@@ -26,6 +26,7 @@ from s2rctl.core.clock import Clock
 from s2rctl.core.errors import SafetyStop
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.robots.protocol import CameraSource, Frame, Robot, State, StopLevel, Target
+from s2rctl.schema.tensors import ACTION, JOINT_POS, JOINT_VEL, POSITION, is_memory
 
 SILENT = "the watchdog stopped the robot: the loop fell silent"
 SETTLE_S = 1.0
@@ -34,6 +35,8 @@ AWAKE_S = 0.001
 """How long before a deadline the loop wakes up; see ``_Loop._wait``."""
 WATCHDOG_PERIODS = 4
 """The loop may be silent this many periods before the watchdog stops the robot."""
+RECORDED_MEMORY = 4096
+"""Numbers of a policy's memory that a recorded step may hold; larger memory would fill the disk."""
 
 
 class Infer(Protocol):
@@ -204,8 +207,9 @@ class _Loop:
         inputs = rig.builder.build(state, frames, self.memory.last, self._goal)
         t0 = perf_counter()
         outputs = rig.policy.infer(inputs)
-        action = np.asarray(outputs["action"], float)[0]
+        action = np.asarray(outputs[ACTION], float)[0]
         t1 = perf_counter()
+        rig.builder.remember(outputs)
         memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state), state, ages)
         t2 = perf_counter()
         if self._settings.send:
@@ -231,9 +235,9 @@ class _Loop:
         Raises SafetyStop when it has not known for long. Policies that do not say where they see the tool are believed.
         """
         limits = self._rig.trust
-        if limits is None or "position" not in outputs:
+        if limits is None or POSITION not in outputs:
             return action
-        self._trust = follow(self._trust, outputs["position"][0], state.tool[0, :3], limits)
+        self._trust = follow(self._trust, outputs[POSITION][0], state.tool[0, :3], limits)
         if self._trust.lost(limits):
             raise SafetyStop(
                 f"the policy sees its tool {self._trust.gap_m * 100:.0f} cm from where the joints have it",
@@ -267,14 +271,17 @@ class _Loop:
         values = {
             "step": number,
             "ages": ages,
-            "joint_pos": state.joint_pos,
-            "joint_vel": state.joint_vel,
+            JOINT_POS: state.joint_pos,
+            JOINT_VEL: state.joint_vel,
             "tool": state.tool,
             "codes": state.codes,
-            "outputs": {name: value[0] for name, value in outputs.items()},
+            "outputs": {name: value[0] for name, value in outputs.items() if not is_memory(name)},
             "target": verdict.target,
             "sent": self._settings.send,
             "interventions": verdict.interventions,
             **{f"{name}_ms": seconds * 1e3 for name, seconds in spent.items()},
         }
+        memory = self._rig.builder.memory
+        if memory and sum(value.size for value in memory.values()) <= RECORDED_MEMORY:
+            values["memory"] = {name: value[0] for name, value in memory.items()}
         self._recorder.step(now, values, frames)

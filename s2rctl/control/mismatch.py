@@ -5,10 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.robots.tensors import elements_of, limits_of
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.simulation import CameraSettings
-
-_UNITS = {"joint_pos": "rad", "joint_vel": "rad/s", "joint_target": "rad", "goal": "m", "position": "m"}
+from s2rctl.schema.tensors import (
+    ACTION,
+    JOINT_POS,
+    JOINT_TARGET,
+    JOINT_VEL,
+    QUANTITIES,
+    first_unit,
+    image_of,
+    is_memory,
+    rgb_name,
+)
 
 
 def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz: float) -> list[str]:
@@ -19,8 +29,8 @@ def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz:
     if abs(contract.rate_hz - rate_hz) > 1e-6 * rate_hz:
         faults.append(f"it was trained at {contract.rate_hz:g} Hz, the loop runs at {rate_hz:g} Hz")
     entries = specification.space.names
-    expected = {"joint_pos": specification.joints, "joint_vel": specification.joints}
-    expected |= {"joint_target": specification.targets, "action": entries}
+    expected = {name: elements_of(name, specification) for name in (JOINT_POS, JOINT_VEL, JOINT_TARGET)}
+    expected |= {ACTION: entries}
     for tensor in (*contract.inputs, *contract.outputs):
         names = expected.get(tensor.name)
         if names is None:
@@ -33,7 +43,7 @@ def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz:
                 (f"{a} for {b}" for a, b in zip(tensor.elements, names, strict=False) if a != b), "their number"
             )
             faults.append(f"the order of '{tensor.name}' differs from the robot's ({wrong})")
-    if "action" not in {tensor.name for tensor in contract.outputs}:
+    if ACTION not in {tensor.name for tensor in contract.outputs}:
         faults.append("it has no output 'action'")
     if len(contract.action_scale) != len(entries):
         faults.append(f"it scales {len(contract.action_scale)} actions, the robot takes {len(entries)}")
@@ -46,9 +56,11 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
     """Return what is wrong with a contract in itself, and which limits differ from the robot's."""
     faults = []
     for tensor in (*contract.inputs, *contract.outputs):
-        unit = tensor.unit.partition(",")[0].strip()
-        if unit and unit != _UNITS.get(tensor.name, unit):
-            faults.append(f"'{tensor.name}' is in {unit}, it must be in {_UNITS[tensor.name]}")
+        unit, known = first_unit(tensor.unit), QUANTITIES.get(tensor.name)
+        if unit and known is not None and known.unit and unit != known.first_unit:
+            faults.append(f"'{tensor.name}' is in {unit}, it must be in {known.first_unit}")
+        if is_memory(tensor.name):
+            faults.append(f"'{tensor.name}' is memory that the contract does not declare as such")
     faults += _limit_faults(contract, specification)
     if min(contract.action_scale, default=0.0) <= 0:
         faults.append("an action scale is not positive")
@@ -56,32 +68,27 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
         delays = getattr(contract, name)
         if not delays or min(delays) < 0 or abs(sum(delays) - 1) > 1e-3:
             faults.append(f"{name} are no probabilities")
-    known = {camera.name: camera for camera in contract.cameras}
-    if len(known) < len(contract.cameras):
+    cameras = {camera.name: camera for camera in contract.cameras}
+    if len(cameras) < len(contract.cameras):
         faults.append("a camera is described twice")
     for tensor in contract.inputs:
-        kind, _, name = tensor.name.partition("_")
-        if kind in ("rgb", "depth"):
-            faults += _image_faults(tensor, kind, known.get(name), name)
+        image = image_of(tensor.name)
+        if image is not None:
+            faults += _image_faults(tensor, image.kind, cameras.get(image.camera), image.camera)
     images = {tensor.name for tensor in contract.inputs}
-    faults += [f"no input shows the camera '{name}'" for name in known if f"rgb_{name}" not in images]
+    faults += [f"no input shows the camera '{name}'" for name in cameras if rgb_name(name) not in images]
     faults += [fault for camera in contract.cameras for fault in _mount_faults(camera, specification)]
     return faults
 
 
 def _limit_faults(contract: Contract, specification: RobotSpecification) -> list[str]:
     """Return which limits of joints and targets are not those of the robot."""
-    limits = {
-        "joint_pos": (specification.joint_low, specification.joint_high),
-        "joint_target": (specification.target_low, specification.target_high),
-    }
     faults = []
     for tensor in contract.inputs:
-        if tensor.name not in limits:
+        limits = limits_of(tensor.name, specification)
+        if limits is None:
             continue
-        for side, promised, real in zip(
-            ("lower", "upper"), (tensor.low, tensor.high), limits[tensor.name], strict=True
-        ):
+        for side, promised, real in zip(("lower", "upper"), (tensor.low, tensor.high), limits, strict=True):
             if promised is None or len(promised) != len(real):
                 if promised is not None:
                     faults.append(f"'{tensor.name}' has {len(promised)} {side} limits, the robot has {len(real)}")

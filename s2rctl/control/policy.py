@@ -13,12 +13,10 @@ from s2rctl.control.mismatch import camera_faults, card_faults, robot_faults
 from s2rctl.core import onnx_file
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots.protocol import RobotSpecification
-from s2rctl.schema.contract import Contract, Tensor
+from s2rctl.schema.contract import Contract, Tensor, given, start
 from s2rctl.schema.simulation import CameraSettings
+from s2rctl.schema.tensors import CONTRACT_KEY
 
-__all__ = ["CONTRACT_KEY", "Policy", "contract_of", "robot_faults"]
-
-CONTRACT_KEY = "s2rctl.contract"
 _DTYPES = {"uint8": "tensor(uint8)", "uint16": "tensor(uint16)", "float32": "tensor(float)"}
 LARGEST_TENSOR = 1 << 26
 """Numbers in one input or output; the largest camera image has some million."""
@@ -45,29 +43,34 @@ class Policy:
         self.contract = card_in(content, path.name)
         self._session = _session(content, path.name)
         faults = [
-            *_graph_faults("input", self._session.get_inputs(), self.contract.inputs),
-            *_graph_faults("output", self._session.get_outputs(), self.contract.outputs),
+            *_graph_faults("input", self._session.get_inputs(), self.contract.graph_inputs),
+            *_graph_faults("output", self._session.get_outputs(), self.contract.graph_outputs),
             *card_faults(self.contract, specification),
             *robot_faults(self.contract, specification, rate_hz),
             *camera_faults(self.contract, cameras),
         ]
         if faults:
             raise ArtifactError(f"{path.name} does not fit: " + "; ".join(faults), onnx_file.HINT)
-        self._outputs = [tensor.name for tensor in self.contract.outputs]
+        self._outputs = [tensor.name for tensor in self.contract.graph_outputs]
         try:
             self.infer(self.zeros())  # the first run allocates; it must not happen while the robot waits
         except Exception as error:  # onnxruntime raises its own unrelated classes
             raise ArtifactError(f"{path.name} cannot run: {_line(error)}", onnx_file.HINT) from error
 
+    def initial(self) -> dict[str, np.ndarray]:
+        """Return the memory of an episode that begins, by name, each with a batch of one; {} for a policy without."""
+        return start(self.contract.memory, 1)
+
     def zeros(self) -> dict[str, np.ndarray]:
-        """Return inputs of zeros with a batch of one."""
-        return {
+        """Return inputs of zeros with a batch of one, and memory as an episode begins."""
+        zeros = {
             tensor.name: np.zeros([1 if extent == "batch" else extent for extent in tensor.shape], tensor.dtype)
             for tensor in self.contract.inputs
         }
+        return zeros | given(self.contract.memory, self.initial())
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the outputs by name for inputs with a batch of one; the action is not judged here."""
+        """Return the outputs by name for inputs with a batch of one, memory among both; nothing is judged here."""
         values = self._session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, values, strict=True))
 

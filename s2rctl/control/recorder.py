@@ -22,6 +22,7 @@ from mcap.writer import Writer
 
 from s2rctl.control.checksum import LIBRARY, stamped, stamped_metadata
 from s2rctl.robots.protocol import Frame
+from s2rctl.schema.tensors import depth_name, rgb_name
 
 STEP_SCHEMA = {
     "type": "object",
@@ -36,6 +37,7 @@ STEP_SCHEMA = {
         "tool": {"type": "array"},
         "codes": {"type": "array"},
         "outputs": {"type": "object"},
+        "memory": {"type": "object", "description": "what the policy remembered when it was asked"},
         "target": {"type": "array"},
         "sent": {"type": "boolean"},
         "interventions": {"type": "array"},
@@ -164,10 +166,10 @@ class McapRecorder:
             if self._newest.get(name) == frame.t:
                 continue
             self._newest[name] = frame.t
-            self._write(f"/rgb_{name}", "foxglove.RawImage", frame.t, _image(name, frame.t, frame.rgb, "rgb8"))
+            self._write(f"/{rgb_name(name)}", "foxglove.RawImage", frame.t, _image(name, frame.t, frame.rgb, "rgb8"))
             if frame.depth is not None:
                 body = _image(name, frame.t, frame.depth, "mono16")
-                self._write(f"/depth_{name}", "foxglove.RawImage", frame.t, body)
+                self._write(f"/{depth_name(name)}", "foxglove.RawImage", frame.t, body)
 
     def _write(self, topic: str, schema: str, t: float, body: Mapping[str, Any]) -> None:
         if topic not in self._channels:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.schema.simulation import Delays
+from s2rctl.schema.tensors import GOAL, JOINT_TARGET
 
-KNOWN = frozenset({"joint_target", "goal"})
+KNOWN = frozenset({JOINT_TARGET, GOAL})
 """Inputs that the control computer itself decides: no sensor stands between, so they are never late."""
 
 

@@ -14,6 +14,7 @@ from s2rctl.render.pixel_noise import pixel_bits, signed_bytes
 from s2rctl.render.protocol import Appearance, Frames, Renderer
 from s2rctl.scene.poses import Poses
 from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
+from s2rctl.schema.tensors import depth_name, rgb_name
 
 DepthFaults = Callable[[jax.Array, jax.Array], jax.Array]
 """(key, depth (N, H, W) m) -> depth with the faults of a real camera; 0 = no measurement."""
@@ -76,9 +77,9 @@ class Images:
             depth = self._depth_faults(depth_key, depth.reshape(-1, *depth.shape[2:])).reshape(depth.shape)
         out: dict[str, jax.Array] = {}
         for index, camera in enumerate(self.cameras):
-            out[f"rgb_{camera.name}"] = rgb[:, index]
+            out[rgb_name(camera.name)] = rgb[:, index]
             if camera.depth:
-                out[f"depth_{camera.name}"] = depth_counts(depth[:, index], camera)
+                out[depth_name(camera.name)] = depth_counts(depth[:, index], camera)
         return out
 
 

@@ -10,6 +10,7 @@ from s2rctl.core.errors import UsageError
 from s2rctl.env.keys import make_key
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Appearance
+from s2rctl.schema.tensors import depth_name, rgb_name
 from s2rctl.systems import system_named
 
 LONG_SIDE = 168  # px, each frame is enlarged to about this (whole factors, nearest neighbour)
@@ -46,13 +47,13 @@ def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
     frames: dict[str, list[np.ndarray]] = {}
     for camera in profile.vision.cameras:
         factor = max(1, LONG_SIDE // max(camera.width, camera.height))
-        colour = np.asarray(inputs[f"rgb_{camera.name}"])
-        frames[f"rgb_{camera.name}"] = [_enlarge(image, factor) for image in colour]
+        colour = np.asarray(inputs[rgb_name(camera.name)])
+        frames[rgb_name(camera.name)] = [_enlarge(image, factor) for image in colour]
         if camera.depth:
             far = camera.depth_range_m[1] / camera.depth_unit_m
-            depth = np.asarray(inputs[f"depth_{camera.name}"], np.float64) / far
+            depth = np.asarray(inputs[depth_name(camera.name)], np.float64) / far
             grey = np.where(depth > 0, 255 * (1 - 0.85 * np.clip(depth, 0, 1)), 0).astype(np.uint8)
-            frames[f"depth_{camera.name}"] = [_enlarge(np.repeat(g[..., None], 3, -1), factor) for g in grey]
+            frames[depth_name(camera.name)] = [_enlarge(np.repeat(g[..., None], 3, -1), factor) for g in grey]
     return frames
 
 

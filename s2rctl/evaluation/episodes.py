@@ -1,7 +1,7 @@
 """Honest episodes: every world plays exactly one, from its own start, and only that one counts."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,10 @@ from s2rctl.core.progress import Reporter
 from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
+from s2rctl.evaluation.actors import Act, Actor, Playing
 from s2rctl.evaluation.statistics import exact, format_rate, wilson
 from s2rctl.learning.teacher.rollout import acting
-from s2rctl.tasks.protocol import Observation
-
-Act = Callable[[Observation], np.ndarray | jax.Array]
-"""A policy as evaluation sees it: observation of B worlds -> action (B, n) in [-1, 1]."""
+from s2rctl.schema.tensors import is_rgb
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class _Tape:
         """Add the state that the next action is chosen in."""
         self.qpos.append(np.asarray(state.physics.qpos))
         inputs = state.observation.inputs
-        self.images.append({name: np.asarray(value) for name, value in inputs.items() if name.startswith("rgb_")})
+        self.images.append({name: np.asarray(value) for name, value in inputs.items() if is_rgb(name)})
 
     def clip(self, episode: Episode) -> Clip:
         """Cut out one world's first episode."""
@@ -142,7 +140,7 @@ def _name(taxonomy: Sequence[str], index: int) -> str:
 
 def play(
     env: Any,
-    act: Act,
+    act: Act | Actor,
     *,
     episodes: int,
     episode_steps: int,
@@ -151,15 +149,15 @@ def play(
     reporter: Reporter,
     interrupt: Interrupt,
     pilot: Act | None = None,
-    reference: Act | None = None,
+    reference: Act | Actor | None = None,
     clips: int = 0,
 ) -> Episodes:
     """Play at least one batch and as many as ``episodes`` need; each world contributes its first episode only.
 
     ``env`` is a VecEnv, or anything with its ``worlds``, ``reset`` and ``step``. ``pilot`` drives every world until the
     task says that the policy acts. ``reference`` (for example the teacher) is asked for its action on the same
-    observations, to measure the action error; it never acts. ``clips`` keeps what ``chosen`` chooses for filming.
-    Raises Interrupted between steps when asked to stop.
+    observations, to measure the action error; it never acts. Policies with memory begin each batch anew. ``clips``
+    keeps what ``chosen`` chooses for filming. Raises Interrupted between steps when asked to stop.
     """
     records: list[Episode] = []
     kept: list[Clip] = []
@@ -167,12 +165,13 @@ def play(
     for batch in range(-(-episodes // env.worlds)):
         state = stepping.reset(env, jax.random.fold_in(make_key(seed), batch))
         start = np.asarray(state.physics.qpos) if batch == 0 else start
-        book, tape = _Batch(env.worlds), _Tape()
+        book, tape, drive = _Batch(env.worlds), _Tape(), Playing(act, env.worlds)
+        compare = None if reference is None else Playing(reference, env.worlds)
         for index in range(episode_steps):
             if interrupt.requested:
                 raise Interrupted("evaluation interrupted", "run the same command again")
-            action = np.asarray(act(state.observation))
-            error = None if reference is None else np.abs(action - np.asarray(reference(state.observation)))
+            action = drive(state.observation)
+            error = None if compare is None else np.abs(action - compare(state.observation))
             if pilot is not None:
                 action = np.where(np.asarray(acting(env, state))[:, None], action, pilot(state.observation))
             if clips:

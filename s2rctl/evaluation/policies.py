@@ -1,25 +1,28 @@
 """A policy as evaluation calls it, from an ONNX file and its contract."""
 
+from typing import Any
+
 import numpy as np
 
 from s2rctl.core import onnx_file
 from s2rctl.core.errors import ArtifactError
-from s2rctl.evaluation.episodes import Act
-from s2rctl.schema.contract import Contract
+from s2rctl.evaluation.actors import Act, Actor, State
+from s2rctl.schema.contract import Contract, given, taken
+from s2rctl.schema.tensors import ACTION, OBSERVATION, is_memory, memory_out
 from s2rctl.tasks.protocol import Observation
 
 
 def is_physical(contract: Contract) -> bool:
     """Return whether the action is in a unit, such as metres, instead of in [-1, 1]."""
-    return any(t.name == "action" and t.unit not in ("", "1") for t in contract.outputs)
+    return any(t.name == ACTION and t.unit not in ("", "1") for t in contract.outputs)
 
 
-def onnx_policy(content: bytes, contract: Contract) -> Act:
-    """Return a serialised ONNX graph as a function from observations to actions in [-1, 1].
+def onnx_policy(content: bytes, contract: Contract) -> Act | Actor:
+    """Return a serialised ONNX graph as a function from observations (and memory) to actions in [-1, 1].
 
     Inputs are taken by name from ``Observation.inputs``; a graph over the teacher's observation has one input named
     ``observation``. An action in physical units is divided by the contract's scale. ArtifactError for a file that is
-    not as it was exported, or that cannot run.
+    not as it was exported, that cannot run, or whose memory is not the contract's.
     """
     import onnxruntime
 
@@ -28,19 +31,42 @@ def onnx_policy(content: bytes, contract: Contract) -> Act:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own unrelated classes
         raise ArtifactError(f"the policy's ONNX file cannot run: {error}", onnx_file.HINT) from error
-    names = [tensor.name for tensor in session.get_inputs()]
+    names = [tensor.name for tensor in session.get_inputs() if not is_memory(tensor.name)]
+    _require_memory(session, contract)
     scale = np.asarray(contract.action_scale, np.float32) if is_physical(contract) else np.float32(1)
 
-    def act(observation: Observation) -> np.ndarray:
-        feeds = {name: _feed(observation, name) for name in names}
-        (action,) = session.run(["action"], feeds)
-        return np.clip(np.asarray(action) / scale, -1, 1)
+    wanted = [ACTION, *(memory_out(item.name) for item in contract.memory)]
 
-    return act
+    def step(observation: Observation, memory: State) -> tuple[np.ndarray, State]:
+        before = {name: np.asarray(value) for name, value in given(contract.memory, memory).items()}
+        feeds = {name: _feed(observation, name) for name in names} | before
+        found = dict(zip(wanted, session.run(wanted, feeds), strict=True))
+        return np.clip(np.asarray(found[ACTION]) / scale, -1, 1), taken(contract.memory, found)
+
+    if contract.memory:
+        return Actor(contract.memory, step)
+    return lambda observation: step(observation, {})[0]
+
+
+def _require_memory(session: Any, contract: Contract) -> None:
+    """Raise ArtifactError unless the graph has exactly the memory that the contract declares."""
+    for kind, nodes, tensors in (
+        ("input", session.get_inputs(), contract.graph_inputs),
+        ("output", session.get_outputs(), contract.graph_outputs),
+    ):
+        found = {node.name: list(node.shape[1:]) for node in nodes if is_memory(node.name)}
+        promised = {tensor.name: list(tensor.shape[1:]) for tensor in tensors if is_memory(tensor.name)}
+        for name in sorted(found.keys() | promised.keys()):
+            if found.get(name) != promised.get(name):
+                raise ArtifactError(
+                    f"the policy's {kind} '{name}' is {found.get(name, 'missing')} in the graph and "
+                    f"{promised.get(name, 'missing')} in the contract",
+                    onnx_file.HINT,
+                )
 
 
 def _feed(observation: Observation, name: str) -> np.ndarray:
-    if name == "observation":
+    if name == OBSERVATION:
         return np.asarray(observation.actor)
     if name not in observation.inputs:
         known = ", ".join(sorted(observation.inputs))

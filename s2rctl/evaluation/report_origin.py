@@ -26,7 +26,7 @@ def card_rows(card: Contract) -> dict[str, Any]:
     """Return the rows of the card's two tables."""
     tensors = [
         (way, t.name, f"{t.dtype} {list(t.shape)}".replace("'", ""), t.unit, t.meaning, ", ".join(t.elements))
-        for way, group in (("in", card.inputs), ("out", card.outputs))
+        for way, group in (("in", card.graph_inputs), ("out", card.graph_outputs))
         for t in group
     ]
     facts = [

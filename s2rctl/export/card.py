@@ -9,26 +9,15 @@ import mujoco
 from s2rctl.core import seal
 from s2rctl.export.graph import Graph
 from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.robots.tensors import elements_of, limits_of
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.simulation import CameraSettings, Delays, Vision
+from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, QUANTITIES, Quantity, image_of
 
-KEY = "s2rctl.contract"
-"""Where the card stands in the ONNX metadata."""
-
-_AXES = ("x", "y", "z")
 _JOINT_ACTION = "change of each joint target, in action_scale per step; the target is then cut to the actuator's range"
 _TOOL_ACTION = (
     "displacement of the commanded tool position in the robot's base frame, already in metres: do not scale it again"
 )
-_MEANINGS = {
-    "joint_pos": "measured joint positions",
-    "joint_target": "joint targets last commanded",
-    "switched": "1 once both grippers are above the switch height and the insertion policy acts",
-    "goal": "where the tool shall be, robot base frame",
-    "observation": "the task's observation of the simulator's state: for simulation only",
-    "position": "tool position seen in the image, robot base frame",
-}
-_UNITS = {"joint_pos": "rad, fingers m", "joint_target": "rad, grippers m", "goal": "m", "position": "m"}
 
 
 def build(
@@ -63,6 +52,7 @@ def build(
         observation_delay_steps=_normalised(delays.observation),
         trained_from=dict(trained_from),
         versions=dict(versions),
+        memory=graph.memory,
     )
 
 
@@ -77,7 +67,7 @@ def attach(onnx_model: Any, contract: Contract) -> bytes:
     """Return the serialised ONNX model with the card in its metadata, sealed."""
     import onnx
 
-    onnx.helper.set_model_props(onnx_model, {KEY: contract.model_dump_json(), seal.SEAL_KEY: seal.PLACEHOLDER})
+    onnx.helper.set_model_props(onnx_model, {CONTRACT_KEY: contract.model_dump_json(), seal.SEAL_KEY: seal.PLACEHOLDER})
     onnx.checker.check_model(onnx_model)
     return seal.sealed(onnx_model.SerializeToString(deterministic=True))
 
@@ -85,36 +75,43 @@ def attach(onnx_model: Any, contract: Contract) -> bytes:
 def _input(
     name: str, shape: tuple[int, ...], dtype: str, specification: RobotSpecification, vision: Vision | None
 ) -> Tensor:
-    elements: tuple[str, ...] = ()
-    low = high = None
-    unit, meaning = _UNITS.get(name, ""), _MEANINGS.get(name, "")
-    if name == "joint_pos":
-        elements, low, high = specification.joints, specification.joint_low, specification.joint_high
-    elif name == "joint_target":
-        elements, low, high = specification.targets, specification.target_low, specification.target_high
-    elif name == "goal":
-        elements = _AXES
-    elif name.startswith("rgb_"):
-        meaning = "colour image, red first, first row on top"
-    elif name.startswith("depth_") and vision:
-        (camera,) = (c for c in vision.cameras if name == f"depth_{c.name}")
-        unit, meaning = f"{camera.depth_unit_m:g} m", "depth along the optical axis in counts, 0 = no measurement"
+    known = QUANTITIES.get(name) or _image(name, vision)
+    low, high = limits_of(name, specification) or (None, None)
     return Tensor(
         name=name,
         dtype=dtype,
         shape=("batch", *shape),
-        unit=unit,
-        meaning=meaning,
-        elements=elements,
+        unit=known.unit,
+        meaning=known.meaning,
+        elements=elements_of(name, specification),
         low=low,
         high=high,
     )
 
 
+def _image(name: str, vision: Vision | None) -> Quantity:
+    """Return what the numbers of an image are; of a tensor that nothing is known of, nothing."""
+    image = image_of(name)
+    if image is None:
+        return Quantity("", "", "")
+    if image.kind == "rgb":
+        return Quantity("", "colour image, red first, first row on top", "")
+    if vision is None:
+        return Quantity("", "", "")
+    (camera,) = (c for c in vision.cameras if c.name == image.camera)
+    return Quantity(f"{camera.depth_unit_m:g} m", "depth along the optical axis in counts, 0 = no measurement", "")
+
+
 def _output(name: str, size: int, specification: RobotSpecification, action_scale: Sequence[float]) -> Tensor:
-    if name != "action":
+    if name != ACTION:
+        known = QUANTITIES[name]
         return Tensor(
-            name=name, dtype="float32", shape=("batch", size), unit="m", meaning=_MEANINGS[name], elements=_AXES
+            name=name,
+            dtype="float32",
+            shape=("batch", size),
+            unit=known.unit,
+            meaning=known.meaning,
+            elements=elements_of(name, specification),
         )
     space = specification.space
     tool = space.of_kind("tool_translation").all() and size == len(space)

@@ -10,53 +10,109 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.errors import ArtifactError
+from s2rctl.core.tables import Table
 from s2rctl.learning.policy_files import Policy
 from s2rctl.learning.policy_kinds import upgraded_student
 from s2rctl.learning.reach import networks as reach_networks
 from s2rctl.learning.reach.networks import ReachSettings
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.network import StudentSettings
+from s2rctl.schema.contract import Memory
+from s2rctl.schema.tensors import ACTION, OBSERVATION, POSITION, memory_in, memory_out
 from s2rctl.tasks.protocol import Observation
 
 Arrays = Mapping[str, Any]
 
+# Each row makes a loaded policy a graph.
+GRAPHS = Table(
+    "exportable policy kind",
+    {
+        "student": "s2rctl.export.graph:of_student",
+        "reach": "s2rctl.export.graph:of_reach",
+        "teacher": "s2rctl.export.graph:of_teacher",
+    },
+    group="s2rctl.policy_graphs",
+)
+
 
 @dataclass(frozen=True)
 class Graph:
-    """What is exported: named inputs (shape without batch, dtype), output sizes, and the function between them."""
+    """What is exported: named inputs (shape without batch, dtype), output sizes, and the function between them.
+
+    ``call`` takes and gives memory, too, under the graph's names for it.
+    """
 
     inputs: Mapping[str, tuple[tuple[int, ...], str]]
     outputs: Mapping[str, int]
     call: Callable[[Arrays], dict[str, jax.Array]]
+    memory: tuple[Memory, ...] = ()
+
+    @property
+    def all_inputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape without batch and dtype of every input, memory last."""
+        return {**self.inputs, **{memory_in(item.name): (item.shape, item.dtype) for item in self.memory}}
+
+    @property
+    def all_outputs(self) -> tuple[str, ...]:
+        """Names of all outputs, memory last."""
+        return (*self.outputs, *(memory_out(item.name) for item in self.memory))
 
     def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Return the outputs computed by JAX in float32 at the highest precision of matrix products."""
+        """Return all outputs computed by JAX in float32 at the highest precision of matrix products."""
         with jax.default_matmul_precision("highest"):
-            found = jax.jit(self.call)({name: jnp.asarray(inputs[name]) for name in self.inputs})
-        return {name: np.asarray(found[name]) for name in self.outputs}
+            found = jax.jit(self.call)({name: jnp.asarray(inputs[name]) for name in self.all_inputs})
+        return {name: np.asarray(found[name]) for name in self.all_outputs}
 
 
 def of_policy(policy: Policy) -> Graph:
     """Return a loaded policy as a graph; ArtifactError for a kind that cannot be exported."""
-    if policy.kind == "student":
-        return student_graph(StudentSettings.model_validate(upgraded_student(policy.config)), policy.params)
-    if policy.kind == "reach":
-        return reach_graph(ReachSettings.model_validate(policy.config), policy.params)
-    if policy.kind == "teacher":
-        # here, because it loads brax and with it MJX and warp, three seconds that no other kind needs
-        from s2rctl.learning.teacher.networks import TeacherSettings
+    if policy.kind not in GRAPHS.names():
+        raise ArtifactError(f"a policy of kind '{policy.kind}' cannot be exported", "export another")
+    graph: Graph = GRAPHS.load(policy.kind)(policy)
+    return graph
 
-        shape = TeacherSettings.model_validate(policy.config)
-        return observation_graph(policy.act, shape.observation_size, shape.action_size)
-    raise ArtifactError(f"a policy of kind '{policy.kind}' cannot be exported", "export another")
+
+def of_student(policy: Policy) -> Graph:
+    """Return a loaded student as a graph."""
+    return student_graph(StudentSettings.model_validate(upgraded_student(policy.config)), policy.params)
+
+
+def of_reach(policy: Policy) -> Graph:
+    """Return a loaded reach policy as a graph."""
+    return reach_graph(ReachSettings.model_validate(policy.config), policy.params)
+
+
+def of_teacher(policy: Policy) -> Graph:
+    """Return a loaded teacher as a graph."""
+    # here, because it loads brax and with it MJX and warp, three seconds that no other kind needs
+    from s2rctl.learning.teacher.networks import TeacherSettings
+
+    shape = TeacherSettings.model_validate(policy.config)
+    return observation_graph(policy.reflex(), shape.observation_size, shape.action_size)
+
+
+def remembering_graph(policy: Policy, inputs: Mapping[str, tuple[tuple[int, ...], str]], actions: int) -> Graph:
+    """Return any policy over named inputs, with its memory -> ``action`` (N, actions) in [-1, 1].
+
+    ``inputs`` is shape without batch and dtype of each by name; ``observation`` is what the task gives to the actor.
+    """
+
+    def call(arrays: Arrays) -> dict[str, jax.Array]:
+        seen = {name: arrays[name] for name in inputs}
+        state = seen.get(OBSERVATION, jnp.zeros((1, 0), jnp.float32))
+        before = {item.name: arrays[memory_in(item.name)] for item in policy.memory}
+        action, after = policy.step(Observation(actor=state, critic=state, inputs=seen), before)
+        return {ACTION: action, **{memory_out(item.name): after[item.name] for item in policy.memory}}
+
+    return Graph(inputs, {ACTION: actions}, call, policy.memory)
 
 
 def student_graph(settings: StudentSettings, params: Any) -> Graph:
     """Return the student: images, joints and the switch -> ``action`` (N, 14) in [-1, 1]."""
     return Graph(
         student.raw_shapes(settings),
-        {"action": settings.action_size},
-        lambda inputs: {"action": student.mean(params, settings, inputs)},
+        {ACTION: settings.action_size},
+        lambda inputs: {ACTION: student.mean(params, settings, inputs)},
     )
 
 
@@ -65,19 +121,19 @@ def reach_graph(settings: ReachSettings, params: Any) -> Graph:
 
     def call(inputs: Arrays) -> dict[str, jax.Array]:
         decision = reach_networks.decide(params, settings, inputs)
-        return {"action": decision.action * settings.action_scale_m, "position": decision.position}
+        return {ACTION: decision.action * settings.action_scale_m, POSITION: decision.position}
 
-    return Graph(reach_networks.raw_shapes(settings), {"action": 3, "position": 3}, call)
+    return Graph(reach_networks.raw_shapes(settings), {ACTION: 3, POSITION: 3}, call)
 
 
 def observation_graph(act: Callable[[Observation], jax.Array], size: int, actions: int) -> Graph:
     """Return a teacher: ``observation`` (N, size), as the task gives it to the actor -> ``action`` in [-1, 1]."""
 
     def call(inputs: Arrays) -> dict[str, jax.Array]:
-        seen = inputs["observation"]
-        return {"action": act(Observation(actor=seen, critic=seen, inputs={}))}
+        seen = inputs[OBSERVATION]
+        return {ACTION: act(Observation(actor=seen, critic=seen, inputs={}))}
 
-    return Graph({"observation": ((size,), "float32")}, {"action": actions}, call)
+    return Graph({OBSERVATION: ((size,), "float32")}, {ACTION: actions}, call)
 
 
 class _Shape:
@@ -94,11 +150,12 @@ def to_onnx(graph: Graph, opset: int) -> Any:
     """
     import jax2onnx
 
-    names = tuple(graph.inputs)
+    inputs = graph.all_inputs
+    names = tuple(inputs)
 
     def positional(*arrays: jax.Array) -> tuple[jax.Array, ...]:
         found = graph.call(dict(zip(names, arrays, strict=True)))
-        return tuple(found[name] for name in graph.outputs)
+        return tuple(found[name] for name in graph.all_outputs)
 
     noisy = logging.getLogger("onnx_ir")
     level = noisy.level
@@ -107,11 +164,11 @@ def to_onnx(graph: Graph, opset: int) -> Any:
         with jax.default_matmul_precision("highest"):
             return jax2onnx.to_onnx(
                 positional,
-                [_Shape(*graph.inputs[name]) for name in names],
+                [_Shape(*shape) for shape in inputs.values()],
                 model_name="policy",
                 opset=opset,
                 input_names=list(names),
-                output_names=list(graph.outputs),
+                output_names=list(graph.all_outputs),
             )
     except NotImplementedError as error:
         raise ArtifactError(

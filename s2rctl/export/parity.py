@@ -2,9 +2,10 @@
 
 The first part compares both on recorded observations (many at once and one at a time, as the robot asks), on random
 bytes and on extremes. The second part changes the recorded observations as a wrong installation would (cameras swapped,
-BGR, another unit, an image transposed, joints in another order): an action that stays the same would mean that the
-graph does not look at that input. The third part, which the stage adds, is whole episodes: ONNX drives, JAX is asked
-about the same observations, and the outcomes are paired with those of episodes that JAX drives from the same starts.
+BGR, another unit, an image transposed, joints in another order, memory forgotten): an action that stays the same would
+mean that the graph does not look at that input. The third part, which the stage adds, is whole episodes: ONNX drives,
+JAX is asked about the same observations, and the outcomes are paired with those of episodes that JAX drives from the
+same starts. Memory is compared like every other input and output; in episodes each side carries its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ import onnxruntime
 from s2rctl.core.errors import GateError
 from s2rctl.export.graph import Graph
 from s2rctl.export.session import BATCH, run
+from s2rctl.schema.tensors import ACTION, GOAL, JOINT_POS, JOINT_TARGET, OBSERVATION, is_depth, is_rgb, memory_in
 
 Inputs = Mapping[str, np.ndarray]
 SINGLE = 64
@@ -117,8 +119,8 @@ def check(
     """Return the report on ``recorded`` observations (N, ...) and as many random ones."""
     count = len(next(iter(recorded.values())))
     sets = {
-        "recorded": {name: np.asarray(recorded[name]) for name in graph.inputs},
-        "single recorded": {name: np.asarray(recorded[name][-SINGLE:]) for name in graph.inputs},
+        "recorded": {name: np.asarray(recorded[name]) for name in graph.all_inputs},
+        "single recorded": {name: np.asarray(recorded[name][-SINGLE:]) for name in graph.all_inputs},
         "random": random_inputs(graph, recorded, count, generator),
         "extreme": extreme_inputs(graph, recorded),
     }
@@ -168,7 +170,7 @@ def difference(graph: Graph, session: onnxruntime.InferenceSession, inputs: Inpu
 def random_inputs(graph: Graph, recorded: Inputs, count: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Return ``count`` observations: any integer an image can hold, and numbers from twice the recorded range."""
     found = {}
-    for name, (shape, dtype) in graph.inputs.items():
+    for name, (shape, dtype) in graph.all_inputs.items():
         if np.issubdtype(dtype, np.integer):
             values = generator.integers(0, np.iinfo(dtype).max, (count, *shape), dtype, endpoint=True)
             # Every other image stays near the recorded range: most uint16 counts are beyond any depth camera.
@@ -190,7 +192,7 @@ def extreme_inputs(graph: Graph, recorded: Inputs) -> dict[str, np.ndarray]:
     as far beyond them again.
     """
     found = {}
-    for name, (shape, dtype) in graph.inputs.items():
+    for name, (shape, dtype) in graph.all_inputs.items():
         if np.issubdtype(dtype, np.integer):
             top = np.full(shape, np.iinfo(dtype).max, dtype)
             board = np.indices(shape[:2]).sum(axis=0).reshape(*shape[:2], *(1,) * (len(shape) - 2)) % 2
@@ -206,8 +208,8 @@ def extreme_inputs(graph: Graph, recorded: Inputs) -> dict[str, np.ndarray]:
 
 def changes(graph: Graph) -> Iterator[tuple[str, Callable[[Inputs], dict[str, np.ndarray]]]]:
     """Yield name and function of every change of meaning that applies to the graph's inputs."""
-    colours = [name for name in graph.inputs if name.startswith("rgb_")]
-    depths = [name for name in graph.inputs if name.startswith("depth_")]
+    colours = [name for name in graph.inputs if is_rgb(name)]
+    depths = [name for name in graph.inputs if is_depth(name)]
     for kind, group in (("colour images", colours), ("depth images", depths)):
         if len(group) == 2:
             yield f"swapping the {kind} of the two cameras", _swap(*group)
@@ -218,13 +220,16 @@ def changes(graph: Graph) -> Iterator[tuple[str, Callable[[Inputs], dict[str, np
         yield "transposing the depth images", _map(depths, lambda image: image.swapaxes(1, 2))
         yield "depth in ten times coarser counts", _map(depths, lambda image: image // 10)
         yield "depth in metres for millimetres", _map(depths, lambda image: image // 1000)
-    if "goal" in graph.inputs:
-        yield "the goal in millimetres", _map(["goal"], lambda goal: goal * 1000.0)
-    for name in ("joint_pos", "joint_target", "observation"):
+    if GOAL in graph.inputs:
+        yield "the goal in millimetres", _map([GOAL], lambda goal: goal * 1000.0)
+    for name in (JOINT_POS, JOINT_TARGET, OBSERVATION):
         if name in graph.inputs:
             yield f"{name} in reverse order", _map([name], lambda values: values[:, ::-1])
             yield f"{name} shifted by one entry", _map([name], lambda values: np.roll(values, 1, axis=1))
             yield f"{name} in other units (times 1000)", _map([name], lambda values: values * 1000.0)
+    if graph.memory:
+        # All of it at once: one memory may act through another.
+        yield "forgetting (memory of zeros)", _map([memory_in(item.name) for item in graph.memory], np.zeros_like)
 
 
 def _map(names: list[str], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Inputs], dict[str, np.ndarray]]:
@@ -240,7 +245,7 @@ def _swap(first: str, second: str) -> Callable[[Inputs], dict[str, np.ndarray]]:
 
 
 def _actions(session: onnxruntime.InferenceSession, inputs: Inputs) -> np.ndarray:
-    return np.concatenate([run(session, part)["action"] for part in _parts(inputs)])
+    return np.concatenate([run(session, part)[ACTION] for part in _parts(inputs)])
 
 
 def _parts(inputs: Inputs, batch: int = BATCH) -> Iterator[dict[str, np.ndarray]]:

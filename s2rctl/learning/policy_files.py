@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.tables import Table
+from s2rctl.schema.contract import Memory
 from s2rctl.tasks.protocol import Observation
 
 WEIGHTS = "policy.safetensors"
@@ -25,7 +26,20 @@ FORMAT = 1
 Params = Any
 """Nested dictionary of arrays."""
 
-# Each row is a function (config) -> (params, observation of B worlds) -> action (B, n) in [-1, 1].
+State = Mapping[str, Any]
+"""What a policy remembers: arrays by the memory's name, each with a leading axis of B worlds; {} for one without."""
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """How a kind of policy with memory acts, as a row of KINDS makes it."""
+
+    memory: tuple[Memory, ...]
+    apply: Callable[[Params, Observation, State], tuple[jax.Array, State]]  # action (B, n), memory from then on
+
+
+# Each row is a function of the config, which returns (params, observation of B worlds) -> action (B, n) in [-1, 1], or
+# ``Remembering`` for a policy with memory.
 KINDS = Table(
     "policy kind",
     {
@@ -33,17 +47,39 @@ KINDS = Table(
         "student": "s2rctl.learning.policy_kinds:student",
         "reach": "s2rctl.learning.policy_kinds:reach",
     },
+    group="s2rctl.policy_kinds",
 )
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A loaded policy. ``act`` is deterministic, pure JAX, and closes over ``params``."""
+    """A loaded policy. ``act`` is deterministic, pure JAX, and closes over ``params``.
+
+    Without memory: observation of B worlds -> action (B, n) in [-1, 1]. With memory: (observation, memory) -> (action,
+    memory from then on). ``step`` serves both.
+    """
 
     kind: str  # row of KINDS
     config: Mapping[str, Any]  # network sizes and what else the kind needs
     params: Params
-    act: Callable[[Observation], jax.Array]  # observation of B worlds -> action (B, n) in [-1, 1]
+    act: Callable[..., Any]
+    memory: tuple[Memory, ...] = ()  # what it remembers from step to step
+
+    def step(self, observation: Observation, memory: State) -> tuple[jax.Array, State]:
+        """Return the action (B, n) and the memory from then on; memory of a policy without is passed through."""
+        if self.memory:
+            action, memory = self.act(observation, memory)
+            return action, memory
+        return self.act(observation), memory
+
+    def reflex(self) -> Callable[[Observation], jax.Array]:
+        """Return the policy as a function of the observation alone; ArtifactError for one with memory."""
+        if self.memory:
+            names = ", ".join(item.name for item in self.memory)
+            raise ArtifactError(
+                f"a policy with memory ({names}) cannot drive or teach here", "use a policy without memory"
+            )
+        return self.act
 
 
 def save_policy(folder: Path, kind: str, config: Mapping[str, Any], params: Params) -> dict[str, Path]:
@@ -71,6 +107,9 @@ def load_policy(folder: Path) -> Policy:
     if found != FORMAT:
         raise ArtifactError(f"{folder.name}: policy format {found} is not {FORMAT}", "train or import the policy again")
     params, act = jax.tree.map(jnp.asarray, arrays), KINDS.load(kind)(config)
+    if isinstance(act, Remembering):
+        apply = act.apply
+        return Policy(kind, config, params, lambda observation, memory: apply(params, observation, memory), act.memory)
     return Policy(kind, config, params, lambda observation: act(params, observation))
 
 

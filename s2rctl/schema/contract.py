@@ -1,8 +1,20 @@
 """The contract card: what a policy expects and promises, carried in the ONNX metadata and the manifest."""
 
-from typing import Literal
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from s2rctl.schema.base import Model, quantity
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from s2rctl.schema.base import Model, quantity, within
+from s2rctl.schema.tensors import memory_in, memory_out
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LARGEST_MEMORY = 1 << 20
+"""Numbers in one memory: at 4 bytes each, what a robot computer copies in well under a millisecond."""
+_LARGEST_NUMBER = 3.4e38  # float32
 
 
 class Tensor(Model):
@@ -16,6 +28,68 @@ class Tensor(Model):
     elements: tuple[str, ...] = quantity((), "", "names of the last axis in order, e.g. joint names")
     low: tuple[float, ...] | None = quantity(None, "", "lower limits of the last axis, where there are any")
     high: tuple[float, ...] | None = quantity(None, "", "upper limits of the last axis")
+
+
+_Number = Annotated[float, Field(strict=True)]  # else ``true`` would be 1
+
+
+class Memory(Model):
+    """What a policy remembers from one step to the next: a float32 array that it is given back.
+
+    An episode begins with the initial value. The graph takes it as ``memory_in/<name>`` and gives what it is from then
+    on as ``memory_out/<name>``, both with a batch axis in front.
+    """
+
+    name: str = quantity(..., "", "name, without the graph's prefix", pattern="^[a-z][a-z0-9_]*$", max_length=64)
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = quantity(..., "", "shape without batch", max_length=8)
+    initial: Annotated[_Number | tuple[_Number, ...], AfterValidator(within(-_LARGEST_NUMBER, _LARGEST_NUMBER))] = (
+        quantity(0.0, "", "value at an episode's start: one for all numbers, or each number's in row-major order")
+    )
+    dtype: Literal["float32"] = "float32"
+
+    @model_validator(mode="after")
+    def _initial_fits(self) -> "Memory":
+        size = math.prod(self.shape)
+        if size > LARGEST_MEMORY:
+            raise ValueError(f"a memory has at most {LARGEST_MEMORY} numbers (got {size})")
+        if isinstance(self.initial, tuple) and len(self.initial) != size:
+            raise ValueError(f"the initial value has {len(self.initial)} numbers, the shape {list(self.shape)} {size}")
+        return self
+
+    def start(self, batch: int) -> "np.ndarray":
+        """Return the value (batch, *shape) float32 with which ``batch`` episodes begin."""
+        import numpy as np  # here, because command lines that only name a contract need no arrays
+
+        one = np.broadcast_to(np.asarray(self.initial, np.float32).reshape(-1), math.prod(self.shape))
+        return np.ascontiguousarray(np.broadcast_to(one.reshape(self.shape), (batch, *self.shape)))
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the graph's tensor for this memory under the graph's ``name``."""
+        return Tensor(name=name, dtype=self.dtype, shape=("batch", *self.shape), meaning="memory of the policy")
+
+
+def start(memory: Iterable[Memory], batch: int) -> "dict[str, np.ndarray]":
+    """Return the memory of a policy by name, (batch, *shape) float32 each, with which episodes begin."""
+    return {item.name: item.start(batch) for item in memory}
+
+
+def given(memory: Iterable[Memory], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return memory by its own names as inputs of the graph."""
+    return {memory_in(item.name): values[item.name] for item in memory}
+
+
+def taken(memory: Iterable[Memory], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the memory among the graph's outputs by its own names."""
+    return {item.name: outputs[memory_out(item.name)] for item in memory}
+
+
+def _distinct(memory: tuple[Memory, ...]) -> tuple[Memory, ...]:
+    """Return the memory; ValueError if two have one name."""
+    names = [item.name for item in memory]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the memory '{twice[0]}' is declared twice")
+    return memory
 
 
 class CameraContract(Model):
@@ -52,3 +126,24 @@ class Contract(Model):
     observation_delay_steps: tuple[float, ...] = quantity((1.0,), "", "probability of each observation delay")
     trained_from: dict[str, str] = quantity({}, "", "artifact ids by role")
     versions: dict[str, str] = quantity({}, "", "ONNX operator set and file version, and the packages it was made with")
+    memory: Annotated[tuple[Memory, ...], AfterValidator(_distinct)] = quantity(
+        (), "", "what the policy remembers from step to step; none: each action follows from its own observation"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_empty_memory(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``memory`` out where there is none: cards and manifests of such policies stay what they were."""
+        values: dict[str, Any] = handler(self)
+        if not self.memory:
+            values.pop("memory", None)
+        return values
+
+    @property
+    def graph_inputs(self) -> tuple[Tensor, ...]:
+        """All inputs of the ONNX graph: those that are measured or commanded, and memory as it was."""
+        return (*self.inputs, *(item.tensor(memory_in(item.name)) for item in self.memory))
+
+    @property
+    def graph_outputs(self) -> tuple[Tensor, ...]:
+        """All outputs of the ONNX graph: those that mean something, and memory as it is from then on."""
+        return (*self.outputs, *(item.tensor(memory_out(item.name)) for item in self.memory))

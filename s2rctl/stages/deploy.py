@@ -33,6 +33,7 @@ from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import CameraSource, Robot
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.profile import Profile
+from s2rctl.schema.tensors import ACTION
 from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate
 from s2rctl.stages.protocol import Context, Result
 
@@ -180,7 +181,7 @@ def _rehearse(
 
 def normaliser(contract: Contract) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from the policy's raw action to [-1, 1]."""
-    action = next(tensor for tensor in contract.outputs if tensor.name == "action")
+    action = next(tensor for tensor in contract.outputs if tensor.name == ACTION)
     scale = np.ones(len(contract.action_scale)) if action.unit in ("", "1") else np.array(contract.action_scale)
     return lambda raw: np.clip(raw / scale, -1.0, 1.0)
 

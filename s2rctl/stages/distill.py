@@ -121,7 +121,7 @@ def _distiller(
         ),
         settings=settings,
         distill=distill,
-        teacher=load_policy(context.inputs[taught.name].folder()).act,
+        teacher=load_policy(context.inputs[taught.name].folder()).reflex(),
         pilot=pilot,
         seed=context.seed,
         from_home=~from_switch,

@@ -11,7 +11,8 @@ import numpy as np
 from s2rctl.core.atomic import write_atomic
 from s2rctl.env.stepping import prepare
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.evaluation.episodes import Act, Episodes
+from s2rctl.evaluation.actors import Act, Actor, State, as_actor
+from s2rctl.evaluation.episodes import Episodes
 from s2rctl.evaluation.policies import is_physical, onnx_policy
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
@@ -20,7 +21,8 @@ from s2rctl.export.conversion import Conversion
 from s2rctl.export.session import open_session
 from s2rctl.learning.policy_files import load_policy
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.contract import Contract
+from s2rctl.schema.contract import Contract, given
+from s2rctl.schema.tensors import ACTION, OBSERVATION, memory_in
 from s2rctl.stages.policies import Player, load_player
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.protocol import Observation
@@ -76,17 +78,24 @@ def run(context: Context) -> Result:
 
 
 class Recorder:
-    """A policy that remembers the graph's inputs of every observation that it was asked about."""
+    """Keeps the graph's inputs, memory among them, of every observation that a policy was asked about.
 
-    def __init__(self, act: Act, names: Sequence[str]) -> None:
-        self._act, self._names = act, names
+    ``names`` are the inputs without memory; ``actor`` is the policy that is recorded while it acts.
+    """
+
+    def __init__(self, act: Act | Actor, names: Sequence[str]) -> None:
+        policy = as_actor(act)
+        self._step, self._memory, self._measured = policy.step, policy.memory, names
+        self._names = (*names, *(memory_in(item.name) for item in policy.memory))
         self._parts: list[dict[str, np.ndarray]] = []
+        self.actor = Actor(policy.memory, self._recorded)
 
-    def __call__(self, observation: Observation) -> np.ndarray | jax.Array:
-        """Return the policy's action."""
-        seen = {**observation.inputs, "observation": observation.actor}
-        self._parts.append({name: np.asarray(seen[name]) for name in self._names})
-        return self._act(observation)
+    def _recorded(self, observation: Observation, memory: State) -> tuple[np.ndarray | jax.Array, State]:
+        """Do the policy's step, and keep what it was given."""
+        seen = {**observation.inputs, OBSERVATION: observation.actor}
+        seen = {name: seen[name] for name in self._measured} | given(self._memory, memory)
+        self._parts.append({name: np.asarray(value) for name, value in seen.items()})
+        return self._step(observation, memory)
 
     @property
     def count(self) -> int:
@@ -105,29 +114,31 @@ def _play(env: VecEnv, player: Player, context: Context, episodes: int, **option
 
 def _drive(env: VecEnv, recorder: Recorder, player: Player, context: Context) -> Episodes:
     """Let JAX drive until there are enough observations; return the first episode of every world."""
-    first, batches = _play(env, player, context, env.worlds, act=recorder), 1
+    first, batches = _play(env, player, context, env.worlds, act=recorder.actor), 1
     while recorder.count < context.profile.export.observations:
         batches *= 2  # the first batches are played again: they are short, or they would have been enough
-        _play(env, player, context, batches * env.worlds, act=recorder)
+        _play(env, player, context, batches * env.worlds, act=recorder.actor)
     context.reporter.update(min(recorder.count, context.profile.export.observations), {})
     return first
 
 
 def _closed_loop(
-    context: Context, env: VecEnv, driven: Episodes, player: Player, onnx_act: Act, unit: float = 1.0
+    context: Context, env: VecEnv, driven: Episodes, player: Player, onnx_act: Act | Actor, unit: float = 1.0
 ) -> parity.ClosedLoop:
     """Let ONNX drive from the same starts, with JAX asked on the side, and pair the outcomes.
 
     ``unit`` is the graph's output for an action of 1: actions are compared as the other checks do, as the graph says
     them.
     """
+    policy = as_actor(player.act)
 
-    def exact_act(observation: Observation) -> np.ndarray | jax.Array:
+    def exact_step(observation: Observation, memory: State) -> tuple[np.ndarray | jax.Array, State]:
         # Around the policy only: the environment's step must not be compiled a second time for it.
         with jax.default_matmul_precision("highest"):
-            return player.act(observation)
+            return policy.step(observation, memory)
 
-    found = _play(env, player, context, env.worlds, act=onnx_act, reference=exact_act)
+    exact = Actor(policy.memory, exact_step)
+    found = _play(env, player, context, env.worlds, act=onnx_act, reference=exact)
     pairs = paired([e.success for e in driven.episodes], [e.success for e in found.episodes])
     # numpy keeps a NaN, which then fails the comparison; max() might drop it.
     worst = unit * np.max([e.largest_error for e in found.episodes])
@@ -151,7 +162,7 @@ def _contract(context: Context, exported: graph.Graph, env: VecEnv, player: Play
         policy=f"{artifact.manifest.content.kind}/{artifact.manifest.content.name}",
         specification=ROBOTS.load(profile.robot.name),
         rate_hz=profile.simulation.rate_hz,
-        action_scale=(env.task.action_scale,) * exported.outputs["action"],
+        action_scale=(env.task.action_scale,) * exported.outputs[ACTION],
         vision=profile.vision if player.images else None,
         model=env.model,
         delays=profile.task(player.task).delays,

@@ -11,7 +11,8 @@ from s2rctl.core.errors import ArtifactError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.evaluation.episodes import Act, Episodes, play
+from s2rctl.evaluation.actors import Act, Actor
+from s2rctl.evaluation.episodes import Episodes, play
 from s2rctl.evaluation.policies import onnx_policy
 from s2rctl.operations.sealed import POLICY_FILE, require_sealed
 from s2rctl.schema.contract import Contract
@@ -30,7 +31,7 @@ class Player:
 
     artifact: Artifact
     task: str
-    act: Act
+    act: Act | Actor
     images: bool  # whether it sees camera images (otherwise: the task's state)
     pilot: Act | None  # what drives an insertion teacher's arms until it takes over
 
@@ -82,8 +83,8 @@ def policy_of(artifact: Artifact) -> Policy:
     return found[1]
 
 
-def load_act(artifact: Artifact) -> Act:
-    """Return how a policy acts: observations of B worlds -> actions (B, n) in [-1, 1]."""
+def load_act(artifact: Artifact) -> Act | Actor:
+    """Return how a policy acts: observations of B worlds (and memory) -> actions (B, n) in [-1, 1]."""
     if artifact.manifest.content.kind == "onnx":
         contract = require_sealed(artifact)
         return onnx_policy(artifact.path(POLICY_FILE).read_bytes(), contract)
@@ -91,7 +92,8 @@ def load_act(artifact: Artifact) -> Act:
 
     from s2rctl.learning.policy_files import load_policy
 
-    return jax.jit(load_policy(artifact.folder()).act)
+    policy = load_policy(artifact.folder())
+    return Actor(policy.memory, jax.jit(policy.step)) if policy.memory else jax.jit(policy.act)
 
 
 def pilot_of(artifact: Artifact, policy: Policy) -> Artifact:

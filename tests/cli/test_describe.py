@@ -1,7 +1,7 @@
 """The contract card as a person reads it."""
 
 from s2rctl.cli.describe import contract_text
-from s2rctl.schema.contract import CameraContract
+from s2rctl.schema.contract import CameraContract, Memory
 from tests.control.rigs import TINY, contract
 
 
@@ -31,3 +31,11 @@ def test_a_contract_names_joints_limits_cameras_delays_and_versions() -> None:
         "abababababab",
     ):
         assert part in text, part
+    assert "memory" not in text
+
+
+def test_a_contract_names_the_memory_and_what_an_episode_begins_with() -> None:
+    memory = (Memory(name="hidden", shape=(2, 3), initial=0.5), Memory(name="where", shape=(2,), initial=(0, 1)))
+    text = contract_text(contract(TINY, memory=memory))
+    assert "float32 2x3, an episode begins with 0.5" in text
+    assert "float32 2, an episode begins with values of its own" in text

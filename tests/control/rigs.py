@@ -100,11 +100,12 @@ def write_policy(
 ) -> Path:
     """Write a sealed ONNX graph: action = constant + sum of (float input @ weight); other outputs are zero.
 
-    Inputs without a weight are there and ignored.
+    Inputs without a weight are there and ignored. Memory counts: each time every number grows by one, and the mean of
+    each memory as it was is added to the action.
     """
     types = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
-    inputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.inputs]
-    outputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.outputs]
+    inputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.graph_inputs]
+    outputs = [helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in card.graph_outputs]
     nodes, constants = [], [numpy_helper.from_array(np.asarray(action, np.float32)[None], "bias")]
     total = "bias"
     for number, (name, weight) in enumerate((weights or {}).items()):
@@ -112,6 +113,16 @@ def write_policy(
         nodes.append(helper.make_node("MatMul", [name, f"w{number}"], [f"m{number}"]))
         nodes.append(helper.make_node("Add", [total, f"m{number}"], [f"s{number}"]))
         total = f"s{number}"
+    if card.memory:
+        constants.append(numpy_helper.from_array(np.ones(1, np.float32), "one"))
+        constants.append(numpy_helper.from_array(np.array([1], np.int64), "axes"))
+    for item in card.memory:
+        before, after = f"memory_in/{item.name}", f"memory_out/{item.name}"
+        nodes.append(helper.make_node("Add", [before, "one"], [after]))
+        nodes.append(helper.make_node("Flatten", [before], [f"{item.name}_flat"], axis=1))
+        mean = helper.make_node("ReduceMean", [f"{item.name}_flat", "axes"], [f"{item.name}_mean"], keepdims=1)
+        nodes += [mean, helper.make_node("Add", [total, f"{item.name}_mean"], [f"with_{item.name}"])]
+        total = f"with_{item.name}"
     nodes.append(helper.make_node("Identity", [total], ["action"]))
     for tensor in (t for t in card.outputs if t.name != "action"):
         zeros = np.zeros([1 if extent == "batch" else extent for extent in tensor.shape], tensor.dtype)

@@ -11,7 +11,7 @@ from s2rctl.control.policy import Policy, contract_of
 from s2rctl.core import seal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.contract import CameraContract, Contract, Tensor
+from s2rctl.schema.contract import CameraContract, Contract, Memory, Tensor
 from s2rctl.schema.simulation import CameraSettings
 from tests.control.rigs import scale_of, write_policy
 
@@ -123,6 +123,10 @@ def entry(index, field, value):
     return lambda card: edit(card, "inputs", index, field, value=value)
 
 
+def memory(*shape, name="hidden", **more):
+    return lambda card: card.model_copy(update={"memory": (Memory(name=name, shape=shape, **more),)})
+
+
 # What is wrong with the card, while graph, robot and cameras stay as they are.
 CARDS = {
     "other robot": (lambda c: edit(c, "robot", value="xarm7"), "made for the robot 'xarm7', this is 'aloha'"),
@@ -158,6 +162,8 @@ CARDS = {
     "other dtype": (entry(0, "dtype", "float32"), "tensor.uint8., the contract says float32"),
     "channels first": (entry(0, "shape", ["batch", 3, SIZE, SIZE]), "input 'rgb_wrist_cam_left' has shape"),
     "fewer joints": (entry(JOINTS, "shape", ["batch", 14]), "'joint_pos' has 14 numbers, the robot has 16"),
+    "memory that the graph has not": (memory(8), "input 'memory_in/hidden' of the contract is not in the graph"),
+    "memory as an input": (entry(JOINTS, "name", "memory_in/hidden"), "'memory_in/hidden' is memory that the contract"),
     "forgotten input": (lambda c: edit(c, "inputs", value=lambda v: v[:-1]), "input 'switched' is not in the contract"),
 }  # fmt: skip
 
@@ -169,6 +175,72 @@ def test_a_card_that_does_not_fit_is_refused_by_name(tmp_path, name):
     with pytest.raises(ArtifactError, match=text) as caught:
         Policy(path, ROBOTS.load("aloha"), RATE, cameras())
     assert caught.value.hint
+
+
+# What is wrong with the memory of a card, while the graph has a memory ``hidden`` of 8 numbers.
+MEMORIES = {
+    "not declared": (lambda c: c, "input 'memory_in/hidden' is not in the contract"),
+    "not declared as it comes out": (lambda c: c, "output 'memory_out/hidden' is not in the contract"),
+    "fewer numbers": (
+        memory(7),
+        r"'memory_in/hidden' has shape .*8\], the contract says \['batch', 7\]",
+    ),
+    "another shape": (memory(2, 4), "output 'memory_out/hidden' has shape"),
+    "another name": (memory(8, name="state"), "input 'memory_in/state' of the contract is not in the graph"),
+}
+
+
+@pytest.mark.parametrize("name", MEMORIES)
+def test_memory_that_does_not_fit_is_refused_by_name(tmp_path, name):
+    change, text = MEMORIES[name]
+    path = write(tmp_path / "policy.onnx", change(student_card()), graph=memory(8)(student_card()))
+    with pytest.raises(ArtifactError, match=text):
+        Policy(path, ROBOTS.load("aloha"), RATE, cameras())
+
+
+@pytest.mark.parametrize("lost", ["input", "output"])
+def test_a_graph_that_only_takes_or_only_gives_memory_is_refused(tmp_path, lost):
+    path = write(tmp_path / "policy.onnx", memory(8)(student_card()))
+    model = onnx.load(path)
+    nodes = getattr(model.graph, lost)
+    kept = [node for node in nodes if not node.name.startswith("memory_")]
+    del nodes[:]
+    nodes.extend(kept)
+    if lost == "input":
+        zeros = onnx.numpy_helper.from_array(np.zeros((1, 8), np.float32), "memory_in/hidden")
+        model.graph.initializer.append(zeros)
+    onnx.helper.set_model_props(model, {seal.SEAL_KEY: seal.PLACEHOLDER, **card_of(model)})
+    path.write_bytes(seal.sealed(model.SerializeToString(deterministic=True)))
+    with pytest.raises(ArtifactError, match=f"{lost} 'memory_(in|out)/hidden' of the contract is not in the graph"):
+        Policy(path, ROBOTS.load("aloha"), RATE, cameras())
+
+
+def card_of(model):
+    return {p.key: p.value for p in model.metadata_props if p.key != seal.SEAL_KEY}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("initial", [0.0] * 3, "initial value has 3 numbers, the shape .8. 8"),
+        ("initial", True, "valid number"),
+        ("initial", 1e39, "needs numbers from"),
+        ("shape", [0], "greater than or equal to 1"),
+        ("shape", [1 << 40], "at most 1048576 numbers"),
+        ("name", "../x", "match pattern"),
+        ("dtype", "uint8", "float32"),
+    ],
+)
+def test_a_memory_that_cannot_be_is_refused_where_the_card_is_read(tmp_path, field, value, text):
+    card = memory(8)(student_card())
+    data = card.model_dump(mode="json")
+    data["memory"][0][field] = value
+    path = write(tmp_path / "policy.onnx", card)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"s2rctl.contract": json.dumps(data), seal.SEAL_KEY: seal.PLACEHOLDER})
+    path.write_bytes(seal.sealed(model.SerializeToString(deterministic=True)))
+    with pytest.raises(ArtifactError, match=f"contract card is invalid at memory.*{text}"):
+        Policy(path, ROBOTS.load("aloha"), RATE, cameras())
 
 
 def sized(**changes):
@@ -267,6 +339,9 @@ GOOD = {
     "depth range unsaid": camera(0, "depth_range_m", None),
     "no lineage": lambda c: edit(c, "trained_from", value={}),
     "another version": lambda c: edit(c, "versions", value={"opset": "23"}),
+    "a memory": memory(8, initial=0.5),
+    "a memory of one number": memory(),
+    "a memory of images": memory(2, SIZE, SIZE, initial=-1),
     "smaller steps": lambda c: edit(c, "action_scale", value=[0.01] * 14),
 }  # fmt: skip
 

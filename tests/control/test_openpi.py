@@ -25,6 +25,7 @@ from s2rctl.control.policy import Policy
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
 from s2rctl.operations.serve import make_server
 from s2rctl.schema.cameras import CameraDevice
+from s2rctl.schema.contract import Memory
 from s2rctl.schema.load import load_profile
 from tests.control.policy_server import ALOHA, Client, decode, encode, observation, server, student_card
 from tests.control.rigs import TINY, contract
@@ -99,6 +100,31 @@ def test_the_flag_latches_for_a_connection_and_a_pause_begins_anew(serve):
     now[0] += 1.01 * sessions.EPISODE_GAP_S
     moves.last = None
     assert moves(low) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_policys_memory_belongs_to_a_connection_and_begins_anew_with_an_episode(serve):
+    now = [0.0]
+    memory = (Memory(name="count", shape=(2,), initial=(-0.7, -0.5)),)
+    card = student_card().model_copy(update={"memory": memory})
+    server = serve(action=0.0, card=card, clock=lambda: now[0])
+    one, two = Client(server), Client(server)
+    scale = card.action_scale[0]
+
+    def moved(client, steps, **changes):
+        """Return what the policy asked for at each step (its memory's mean)."""
+        found, before = [], None
+        for _ in range(steps):
+            target = client.infer(observation(before, **changes))["actions"][0]
+            found.append((target[0] - (ALOHA.home[0] if before is None else before[0])) / scale)
+            before, changes = target, {}
+        return found
+
+    assert moved(one, 2) == pytest.approx([-0.6, 0.4], abs=1e-3)
+    assert moved(two, 1) == pytest.approx([-0.6], abs=1e-3)  # nothing of what the other one's policy remembers
+    assert moved(one, 2, reset=True) == pytest.approx([-0.6, 0.4], abs=1e-3)
+    now[0] += 1.01 * sessions.EPISODE_GAP_S
+    assert moved(one, 1) == pytest.approx([-0.6], abs=1e-3)
+    assert moved(Client(server), 1) == pytest.approx([-0.6], abs=1e-3)
 
 
 def test_openpis_aloha_form_is_understood(serve, profile):

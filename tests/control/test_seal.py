@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from s2rctl.control.policy import CONTRACT_KEY, Policy, card_in, contract_of
+from s2rctl.control.policy import Policy, card_in, contract_of
 from s2rctl.core import onnx_file, seal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.exits import ExitCode
+from s2rctl.schema.tensors import CONTRACT_KEY
 from tests.control.rigs import TINY, contract, write_policy
 
 

@@ -11,7 +11,9 @@ from s2rctl.core.errors import Interrupted
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.env.types import Step
+from s2rctl.evaluation.actors import Actor
 from s2rctl.evaluation.episodes import Episode, Episodes, chosen, failure_rows, play, summary
+from s2rctl.schema.contract import Memory
 from s2rctl.tasks.protocol import Observation
 
 TAXONOMY = ("none", "timeout", "dropped")
@@ -168,6 +170,26 @@ def test_a_pilot_drives_until_the_policy_acts() -> None:
         pilot=lambda observation: np.full((2, 2), 0.25, np.float32),
     )
     assert [e.success for e in result.episodes] == [True, True]
+
+
+def test_memory_follows_the_worlds_and_begins_anew_with_each_batch() -> None:
+    given: list[list[float]] = []
+
+    def counting(observation: Observation, memory: Any) -> tuple[np.ndarray, Any]:
+        count = np.asarray(memory["count"])
+        given.append(count.tolist())
+        return np.zeros((2, 2), np.float32), {"count": count + np.array([1, 10], np.float32)}
+
+    actor = Actor((Memory(name="count", shape=(), initial=5.0),), counting)
+    env = Scripted(success=[1, 99], end=[3, 2], failure=[0, 2])
+    options: dict[str, Any] = {"seed": 0, "reporter": NullReporter(), "interrupt": Interrupt(), "taxonomy": TAXONOMY}
+    still = lambda observation: np.zeros((2, 2), np.float32)  # noqa: E731
+    result = play(env, actor, episodes=4, episode_steps=10, **options)
+    assert len(result.episodes) == 4
+    assert given == [[5, 5], [6, 15], [7, 25]] * 2
+    given.clear()
+    play(env, still, reference=actor, episodes=2, episode_steps=10, **options)
+    assert given == [[5, 5], [6, 15], [7, 25]]  # a policy that is only asked remembers what it was asked about
 
 
 def test_interrupt_ends_between_steps() -> None:

@@ -19,7 +19,8 @@ def run(tmp_path_factory):
     path = os.pathsep.join([str(EXTENSION), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
     def call(*words: str, code: int = 0) -> dict:
-        command = [sys.executable, "-m", "s2rctl.cli.main", *words, "--json", "--store", str(store)]
+        command = [sys.executable, "-m", "s2rctl.cli.main", *words, "--json"]
+        command += [] if "--store" in words else ["--store", str(store)]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
         assert done.returncode == code, done.stderr[-3000:] + done.stdout[-1000:]
         return json.loads(done.stdout)["data"]
@@ -53,6 +54,28 @@ def test_it_trains_exports_evaluates_and_rehearses(run):
     assert judged["task"] == "touch" and judged["episodes"] == 16
     rehearsed = run("deploy", "onnx/reacher-student")
     assert rehearsed["episodes"] == 2 and rehearsed["through"] == "twin"
+
+
+def test_a_policy_with_memory_exports_evaluates_and_rehearses(run, tmp_path):
+    path = os.pathsep.join([str(EXTENSION), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    command = [sys.executable, "-m", "reacher.policy", str(tmp_path)]
+    made = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert made.returncode == 0, made.stderr
+    policy = made.stdout.strip()
+
+    def call(*words):
+        return run(*words, "--store", str(tmp_path))
+
+    exported = call("export", policy)
+    assert exported["parity_max_abs"] <= 1e-5
+    contract = call("artifacts", "show", exported["artifact"])["manifest"]["content"]["contract"]
+    assert contract["memory"] == [{"name": "seen", "shape": [8], "initial": [0.1] * 8, "dtype": "float32"}]
+    assert [tensor["name"] for tensor in contract["inputs"]] == ["rgb_eye", "joint_pos", "joint_target"]
+    judged = [call("evaluate", ref, "-p", str(PROFILE)) for ref in (policy, exported["artifact"])]
+    assert judged[0]["successes"] == judged[1]["successes"], "JAX and ONNX remember the same"
+    assert judged[0]["mean_reward"] == pytest.approx(judged[1]["mean_reward"], rel=1e-3)
+    rehearsed = call("deploy", exported["artifact"], "-p", str(PROFILE))
+    assert rehearsed["episodes"] == 2 and rehearsed["safety_stops"] == 0
 
 
 def test_what_is_not_installed_is_unknown(tmp_path):

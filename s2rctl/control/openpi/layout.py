@@ -18,6 +18,7 @@ from s2rctl.robots.cameras.view import Fit, View
 from s2rctl.robots.protocol import Frame, RobotSpecification
 from s2rctl.schema.cameras import CameraDevice, Intrinsics
 from s2rctl.schema.contract import Contract
+from s2rctl.schema.tensors import GOAL, JOINT_POS, JOINT_VEL, depth_name, rgb_name
 
 IMAGE_NAMES = {"cam_left_wrist": "wrist_cam_left", "cam_right_wrist": "wrist_cam_right", "cam_high": "overhead_cam"}
 """OpenPI's camera names -> ours."""
@@ -60,14 +61,14 @@ class Layout:
         """Return the observation in a message; UsageError that says what is missing or misshapen."""
         if not isinstance(message, Mapping):
             raise UsageError("an observation is a map", "send the policy's inputs by name")
-        aloha = "joint_pos" not in message and "state" in message
-        joints = self._joints_of_state(_numbers(message, "state")) if aloha else self._vector(message, "joint_pos")
-        velocity = self._vector(message, "joint_vel") if "joint_vel" in message else np.zeros(len(self._spec.joints))
+        aloha = JOINT_POS not in message and "state" in message
+        joints = self._joints_of_state(_numbers(message, "state")) if aloha else self._vector(message, JOINT_POS)
+        velocity = self._vector(message, JOINT_VEL) if JOINT_VEL in message else np.zeros(len(self._spec.joints))
         pictures = dict(message)
         for name, image in _map(message, "images").items():
-            pictures.setdefault(f"rgb_{IMAGE_NAMES.get(name, name)}", image)
+            pictures.setdefault(rgb_name(IMAGE_NAMES.get(name, name)), image)
         frames = {name: self._frame(name, view, pictures) for name, view in self._views.items()}
-        goal = None if message.get("goal") is None else _numbers(message, "goal")
+        goal = None if message.get(GOAL) is None else _numbers(message, GOAL)
         ages = {str(name): _age(name, age) for name, age in _map(message, "ages").items()}
         return Observation(joints, velocity, frames, goal, ages, aloha)
 
@@ -101,31 +102,36 @@ class Layout:
         return self._spec.joints_from_command(values, home)
 
     def _frame(self, name: str, view: View, message: Mapping[str, Any]) -> Frame:
-        rgb, depth = message.get(f"rgb_{name}"), message.get(f"depth_{name}")
+        rgb_key, depth_key = rgb_name(name), depth_name(name)
+        rgb, depth = message.get(rgb_key), message.get(depth_key)
         if rgb is None:
-            raise UsageError(f"the observation has no picture 'rgb_{name}'", "send it, or images with OpenPI's names")
+            raise UsageError(f"the observation has no picture '{rgb_key}'", "send it, or images with OpenPI's names")
         if view.depth_unit_m is not None and depth is None:
             raise UsageError(
-                f"the policy needs depth, and the observation has no 'depth_{name}'",
+                f"the policy needs depth, and the observation has no '{depth_key}'",
                 f"send uint16 ({view.height}, {view.width}), {view.depth_unit_m:g} m per count; OpenPI's own Aloha "
                 "client drops depth",
             )
         if depth is not None:
-            depth = _array(f"depth_{name}", depth)
+            depth = _array(depth_key, depth)
             if depth.shape != (view.height, view.width) or depth.dtype != np.uint16:
-                raise UsageError(f"'depth_{name}' is {depth.dtype} {depth.shape}, not uint16 {view.height, view.width}")
-        return Frame(0.0, self._picture(name, view, _array(f"rgb_{name}", rgb)), depth)
+                raise UsageError(f"'{depth_key}' is {depth.dtype} {depth.shape}, not uint16 {view.height, view.width}")
+        return Frame(0.0, self._picture(name, view, _array(rgb_key, rgb)), depth)
 
     def _picture(self, name: str, view: View, image: np.ndarray) -> np.ndarray:
         """Return the policy's picture (h, w, 3) of an image of any size, channels first or last."""
         if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
             image = image.transpose(1, 2, 0)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise UsageError(f"'rgb_{name}' is {image.dtype} {image.shape}, not a uint8 picture with three channels")
+            raise UsageError(
+                f"'{rgb_name(name)}' is {image.dtype} {image.shape}, not a uint8 picture with three channels"
+            )
         if image.shape[:2] == (view.height, view.width):
             return np.ascontiguousarray(image)
         if not 1 <= min(image.shape[:2]) <= max(image.shape[:2]) <= LARGEST_SIDE:
-            raise UsageError(f"'rgb_{name}' has the size {image.shape[:2]}", f"send 1 to {LARGEST_SIDE} pixels a side")
+            raise UsageError(
+                f"'{rgb_name(name)}' has the size {image.shape[:2]}", f"send 1 to {LARGEST_SIDE} pixels a side"
+            )
         key = (name, image.shape)
         if key not in self._fits:
             if len(self._fits) >= MOST_FITS:
@@ -145,8 +151,8 @@ class Layout:
         if lens is None:
             view = self._views[name]
             raise UsageError(
-                f"'rgb_{name}' is {width} x {height} and the policy wants {view.width} x {view.height}, but nothing is "
-                "known of the camera's optics",
+                f"'{rgb_name(name)}' is {width} x {height} and the policy wants {view.width} x {view.height}, but "
+                "nothing is known of the camera's optics",
                 f"send it at the policy's size, or set robot.cameras.{name}.intrinsics (or .fovy_deg)",
             )
         scale = min(width / lens.width, height / lens.height)

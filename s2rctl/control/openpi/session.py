@@ -1,7 +1,8 @@
 """One client's episode on the policy server: the same inputs, filter and integration as the loop on the robot.
 
-The state belongs to the connection: last command, latched flag, tracking. OpenPI's client tells the server nothing
-when an episode begins, so a pause of ``EPISODE_GAP_S`` between observations, or ``reset: True`` in one, begins it.
+The state belongs to the connection: last command, latched flag, tracking, the policy's memory. OpenPI's client tells
+the server nothing when an episode begins, so a pause of ``EPISODE_GAP_S`` between observations, or ``reset: True`` in
+one, begins it.
 """
 
 import time
@@ -20,6 +21,7 @@ from s2rctl.control.timing import Timings
 from s2rctl.core.errors import UsageError
 from s2rctl.robots.poses import tool_poses
 from s2rctl.robots.protocol import RobotSpecification, State
+from s2rctl.schema.tensors import ACTION
 
 EPISODE_GAP_S = 1.0
 
@@ -73,7 +75,9 @@ class Session:
         t0 = time.perf_counter()
         outputs = self._policy.infer(inputs)
         t1 = time.perf_counter()
-        action = np.asarray(outputs["action"], float)[0]
+        # A client tells no frame times: each observation is a new one.
+        self._builder.remember(outputs, timed=False)
+        action = np.asarray(outputs[ACTION], float)[0]
         self._memory, verdict = self._filter.step(self._memory, action, state, observation.ages)
         figures = self.figures
         figures.requests += 1

@@ -15,6 +15,7 @@ from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.learning import Encoder as EncoderProfile
 from s2rctl.schema.learning import Reach
 from s2rctl.schema.simulation import CameraSettings
+from s2rctl.schema.tensors import GOAL
 
 Params = Any
 """Nested dictionary of arrays."""
@@ -121,7 +122,7 @@ def steer(policy: Params, settings: ReachSettings, seen: jax.Array, goal: jax.Ar
 def decide(actor: Params, settings: ReachSettings, inputs: Inputs) -> Decision:
     """Return action and predicted position for the raw tensors that ``raw_shapes`` names, goal (N, 3) m."""
     seen = locate(actor, settings, inputs)
-    action = steer(actor["policy"], settings, seen, normalise(inputs["goal"], settings))
+    action = steer(actor["policy"], settings, seen, normalise(inputs[GOAL], settings))
     return Decision(action, seen * settings.spread_m + jnp.asarray(settings.centre_m, jnp.float32))
 
 
@@ -142,4 +143,4 @@ def values(critic: Params, settings: ReachSettings, truth: Truth, goal: jax.Arra
 
 def raw_shapes(settings: ReachSettings) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return shape without batch and dtype of every input, by ONNX input name, in graph order."""
-    return preprocess.raw_shapes(settings.cameras) | {"goal": ((3,), "float32")}
+    return preprocess.raw_shapes(settings.cameras) | {GOAL: ((3,), "float32")}

@@ -11,6 +11,7 @@ import numpy as np
 from s2rctl.learning.student.hand_poses import HandPoses
 from s2rctl.learning.vision.preprocess import Inputs
 from s2rctl.robots import ROBOTS
+from s2rctl.schema.tensors import JOINT_POS, JOINT_TARGET, SWITCHED
 
 _ERROR_SCALE = 5.0  # 1/rad: a target runs ahead of a moving joint by up to about 0.2 rad
 
@@ -40,7 +41,7 @@ class Proprioception:
     @property
     def raw_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape without batch and dtype of the inputs, by ONNX input name, in graph order."""
-        sizes = {"joint_pos": self.joints, "joint_target": self.targets} | ({"switched": 1} if self._switched else {})
+        sizes = {JOINT_POS: self.joints, JOINT_TARGET: self.targets} | ({SWITCHED: 1} if self._switched else {})
         return {name: ((size,), "float32") for name, size in sizes.items()}
 
     def read(self, inputs: Inputs) -> tuple[jax.Array, jax.Array]:
@@ -49,7 +50,7 @@ class Proprioception:
         ``joint_pos`` (N, joints) and ``joint_target`` (N, targets) are rad, and m for slides; a joint that copies
         another one is compared with that one's target.
         """
-        position, target = inputs["joint_pos"], inputs["joint_target"]
+        position, target = inputs[JOINT_POS], inputs[JOINT_TARGET]
         error = position - _columns(target, self._wanted)
         return position * self._scale, error * self._error_scale
 
@@ -60,8 +61,8 @@ class Proprioception:
         from the command: single readings are a hundred times coarser than commands.
         """
         position, error = self.read(inputs)
-        first = self._hands.features(inputs["joint_target"]) if self._hands is not None else position
-        flag = [inputs["switched"]] if self._switched else []
+        first = self._hands.features(inputs[JOINT_TARGET]) if self._hands is not None else position
+        flag = [inputs[SWITCHED]] if self._switched else []
         return jnp.concatenate([first, error, *flag], axis=-1)
 
 

@@ -33,13 +33,13 @@ def pick_pilot(policy: Policy) -> Pilot:
     """
     if policy.kind != "teacher":
         raise RunError(f"a {policy.kind} policy cannot drive one arm", "train the pick teacher")
-    size = int(policy.config["observation_size"])
+    size, drive = int(policy.config["observation_size"]), policy.reflex()
 
     def act(observation: Observation) -> jax.Array:
         worlds = observation.actor.shape[0]
         # Both arms in one call: one matrix product instead of two.
         arms = jnp.concatenate([observation.actor[:, :size], observation.actor[:, size : 2 * size]])
-        action = policy.act(Observation(arms, arms, {}))
+        action = drive(Observation(arms, arms, {}))
         return jnp.concatenate([action[:worlds], action[worlds:]], axis=-1)
 
     return act

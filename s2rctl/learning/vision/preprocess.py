@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.simulation import CameraSettings
+from s2rctl.schema.tensors import depth_name, rgb_name
 
 Inputs = Mapping[str, jax.Array]
 """Raw tensors by ONNX input name, each with a leading batch axis."""
@@ -52,10 +53,10 @@ def depth(counts: jax.Array, unit_m: float, range_m: tuple[float, float]) -> jax
 
 def image(inputs: Inputs, camera: Camera) -> jax.Array:
     """Return the camera's image (N, H, W, 3 or 4) float32, depth last."""
-    colour = rgb(inputs[f"rgb_{camera.name}"])
+    colour = rgb(inputs[rgb_name(camera.name)])
     if not camera.depth:
         return colour
-    far = depth(inputs[f"depth_{camera.name}"], camera.depth_unit_m, camera.depth_range_m)
+    far = depth(inputs[depth_name(camera.name)], camera.depth_unit_m, camera.depth_range_m)
     return jnp.concatenate([colour, far[..., None]], axis=-1)
 
 
@@ -69,7 +70,7 @@ def raw_shapes(cameras: tuple[Camera, ...]) -> dict[str, tuple[tuple[int, ...], 
     """Return shape without batch and dtype of the image inputs, by ONNX input name, in graph order."""
     shapes: dict[str, tuple[tuple[int, ...], str]] = {}
     for camera in cameras:
-        shapes[f"rgb_{camera.name}"] = ((camera.height, camera.width, 3), "uint8")
+        shapes[rgb_name(camera.name)] = ((camera.height, camera.width, 3), "uint8")
         if camera.depth:
-            shapes[f"depth_{camera.name}"] = ((camera.height, camera.width), "uint16")
+            shapes[depth_name(camera.name)] = ((camera.height, camera.width), "uint16")
     return shapes

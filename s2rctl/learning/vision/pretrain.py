@@ -27,6 +27,7 @@ from s2rctl.learning.vision import preprocess
 from s2rctl.learning.vision.encoder import Encoder, EncoderSettings, Head
 from s2rctl.learning.vision.preprocess import Camera
 from s2rctl.schema.learning import Encoder as Budget
+from s2rctl.schema.tensors import depth_name, rgb_name
 from s2rctl.tasks.protocol import World
 
 Drive = Callable[[jax.Array, World, jax.Array], jax.Array]
@@ -161,9 +162,9 @@ def _look(
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array]]:
     """Return the next action (B, n), the raw images (B, C, ...) and the targets (B, C, outputs) of this moment."""
     seen, world = state.observation.inputs, env.world(state)
-    images = {"rgb": jnp.stack([seen[f"rgb_{camera.name}"] for camera in cameras], axis=1)}
+    images = {"rgb": jnp.stack([seen[rgb_name(camera.name)] for camera in cameras], axis=1)}
     if cameras[0].depth:
-        images["depth"] = jnp.stack([seen[f"depth_{camera.name}"] for camera in cameras], axis=1)
+        images["depth"] = jnp.stack([seen[depth_name(camera.name)] for camera in cameras], axis=1)
     return drive(key, world, count), (images, jax.vmap(targets)(world))
 
 

@@ -44,6 +44,7 @@ def summary(recording: Recording) -> dict[str, Any]:
         "interventions": dict(Counter(name for step in recording.steps for name in step["interventions"])),
         "codes": sorted({code for step in recording.steps for code in step["codes"]}),
         "cameras": sorted(recording.frames),
+        **({"memory": sorted(recording.steps[0]["memory"])} if "memory" in recording.steps[0] else {}),
         **{key: recording.header[key] for key in ("robot", "profile", "mode", "onnx") if key in recording.header},
         "timing_ms": {name: _quantiles(values) for name, values in timing.items() if np.isfinite(values).any()},
     }

@@ -23,6 +23,7 @@ from s2rctl.robots import make_driver
 from s2rctl.robots.protocol import Frame, Robot
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.robots import RobotSection
+from s2rctl.schema.tensors import depth_name, rgb_name
 from s2rctl.systems import system_named
 
 ERROR_FAULT = {"aloha": "overload", "xarm7": "collision"}
@@ -100,10 +101,10 @@ class Photographer:
             lost = self._rng.random() < self._faults.frame_drop
             if lost and name in frames:
                 continue
-            depth = images.get(f"depth_{name}")
+            depth = images.get(depth_name(name))
             if depth is not None and dark:
                 depth = np.zeros_like(depth)
-            frames[name] = Frame(shot.t, images[f"rgb_{name}"], depth)
+            frames[name] = Frame(shot.t, images[rgb_name(name)], depth)
         self._frames = frames
 
 

@@ -12,11 +12,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from s2rctl.cli.describe import contract_text
-from s2rctl.control.policy import CONTRACT_KEY, Policy, contract_of
+from s2rctl.control.policy import Policy, contract_of
 from s2rctl.core import seal
 from s2rctl.evaluation.report_origin import card_rows
 from s2rctl.evaluation.templates import render
 from s2rctl.robots import ROBOTS
+from s2rctl.schema.tensors import CONTRACT_KEY
 from tests.fuzz.box import Box
 from tests.fuzz.harness import Target
 from tests.fuzz.mutate import Chooser, edit_tree, mutate_bytes

@@ -1,0 +1,49 @@
+"""Policies as evaluation sees them: functions of an observation, or of an observation and what was remembered.
+
+Memory follows every observation of an episode, also while a pilot drives. It begins with the batch's episodes; that of
+a world whose first episode is over no longer matters.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from s2rctl.schema.contract import Memory, start
+from s2rctl.tasks.protocol import Observation
+
+Act = Callable[[Observation], np.ndarray | jax.Array]
+"""A policy without memory: observation of B worlds -> action (B, n) in [-1, 1]."""
+State = Mapping[str, Any]
+"""Memory of B worlds by name, (B, *shape) each."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A policy with memory."""
+
+    memory: tuple[Memory, ...]
+    step: Callable[[Observation, State], tuple[np.ndarray | jax.Array, State]]
+    """Observation and memory of B worlds -> action (B, n) in [-1, 1], and memory from then on."""
+
+
+def as_actor(policy: Act | Actor) -> Actor:
+    """Return any policy as one with memory, which may be none."""
+    if isinstance(policy, Actor):
+        return policy
+    return Actor((), lambda observation, memory: (policy(observation), memory))
+
+
+class Playing:
+    """A policy in the episodes of B worlds, which begin now: it is told of every observation, in order."""
+
+    def __init__(self, policy: Act | Actor, worlds: int) -> None:
+        self._actor = as_actor(policy)
+        self._memory: State = start(self._actor.memory, worlds)
+
+    def __call__(self, observation: Observation) -> np.ndarray:
+        """Return the action (B, n) and keep what the policy remembers."""
+        action, self._memory = self._actor.step(observation, self._memory)
+        return np.asarray(action)
