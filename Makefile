@@ -47,7 +47,7 @@ types: setup  ## static types
 law: setup  ## import law of docs/architecture.md
 	$(BIN)/lint-imports
 
-check: lint types law test  ## everything that CI checks
+check: lint types law test smoke  ## everything that CI checks
 
 bench: setup  ## the figures of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
