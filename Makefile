@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= .s2rctl
 FUZZ_MINUTES ?= 60
-DEFAULT := not slow
+DEFAULT := not slow and not pipelines
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test fuzz lint types law check bench wheel lock clean
+.PHONY: help setup demo test smoke fuzz lint types law check bench wheel lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ test: setup  ## the tests (no network, no display, no GPU)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "$(DEFAULT) and not paced"
 	$(BIN)/python -m pytest -m "$(DEFAULT) and paced"
 
+smoke: setup  ## both pipelines at smoke budgets, each stage held to what it declares to read
+	$(BIN)/python -m pytest -m pipelines --durations 0 tests/pipeline
+
 fuzz: setup  ## every kind of input from outside for FUZZ_MINUTES in all; findings go to fuzz-findings/
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz --minutes $(FUZZ_MINUTES) --workers 2
 
@@ -44,7 +47,7 @@ types: setup  ## static types
 law: setup  ## import law of docs/architecture.md
 	$(BIN)/lint-imports
 
-check: lint types law test  ## everything that CI checks
+check: lint types law test smoke  ## everything that CI checks
 
 bench: setup  ## the figures of docs/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -63,7 +63,8 @@ def _exported(system: System) -> list[Policy]:
 
 def _rehearsal(system: System) -> Stage:
     export = system.deployed.export
-    reads = dict.fromkeys((*_environment(system, system.deployed), *system.driver, "deploy"))
+    # An emulated device's cameras are as fast as the real ones.
+    reads = dict.fromkeys((*_environment(system, system.deployed), *system.driver, "robot.cameras", "deploy"))
     return Stage(
         "rehearse",
         version=3,

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import mujoco
 
-TABLE_TOP = 0.0008
-"""Height of the table in the world, m."""
+from s2rctl.scene import table
 
 BOX_HALF = (0.048, 0.0125, 0.0125)
 PEG_HALF = (0.048, 0.01, 0.01)
@@ -30,7 +29,7 @@ _FRICTION = (1.0, 0.05, 0.001)
 
 def add_box(spec: mujoco.MjSpec, x: float, y: float) -> None:
     """Add the block of the pick task, lying on the table along x."""
-    body = _free_body(spec, "box", (x, y, TABLE_TOP + BOX_HALF[2]), (1.0, 0.0, 0.0, 0.0))
+    body = _free_body(spec, "box", (x, y, table.TOP + BOX_HALF[2]), (1.0, 0.0, 0.0, 0.0))
     body.add_geom(
         name="box",
         type=_BOX,
@@ -48,7 +47,7 @@ def add_box(spec: mujoco.MjSpec, x: float, y: float) -> None:
 
 def add_peg(spec: mujoco.MjSpec, x: float, y: float) -> None:
     """Add the peg, lying on the table and turned by 180°, so that its +x end looks at the left arm."""
-    body = _free_body(spec, "peg", (x, y, TABLE_TOP + PEG_HALF[2]), (0.0, 0.0, 0.0, 1.0))
+    body = _free_body(spec, "peg", (x, y, table.TOP + PEG_HALF[2]), (0.0, 0.0, 0.0, 1.0))
     body.add_geom(
         name="peg",
         type=_BOX,
@@ -70,7 +69,7 @@ def add_socket(spec: mujoco.MjSpec, x: float, y: float) -> None:
     Hands and table meet the solid hull ``socket``, so that one sensor per finger sees every touch and five walls need
     not be tested; the peg meets the walls. The white linings are only seen.
     """
-    body = _free_body(spec, "socket", (x, y, TABLE_TOP + SOCKET_HALF[2]), (1.0, 0.0, 0.0, 0.0))
+    body = _free_body(spec, "socket", (x, y, table.TOP + SOCKET_HALF[2]), (1.0, 0.0, 0.0, 0.0))
     body.add_geom(
         name="socket",
         type=_BOX,

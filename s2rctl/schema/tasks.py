@@ -20,6 +20,11 @@ class TaskSection(Model):
     delays: Delays = Delays()
     rewards: Rewards = quantity({}, "", "reward weights that replace the task's own")
 
+    @property
+    def goal_range(self) -> float | None:
+        """Goals lie within ± this (m) of the tool's home on each axis; None: the task has no goals."""
+        return None
+
 
 class HandlingTask(TaskSection):
     """A task whose teacher sees objects by noisy measurements of their poses."""
@@ -41,7 +46,13 @@ class ReachTask(TaskSection):
         "the arm follows its target as the controller's planner does; each episode's acceleration lies between these "
         "multiples of robot.tool_acceleration; null: it is there at once",
     )
+    goal_range_m: float = quantity(0.15, "m", "goals lie within ± this of the tool's home on each axis", ge=0.1, le=0.2)
     threshold_m: float = quantity(0.05, "m", "an episode that ends this close is a success", ge=1e-4, le=2)
+
+    @property
+    def goal_range(self) -> float | None:
+        """The profile's."""
+        return self.goal_range_m
 
 
 class TaskSections(Model):

@@ -20,6 +20,7 @@ from s2rctl.robots.cameras.stream import Camera
 from s2rctl.robots.poses import home_tools
 from s2rctl.robots.protocol import Identity, Robot
 from s2rctl.schema.profile import Profile
+from s2rctl.schema.tasks import TaskSection
 from s2rctl.stages.certificate import preflight
 from s2rctl.stages.deploy import load_policy, loop_settings, make_rig, recording_header, write_json
 from s2rctl.stages.protocol import Context, Result
@@ -97,14 +98,14 @@ def _episode(
     header = recording_header(context, "live" if send else "shadow")
     seed = derived_seed(context.seed, "live", number)
     header |= {"serial": identity.serial, "speed": f"{speed:g}", "seed": str(seed)}
-    settings = loop_settings(profile, round(_steps(profile) / speed), send=send, park=send)
-    goal = _goal(rig, seed)
+    settings = loop_settings(profile, round(_task(profile).episode_steps / speed), send=send, park=send)
+    goal = _goal(rig, _task(profile), seed)
     return run_episode(rig, settings, context.interrupt, goal=goal, recorder=McapRecorder(path, header))
 
 
-def _steps(profile: Profile) -> int:
-    """Return the length of an episode at full speed."""
-    return profile.task(system_named(profile.system).deployed.task).episode_steps
+def _task(profile: Profile) -> TaskSection:
+    """Return what the profile says of the task that is done."""
+    return profile.task(system_named(profile.system).deployed.task)
 
 
 def _figures(logs: list[EpisodeLog], mode: str) -> dict[str, object]:
@@ -130,10 +131,10 @@ def _pause(seconds: float, interrupt: Interrupt) -> None:
         time.sleep(0.05)
 
 
-def _goal(rig: Rig, seed: int) -> np.ndarray | None:
+def _goal(rig: Rig, task: TaskSection, seed: int) -> np.ndarray | None:
     """Return a goal (3,) m about the tool's home and inside the workspace, for policies that need one."""
-    box = rig.filter.envelope.workspace
-    if not rig.builder.needs_goal or box is None:
+    box, spread = rig.filter.envelope.workspace, task.goal_range
+    if not rig.builder.needs_goal or box is None or spread is None:
         return None
     around = home_tools(rig.robot.specification)[0]
-    return np.clip(around + np.random.default_rng(seed).uniform(-0.15, 0.15, 3), box[0], box[1])
+    return np.clip(around + np.random.default_rng(seed).uniform(-spread, spread, 3), box[0], box[1])

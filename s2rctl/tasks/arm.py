@@ -13,16 +13,18 @@ import numpy as np
 
 from s2rctl.core.errors import RunError
 from s2rctl.core.spatial import to_matrix
+from s2rctl.robots.aloha.kinematics import ARM_JOINTS
+from s2rctl.robots.aloha.specification import ARM_HOME, FINGER_HOME
+from s2rctl.scene import table
 from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import rotation
 from s2rctl.tasks.rewards import finite
 
-JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
+JOINTS = ARM_JOINTS[:6]
 TARGETS = (*JOINTS, "gripper")
 ACTIONS = len(TARGETS)
-HOME = (0.25, -0.4, 1.5, 0.0, -0.73, 0.0)  # rad
-OPEN = 0.037  # m, finger position and target of an open gripper
-TABLE_TOP = 0.0008  # m, world z of the table's surface
+HOME = ARM_HOME  # rad
+OPEN = FINGER_HOME  # m, finger position and target of an open gripper
 
 GRASP_FORCE = 2.5  # N per finger
 GRASP_ANGLE = np.radians(75.0)  # between a finger's push and the direction to the other finger
@@ -189,7 +191,7 @@ def fan_pose(arm: Arm, draws: jax.Array, fan: Fan, height: jax.Array | float) ->
     distance = 0.5 * (fan.near + fan.far) + 0.5 * (fan.far - fan.near) * draws[0]
     ray = float(np.radians(fan.angle_deg)) * draws[1]
     offset = arm.base_rotation @ jnp.stack([distance * jnp.cos(ray), distance * jnp.sin(ray), jnp.zeros(())])
-    place = jnp.stack([arm.base_position[0] + offset[0], arm.base_position[1] + offset[1], TABLE_TOP + height])
+    place = jnp.stack([arm.base_position[0] + offset[0], arm.base_position[1] + offset[1], table.TOP + height])
     turn = ray + float(np.radians(fan.yaw_deg)) * draws[2]
     base_yaw = float(np.arctan2(arm.base_rotation[1, 0], arm.base_rotation[0, 0]))
     return jnp.concatenate([place, rotation.about_z(turn + base_yaw)])

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.scene import table
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import rotation, tracking
@@ -135,7 +136,7 @@ class _Pick:
         self.grip = arms.grip_offset(settings.model, "box")
         self.scale = settings.section.action_scale
         self.line = LINE - float(self.arm.base_position[0])
-        self.lift_height = arms.TABLE_TOP + LIFTED - float(self.arm.base_position[2])
+        self.lift_height = table.TOP + LIFTED - float(self.arm.base_position[2])
         self.rewards = replace_weights(
             {
                 "grip": Term(self._progress("grip"), 4.0),

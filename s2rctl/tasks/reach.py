@@ -13,15 +13,13 @@ import jax.numpy as jnp
 from s2rctl.core.errors import ProfileError
 from s2rctl.core.kinematics import jacobian
 from s2rctl.core.lines import PlannerState, follow
+from s2rctl.robots.xarm7.specification import HOME
 from s2rctl.scene.signals import real
 from s2rctl.tasks import kinematics, rotation
 from s2rctl.tasks.protocol import Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
 from s2rctl.tasks.rewards import closeness, finite
 from s2rctl.tasks.weights import replace_weights
 
-JOINTS = tuple(f"joint{i}" for i in range(1, 8))
-HOME = (0.0, -0.247, 0.0, 0.909, 0.0, 1.15644, 0.0)  # rad, the published home position
-GOAL_RANGE = 0.15  # m, ± on each axis about the tool's home
 WORKSPACE_MARGIN = 0.03  # m: commands may leave the goals' box by this
 START_RANGE = 0.1  # m, ± of the tool at the start
 BOUNDS = 2.0  # m, |tool coordinate|
@@ -103,6 +101,7 @@ class _Reach:
         self.chain = kinematics.read_chain(settings.model, "link_base", "tcp")
         self.scale = settings.section.action_scale
         self.threshold = settings.section.threshold_m
+        self.goals = settings.section.goal_range_m
         self.planner = _planner(settings)
         pose = self.chain.frames(jnp.array(HOME))
         self.home = pose.position
@@ -120,7 +119,7 @@ class _Reach:
         """Draw the tool's start and the goal in boxes about home."""
         start_key, goal_key, planner_key = jax.random.split(key, 3)
         start = self.home + jax.random.uniform(start_key, (3,), minval=-START_RANGE, maxval=START_RANGE)
-        goal = self.home + jax.random.uniform(goal_key, (3,), minval=-GOAL_RANGE, maxval=GOAL_RANGE)
+        goal = self.home + jax.random.uniform(goal_key, (3,), minval=-self.goals, maxval=self.goals)
         joints = jnp.array(HOME)
         for _ in range(2):  # one solve is meant for the few centimetres of a control step
             joints = self.solve(joints, start)
@@ -130,7 +129,7 @@ class _Reach:
 
     def target(self, world: World, action: jax.Array) -> tuple[jax.Array, State]:
         """Displace the commanded tool position, kept in the workspace, and solve for the joints on the way there."""
-        limit = GOAL_RANGE + WORKSPACE_MARGIN
+        limit = self.goals + WORKSPACE_MARGIN
         moved = world.state.command + self.scale * jnp.clip(action, -1.0, 1.0)
         command = jnp.clip(moved, self.home - limit, self.home + limit)
         state = world.state._replace(command=command)

@@ -8,6 +8,7 @@ from s2rctl.pipeline.plan import flat
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import Kind
 from s2rctl.systems import SYSTEMS
+from tests.pipeline.test_both_pipelines import FREE, within
 
 PROFILES = {"aloha": "aloha-smoke", "xarm7-reach": "xarm7-smoke"}
 
@@ -34,25 +35,7 @@ def test_every_profile_value_reaches_some_cache_key(system):
     """A field that no stage declares to read would be ignored by the cache."""
     values = load_profile(PROFILES[system]).profile.model_dump(mode="json")
     read = {prefix for stage in graph_of(system) if "*" not in stage.reads for prefix in stage.reads}
-    # What only names things, or belongs to the real robot, changes no result.
-    free = {
-        "name",
-        "description",
-        "seed",
-        "simulation.threads",
-        "robot.driver",
-        "robot.address",
-        "robot.ports",
-        "robot.ports.left",
-        "robot.ports.right",
-        "robot.cameras",
-        "wandb",
-    }
-    unread = [
-        path
-        for path in flat(values)
-        if path not in free and not any(path == prefix or path.startswith(f"{prefix}.") for prefix in read)
-    ]
+    unread = [path for path in flat(values) if not within(path, (*FREE, *read))]
     assert unread == []
 
 

@@ -132,6 +132,22 @@ def test_success_is_the_tasks_own(tmp_path, profile, one_rehearsal):
     assert np.all(np.abs(goal - one_rehearsal.twin.parking().values) <= 0.15 + 1e-6)
 
 
+@pytest.mark.parametrize("substeps", [10, 5])
+def test_the_twins_cameras_deliver_at_the_profiles_rate(substeps):
+    from s2rctl.emulation.faults import Faults
+
+    profile, clock = load_profile("xarm7-smoke", [f"simulation.substeps={substeps}"]).profile, VirtualClock()
+    made = twin.make_rehearsal(profile, clock, Faults(latency_s=(0.0, 0.0)))
+    made.begin(0)
+    times = []
+    for tick in range(100):  # 0.4 s
+        clock.sleep_until(clock.now() + 0.004)
+        times += [frame.t for frame in (made.cameras[0].latest(),) if frame is not None]
+        assert tick < 1 or times
+    assert np.diff(sorted(set(times))) == pytest.approx(0.005 * substeps)
+    made.close()
+
+
 def test_too_many_safety_stops_are_exit_6_and_leave_recordings(tmp_path, profile, one_rehearsal):
     job = context(tmp_path, profile, action=(np.nan, 0, 0))
     with pytest.raises(SafetyStop, match=r"2 of 2 rehearsed episodes ended in a safety stop: .*not finite") as caught:

@@ -93,6 +93,21 @@ def test_live_ramps_its_speed_over_episodes(tmp_path, rig):
     assert MADE[0].closed and rig[0].closed
 
 
+@pytest.mark.parametrize("spread", [0.1, 0.2])
+def test_live_goals_are_those_of_the_task(tmp_path, rig, monkeypatch, spread):
+    goals, run_episode = [], live.run_episode
+
+    def watched(parts, settings, interrupt, *, goal, recorder):
+        goals.append(goal)
+        return run_episode(parts, settings, interrupt, goal=goal, recorder=recorder)
+
+    monkeypatch.setattr(live, "run_episode", watched)
+    short = ("deploy.live.episodes=12", "tasks.reach.episode_steps=1")
+    live.run_shadow(context(tmp_path, profile_with(f"tasks.reach.goal_range_m={spread}", *short)))
+    away = np.abs(np.array(goals) - MADE[0].parking().values)
+    assert away.shape == (12, 3) and 0.75 * spread < away.max() <= spread
+
+
 def test_shadow_runs_at_full_speed_and_sends_nothing(tmp_path, rig):
     profile = profile_with("deploy.live.episodes=1")
     result = live.run_shadow(context(tmp_path, profile))

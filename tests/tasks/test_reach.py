@@ -25,8 +25,15 @@ def test_episodes_begin_with_the_tool_where_it_is_commanded() -> None:
     assert np.linalg.norm(np.asarray(frames.position - starts.state.command), axis=1).max() < 1e-3
     home = forward(jnp.array(reach.HOME))
     np.testing.assert_allclose(frames.rotation, np.broadcast_to(home.rotation, (64, 3, 3)), atol=5e-3)
-    assert np.abs(np.asarray(starts.state.goal - home.position)).max() <= reach.GOAL_RANGE
+    assert np.abs(np.asarray(starts.state.goal - home.position)).max() <= 0.15
     np.testing.assert_array_equal(starts.ctrl, starts.qpos)
+
+
+def test_goals_are_drawn_as_far_out_as_the_task_says() -> None:
+    task = build("reach", goal_range_m=0.2)[1]
+    starts = jax.jit(jax.vmap(lambda key: task.reset(key, {})))(jax.random.split(jax.random.key(1), 64))
+    away = np.abs(np.asarray(starts.state.goal - forward(jnp.array(reach.HOME)).position))
+    assert 0.15 < away.max() <= 0.2 + 1e-6
 
 
 def test_actions_displace_the_commanded_tool_and_hold_its_orientation() -> None:
@@ -43,7 +50,7 @@ def test_the_command_stays_in_the_workspace() -> None:
         ctrl, state = target(world, jnp.array([1.0, 1.0, -1.0]))
         world = world._replace(ctrl=ctrl, state=state)
     home = forward(jnp.array(reach.HOME)).position
-    limit = reach.GOAL_RANGE + reach.WORKSPACE_MARGIN
+    limit = 0.15 + reach.WORKSPACE_MARGIN
     np.testing.assert_allclose(state.command, home + limit * jnp.array([1.0, 1.0, -1.0]), atol=1e-6)
     np.testing.assert_allclose(forward(ctrl).position, state.command, atol=2e-3)
 
