@@ -86,11 +86,19 @@ def import_file(
     from s2rctl.store.archive import import_archive
 
     ready = pretrained()
-    if not file.exists() and str(file) not in ready:
+    there = _is_there(file)
+    if not there and str(file) not in ready:
         raise ArtifactError(f"there is no file {file}", f"pretrained ones: {', '.join(ready) or 'none'}")
-    done = import_archive(session.store(), file if file.exists() else ready[str(file)], alias)
+    done = import_archive(session.store(), file if there else ready[str(file)], alias)
     rows = [(ref, identity[:12]) for ref, identity in sorted(done.refs.items())]
     return Answer({"ids": list(done.ids), "refs": done.refs}, table(("ref", "id"), rows))
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a name that is too long, a folder that one may not enter: reading it says what is wrong
+        return True
 
 
 def verify(

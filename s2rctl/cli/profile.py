@@ -30,7 +30,7 @@ def list_profiles(session: Session) -> Answer:
       s2rctl profile list --json
 
     """
-    from s2rctl.core.errors import ProfileError
+    from s2rctl.core.errors import MissingEnvironmentError, ProfileError
     from s2rctl.schema.load import load_profile, profile_files
 
     rows, data = [], []
@@ -38,7 +38,7 @@ def list_profiles(session: Session) -> Answer:
         try:
             profile = load_profile(str(path)).profile
             system, description = str(profile.system), profile.description
-        except ProfileError:
+        except (ProfileError, MissingEnvironmentError):  # its own faults, and those of the extension that it needs
             system, description = "-", "invalid: s2rctl profile validate " + name
         rows.append((name, system, description))
         data.append({"name": name, "system": system, "description": description, "path": str(path)})

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 
-from s2rctl.core.errors import MissingEnvironmentError, UsageError
+from s2rctl.core.errors import MissingEnvironmentError, RunError, UsageError
 
 _STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 _CANNOT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -78,8 +78,7 @@ def replacing(target: Path, option: str = "FILE") -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="s2rctl-") as folder:
             temporary = Path(folder) / "output"
             yield temporary
-            with temporary.open("rb") as source, os.fdopen(os.dup(1), "wb") as stream:
-                shutil.copyfileobj(source, stream)
+            _to_stdout(temporary)
         return
     require_replaceable(target, option)
     with _named(target, option):
@@ -96,6 +95,19 @@ def replacing(target: Path, option: str = "FILE") -> Iterator[Path]:
             sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_stdout(path: Path) -> None:
+    """Write a file through to standard output; a reader that has gone ends the command, and needs no words."""
+    try:
+        with path.open("rb") as source, os.fdopen(os.dup(1), "wb") as stream:
+            shutil.copyfileobj(source, stream)
+    except BrokenPipeError:
+        raise RunError("") from None
+    except OSError as error:
+        raise MissingEnvironmentError(
+            f"cannot write to standard output: {error.strerror}", "free space, or write to another place"
+        ) from error
 
 
 def require_replaceable(target: Path, option: str = "FILE") -> None:

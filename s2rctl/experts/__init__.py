@@ -17,6 +17,7 @@ EXPERTS = Table(
         "reach": "s2rctl.experts.reach:make",
     },
     group="s2rctl.experts",
+    fits=callable,
 )
 
 

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from s2rctl.schema.deployment import Safety
     from s2rctl.schema.robots import RobotSection
 
+
+def _is_specification(row: object) -> bool:
+    from s2rctl.robots.protocol import RobotSpecification
+
+    return isinstance(row, RobotSpecification)
+
+
 # Each row is a RobotSpecification.
 ROBOTS = Table(
     "robot",
@@ -17,6 +24,7 @@ ROBOTS = Table(
         "xarm7": "s2rctl.robots.xarm7.specification:SPECIFICATION",
     },
     group="s2rctl.robots",
+    fits=_is_specification,
 )
 
 # Each row is a function (profile.robot, profile.deploy.safety, control period in s) -> Robot for the real device.

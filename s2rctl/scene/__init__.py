@@ -11,4 +11,5 @@ SCENES = Table(
         "reach": "s2rctl.scene.xarm7:build_reach",
     },
     group="s2rctl.scenes",
+    fits=callable,
 )

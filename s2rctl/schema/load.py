@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from s2rctl.core.errors import ProfileError, UsageError
 from s2rctl.core.resources import data_folder
+from s2rctl.core.text import one_line
 from s2rctl.schema.faults import faults_of
 from s2rctl.schema.layers import merge, put
 from s2rctl.schema.moved import upgraded
@@ -83,7 +84,7 @@ def load_resolved(values: Mapping[str, Any], sets: Sequence[str] = (), seed: int
     """Return the profile that an artifact's manifest holds, with ``--set`` and ``--seed`` on top."""
     changes = [_parse_set(item) for item in sets]
     name = str(values.get("name", "manifest"))
-    origin = f"manifest of {shown(name) if unprintable(name) else name}"
+    origin = f"manifest of {one_line(name)}"
     source = Source(json.loads(json.dumps(upgraded(values))), {(): origin})
     for path, value in leaves(source.value):
         if any(unprintable(str(part)) for part in (*path, *(value if isinstance(value, list) else [value]))):
@@ -137,9 +138,9 @@ def _place(fault: Fault) -> tuple[str, int]:
 
 def _shown(path: Path) -> str:
     try:
-        return str(path.relative_to(Path.cwd()))
+        return one_line(str(path.relative_to(Path.cwd())))
     except (ValueError, OSError):
-        return str(path)
+        return one_line(str(path))
 
 
 def _locate(name: str, beside: Path | None) -> Path:

@@ -145,6 +145,10 @@ class ReachProfile(Profile):
 
 
 # Each row is the model of the profiles of one system.
+def _is_profile(row: Any) -> bool:
+    return isinstance(row, type) and issubclass(row, Profile)
+
+
 PROFILES = Table(
     "system",
     {
@@ -152,11 +156,12 @@ PROFILES = Table(
         "xarm7-reach": "s2rctl.schema.profile:ReachProfile",
     },
     group="s2rctl.profiles",
+    fits=_is_profile,
 )
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of all profiles, told apart by ``system``."""
-    models: list[type[Profile]] = [PROFILES.load(name) for name in PROFILES.names()]
+    models: list[type[Profile]] = [model for _, model in PROFILES.usable()]
     annotation: Any = Annotated[Union[tuple(models)], Field(discriminator="system")]  # noqa: UP007
     return TypeAdapter(annotation).json_schema()

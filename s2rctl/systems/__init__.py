@@ -4,7 +4,12 @@ from s2rctl.core.errors import UsageError
 from s2rctl.core.tables import Table, suggestion
 from s2rctl.systems.protocol import Policy, System
 
+
 # Each row is a System.
+def _is_system(row: object) -> bool:
+    return isinstance(row, System)
+
+
 SYSTEMS = Table(
     "system",
     {
@@ -12,6 +17,7 @@ SYSTEMS = Table(
         "xarm7-reach": "s2rctl.systems.xarm7_reach:SYSTEM",
     },
     group="s2rctl.systems",
+    fits=_is_system,
 )
 
 
@@ -22,8 +28,8 @@ def system_named(name: str) -> System:
 
 
 def all_systems() -> tuple[System, ...]:
-    """Return every system, those of installed extensions last."""
-    return tuple(system_named(name) for name in SYSTEMS.names())
+    """Return every system, those of installed extensions last; one that is broken is left out, and said in the log."""
+    return tuple(system for _, system in SYSTEMS.usable())
 
 
 def system_of_robot(robot: str) -> System:

@@ -11,4 +11,5 @@ TASKS = Table(
         "reach": "s2rctl.tasks.reach:make",
     },
     group="s2rctl.tasks",
+    fits=callable,
 )

@@ -50,7 +50,7 @@ def robot_of(recording: Recording) -> str:
     """Return the recorded robot; older recordings do not name it, but only one robot has as many joints."""
     name = recording.header.get("robot")
     joints = len((recording.steps[0].get("joint_pos") or ()) if recording.steps else ())
-    fitting = [row for row in ROBOTS.names() if len(ROBOTS.load(row).joints) == joints]
+    fitting = [row for row, robot in ROBOTS.usable() if len(robot.joints) == joints]
     if name is not None and name not in ROBOTS.names():
         raise ArtifactError("the recording is of a robot that s2rctl does not know", _OTHER)
     if name is not None and joints and name not in fitting:
