@@ -67,7 +67,7 @@ def test_help_loads_nothing_heavy():
     code = (
         "import sys; from s2rctl.cli.main import main;"
         "heavy = {'jax', 'mujoco', 'numpy', 'onnx', 'onnxruntime', 'yaml', 'rich', 'flax', 'matplotlib', 'scipy',"
-        " 'cv2', 'mcap', 'safetensors'};"
+        " 'cv2', 'mcap', 'safetensors', 'jinja2'};"
         "main(['--help']); print('HEAVY', sorted((heavy | {'pydantic'}) & set(sys.modules)));"
         "main(['pipeline', 'run', '--help']); print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
