@@ -100,9 +100,9 @@ def load_policy(folder: Path) -> Policy:
     """Read a policy that ``save_policy`` wrote; ArtifactError if a file is missing, damaged or of another format."""
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        arrays = unflatten_dict(load((folder / WEIGHTS).read_bytes()), sep="/")
+        arrays = unflatten(load((folder / WEIGHTS).read_bytes()))
         found, kind, config = description["format"], description["kind"], description["config"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise ArtifactError(f"{folder.name} holds no readable policy: {error}", "s2rctl artifacts verify") from error
     if found != FORMAT:
         raise ArtifactError(f"{folder.name}: policy format {found} is not {FORMAT}", "train or import the policy again")
@@ -119,3 +119,16 @@ def flatten(tree: dict[str, Any]) -> dict[str, Any]:
     for name in (name for path in flat for name in path if "/" in name):
         raise ValueError(f"the key '{name}' contains '/'")
     return {"/".join(path): leaf for path, leaf in flat.items()}
+
+
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested dictionaries from '/'-joined keys; ValueError if what one key names lies inside another's leaf.
+
+    It is the inverse of ``flatten`` but for empty dictionaries.
+    """
+    try:
+        # Sorted: a leaf comes before what would lie inside it, so that neither can replace the other unnoticed.
+        tree: dict[str, Any] = unflatten_dict(dict(sorted(flat.items())), sep="/")
+    except (TypeError, IndexError) as error:  # what a leaf says to a name
+        raise ValueError("one array lies inside another") from error
+    return tree

@@ -4,13 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import unflatten_dict
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from s2rctl.core.errors import ArtifactError, UsageError
-from s2rctl.learning.policy_files import KINDS, flatten, load_policy, save_policy
+from s2rctl.learning.policy_files import KINDS, flatten, load_policy, save_policy, unflatten
 from s2rctl.learning.teacher import networks, normalise
 from s2rctl.tasks.protocol import Observation
 
@@ -83,7 +82,14 @@ TREES = st.recursive(
 
 @given(TREES)
 def test_unflatten_inverts_flatten(tree):
-    assert unflatten_dict(flatten(tree), sep="/") == tree
+    assert unflatten(flatten(tree)) == tree
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("a/b", "a/b/c/d"), ("a/b/c/d", "a/b", "e")])
+@pytest.mark.parametrize("leaf", [1, np.zeros(0, np.float32), np.zeros((2, 3), np.float32)])
+def test_an_array_inside_another_is_refused(names, leaf):
+    with pytest.raises(ValueError, match="inside another"):
+        unflatten(dict.fromkeys(names, leaf))
 
 
 def test_a_key_with_a_slash_is_refused():

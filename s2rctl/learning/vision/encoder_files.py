@@ -6,14 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import unflatten_dict
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError
-from s2rctl.learning.policy_files import flatten
+from s2rctl.learning.policy_files import flatten, unflatten
 from s2rctl.learning.vision.encoder import EncoderSettings
 
 WEIGHTS = "encoder.safetensors"
@@ -32,8 +31,8 @@ def load_encoder(folder: Path, settings: EncoderSettings) -> Any:
     """Return the parameters; ArtifactError if the files are damaged or belong to another shape than ``settings``."""
     try:
         found = EncoderSettings.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        arrays = unflatten_dict(load((folder / WEIGHTS).read_bytes()), sep="/")
-    except (OSError, ValueError, LookupError, TypeError, ValidationError, SafetensorError) as error:
+        arrays = unflatten(load((folder / WEIGHTS).read_bytes()))
+    except (OSError, ValueError, ValidationError, SafetensorError) as error:
         raise ArtifactError(f"{folder.name} holds no readable encoder: {error}", "s2rctl artifacts verify") from error
     if found != settings:
         raise ArtifactError(
