@@ -47,7 +47,7 @@ def robot_faults(contract: Contract, specification: RobotSpecification, rate_hz:
         faults.append("it has no output 'action'")
     if len(contract.action_scale) != len(entries):
         faults.append(f"it scales {len(contract.action_scale)} actions, the robot takes {len(entries)}")
-    if entries != specification.targets and "joint_target" in {tensor.name for tensor in contract.inputs}:
+    if entries != specification.targets and JOINT_TARGET in {tensor.name for tensor in contract.inputs}:
         faults.append("it wants 'joint_target', and the robot is not commanded by its joint targets")
     return faults
 

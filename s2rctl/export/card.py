@@ -18,6 +18,7 @@ _JOINT_ACTION = "change of each joint target, in action_scale per step; the targ
 _TOOL_ACTION = (
     "displacement of the commanded tool position in the robot's base frame, already in metres: do not scale it again"
 )
+_MIXED_ACTION = "change of each command entry, in action_scale per step; the target is then cut to the entry's limits"
 
 
 def build(
@@ -38,14 +39,13 @@ def build(
     ``action_scale`` is the change of each target at |action| = 1. The two action delays of an arm with grippers are
     merged into their mean distribution.
     """
-    physical = specification.space.of_kind("tool_translation").all()
     return Contract(
         policy=policy,
         robot=specification.name,
         rate_hz=rate_hz,
         inputs=tuple(_input(name, *graph.inputs[name], specification, vision) for name in graph.inputs),
         outputs=tuple(_output(name, size, specification, action_scale) for name, size in graph.outputs.items()),
-        action_meaning=_TOOL_ACTION if physical else _JOINT_ACTION,
+        action_meaning=_meaning(specification),
         action_scale=tuple(action_scale),
         cameras=tuple(_camera(camera, vision, model) for camera in vision.cameras) if vision else (),
         action_delay_steps=_action_delay(delays, specification),
@@ -113,20 +113,27 @@ def _output(name: str, size: int, specification: RobotSpecification, action_scal
             meaning=known.meaning,
             elements=elements_of(name, specification),
         )
-    space = specification.space
-    tool = space.of_kind("tool_translation").all() and size == len(space)
+    meaning = _meaning(specification)
+    tool = meaning is _TOOL_ACTION
     limit = tuple(action_scale) if tool else (1.0,) * size
-    elements = space.names[:size]
     return Tensor(
         name=name,
         dtype="float32",
         shape=("batch", size),
         unit="m" if tool else "",
-        meaning=_TOOL_ACTION if tool else _JOINT_ACTION,
-        elements=elements,
+        meaning=meaning,
+        elements=specification.space.names[:size],
         low=tuple(-value for value in limit),
         high=limit,
     )
+
+
+def _meaning(specification: RobotSpecification) -> str:
+    """Return what an action means to a robot; one that moves a tool alone is a displacement, any other is scaled."""
+    tool = specification.space.of_kind("tool_translation")
+    if tool.all():
+        return _TOOL_ACTION
+    return _MIXED_ACTION if tool.any() else _JOINT_ACTION
 
 
 def _camera(camera: CameraSettings, vision: Vision, model: mujoco.MjModel) -> CameraContract:

@@ -54,10 +54,7 @@ def export(paths: Sequence[Path], folder: Path, task: str = "", reporter: Report
         if recording.lost and reporter is not None:
             kept = len(recording.unbroken().steps)
             reporter.note(f"{path.name} is damaged: {recording.lost.text()}; {kept} steps in a row are exported")
-    episodes = [_Episode(path, recording.unbroken()) for path, recording in zip(paths, recordings, strict=True)]
-    for path, episode in zip(paths, episodes, strict=True):
-        if episode.state.shape[1] != len(spec.joints) or episode.action.shape[1] != len(spec.command):
-            raise ArtifactError(f"{path.name} holds other joints or commands than the robot has", "leave it out")
+    episodes = [_Episode(path, recording.unbroken(), spec) for path, recording in zip(paths, recordings, strict=True)]
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
     for camera in cameras:  # becomes the name of a folder
         fault = part_fault(camera) or part_fault(f"observation.images.{camera}")
@@ -70,13 +67,13 @@ def export(paths: Sequence[Path], folder: Path, task: str = "", reporter: Report
 class _Episode:
     """The usable part of one recording: states (k, n), actions (k, m) and pictures (k, H, W, 3) by camera."""
 
-    def __init__(self, path: Path, recording: Recording) -> None:
+    def __init__(self, path: Path, recording: Recording, spec: RobotSpecification) -> None:
         self.recording = recording
         state, action, t = recording.column("joint_pos"), recording.column("target"), recording.column("t")
         if not len(t):
             raise ArtifactError(f"{path.name} holds no step", "leave it out")
-        if state.ndim != 2 or action.ndim != 2:
-            raise ArtifactError(f"{path.name} holds no joints or no commands", "leave it out")
+        if (state.shape[1:], action.shape[1:]) != ((len(spec.joints),), (len(spec.command),)):
+            raise ArtifactError(f"{path.name} holds no joints or no commands of the robot", "leave it out")
         bad = ~(np.isfinite(state).all(axis=1) & np.isfinite(action).all(axis=1))
         length = int(np.argmax(bad)) if bad.any() else len(t)
         if length == 0:
