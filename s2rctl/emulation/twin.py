@@ -20,6 +20,7 @@ from s2rctl.robots.poses import home_target, tool_poses
 from s2rctl.robots.protocol import Frame, Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.scene.poses import Poses
 from s2rctl.schema.robots import ToolLimits
+from s2rctl.schema.tensors import depth_name, rgb_name
 
 Render = Callable[[Poses], Mapping[str, np.ndarray]]
 """Poses with a batch of one -> for each camera ``rgb_<camera>`` (H, W, 3) uint8 and, where it has depth,
@@ -192,10 +193,10 @@ class Twin:
             return None
         if shot.images is None:
             shot.images = self._render(shot.poses)
-        depth = shot.images.get(f"depth_{name}")
+        depth = shot.images.get(depth_name(name))
         if depth is not None and shot.dark:
             depth = np.zeros_like(depth)
-        return Frame(shot.t, shot.images[f"rgb_{name}"], depth)
+        return Frame(shot.t, shot.images[rgb_name(name)], depth)
 
 
 class TwinCamera:

@@ -46,12 +46,16 @@ class Waves:
 
 class Nothing:
     cameras = ("side",)
+    memory = ()
 
     def reset(self):
         pass
 
     def build(self, *_):
         return {}
+
+    def remember(self, outputs):
+        pass
 
 
 def pictures(poses):
