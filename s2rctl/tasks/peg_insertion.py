@@ -12,20 +12,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.scene import sizes
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
-from s2rctl.tasks import insertion_views, rotation, tracking
+from s2rctl.tasks import insertion_views, pick, rotation, tracking
 from s2rctl.tasks.protocol import Aside, Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
 from s2rctl.tasks.rewards import closeness, finite, reciprocal, within
 from s2rctl.tasks.weights import replace_weights
 
 FAN = arms.Fan(near=0.27, far=0.42, angle_deg=14.5, yaw_deg=5.0)
 WAIST = 0.1  # rad, ± at the start
-TARGETS = {"socket": (-0.1, 0.0, 0.25), "peg": (0.1, 0.0, 0.25)}  # m, world: where the pilot brings the objects
-REST_HEIGHT = {"socket": 0.022, "peg": 0.01}  # m, centre above the table
-SWITCH_HEIGHT = 0.17  # m, world z that both fingertip midpoints must pass
+_X, _Y, _Z = pick.TARGET
+TARGETS = {"socket": (_X, _Y, _Z), "peg": (-_X, _Y, _Z)}  # m, world: where the pilot brings the objects
+REST_HEIGHT = {"socket": sizes.SOCKET_HALF[2], "peg": sizes.PEG_HALF[2]}  # m, centre above the table
 STEPS_AFTER_SWITCH = 60  # 3 s
-DEPTH = 0.048  # m, from the socket's middle to its end
+DEPTH = sizes.SOCKET_HALF[0]  # m, from the socket's middle to its end
 ON_AXIS = 0.01  # m
 SUCCESS = 0.01  # m, peg end to socket end; the back wall stops it at 0.008
 DROPPED = 0.07  # m, world z
@@ -169,8 +170,8 @@ class _Insertion:
     def advance(self, world: World, action: jax.Array) -> Outcome:
         """Judge the state after a step; the switch is latched here."""
         hands = self.hands(world)
-        high = (self._height(self.left, hands.left.tool) > SWITCH_HEIGHT) & (
-            self._height(self.right, hands.right.tool) > SWITCH_HEIGHT
+        high = (self._height(self.left, hands.left.tool) > sizes.HANDOVER_HEIGHT) & (
+            self._height(self.right, hands.right.tool) > sizes.HANDOVER_HEIGHT
         )
         acted = world.state.switched
         state = world.state._replace(switched=acted | high, steps=jnp.where(acted, world.state.steps + 1, 0))
