@@ -8,14 +8,13 @@ import numpy as np
 
 from s2rctl.core.errors import RunError
 from s2rctl.robots.protocol import RobotSpecification
-
-HEIGHT_M = 0.17  # world z; the reference system's figure
+from s2rctl.scene.sizes import HANDOVER_HEIGHT
 
 
 class Switch:
     """A latch over the height of the fingertip midpoints of all arms."""
 
-    def __init__(self, specification: RobotSpecification, height: float = HEIGHT_M) -> None:
+    def __init__(self, specification: RobotSpecification, height: float = HANDOVER_HEIGHT) -> None:
         self._kinematics = specification.kinematics
         self._tips = [f"{arm}{side}_fingertip" for arm in specification.arms for side in ("left", "right")]
         missing = set(self._tips) - set(self._kinematics.points)

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+QUANTILES = (0.5, 0.95, 0.99, 1.0)
+"""p50, p95, p99 and the largest."""
+
 
 class Timings:
     """Collects durations by name; cheap enough for the loop."""
@@ -24,7 +27,7 @@ class Timings:
         """Return p50, p95, p99 and max in ms for each name."""
         result = {}
         for name, values in sorted(self._values.items()):
-            p50, p95, p99, top = np.quantile(np.array(values) * 1e3, [0.5, 0.95, 0.99, 1.0])
+            p50, p95, p99, top = np.quantile(np.array(values) * 1e3, QUANTILES)
             result[name] = {"p50": round(p50, 4), "p95": round(p95, 4), "p99": round(p99, 4), "max": round(top, 4)}
         return result
 

@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import mujoco
 
-from s2rctl.scene import table
+from s2rctl.scene.sizes import BOX_HALF, PEG_HALF, SOCKET_HALF, TABLE_TOP
 
-BOX_HALF = (0.048, 0.0125, 0.0125)
-PEG_HALF = (0.048, 0.01, 0.01)
-SOCKET_HALF = (0.048, 0.022, 0.022)
 WALL_HALF = 0.002
 OPENING_HALF = 0.018
 BACK_HALF = 0.004
@@ -29,7 +26,7 @@ _FRICTION = (1.0, 0.05, 0.001)
 
 def add_box(spec: mujoco.MjSpec, x: float, y: float) -> None:
     """Add the block of the pick task, lying on the table along x."""
-    body = _free_body(spec, "box", (x, y, table.TOP + BOX_HALF[2]), (1.0, 0.0, 0.0, 0.0))
+    body = _free_body(spec, "box", (x, y, TABLE_TOP + BOX_HALF[2]), (1.0, 0.0, 0.0, 0.0))
     body.add_geom(
         name="box",
         type=_BOX,
@@ -47,7 +44,7 @@ def add_box(spec: mujoco.MjSpec, x: float, y: float) -> None:
 
 def add_peg(spec: mujoco.MjSpec, x: float, y: float) -> None:
     """Add the peg, lying on the table and turned by 180°, so that its +x end looks at the left arm."""
-    body = _free_body(spec, "peg", (x, y, table.TOP + PEG_HALF[2]), (0.0, 0.0, 0.0, 1.0))
+    body = _free_body(spec, "peg", (x, y, TABLE_TOP + PEG_HALF[2]), (0.0, 0.0, 0.0, 1.0))
     body.add_geom(
         name="peg",
         type=_BOX,
@@ -69,7 +66,7 @@ def add_socket(spec: mujoco.MjSpec, x: float, y: float) -> None:
     Hands and table meet the solid hull ``socket``, so that one sensor per finger sees every touch and five walls need
     not be tested; the peg meets the walls. The white linings are only seen.
     """
-    body = _free_body(spec, "socket", (x, y, table.TOP + SOCKET_HALF[2]), (1.0, 0.0, 0.0, 0.0))
+    body = _free_body(spec, "socket", (x, y, TABLE_TOP + SOCKET_HALF[2]), (1.0, 0.0, 0.0, 0.0))
     body.add_geom(
         name="socket",
         type=_BOX,

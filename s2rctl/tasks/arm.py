@@ -15,7 +15,7 @@ from s2rctl.core.errors import RunError
 from s2rctl.core.spatial import to_matrix
 from s2rctl.robots.aloha.kinematics import ARM_JOINTS
 from s2rctl.robots.aloha.specification import ARM_HOME, FINGER_HOME
-from s2rctl.scene import table
+from s2rctl.scene.sizes import TABLE_TOP
 from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import rotation
 from s2rctl.tasks.rewards import finite
@@ -191,7 +191,7 @@ def fan_pose(arm: Arm, draws: jax.Array, fan: Fan, height: jax.Array | float) ->
     distance = 0.5 * (fan.near + fan.far) + 0.5 * (fan.far - fan.near) * draws[0]
     ray = float(np.radians(fan.angle_deg)) * draws[1]
     offset = arm.base_rotation @ jnp.stack([distance * jnp.cos(ray), distance * jnp.sin(ray), jnp.zeros(())])
-    place = jnp.stack([arm.base_position[0] + offset[0], arm.base_position[1] + offset[1], table.TOP + height])
+    place = jnp.stack([arm.base_position[0] + offset[0], arm.base_position[1] + offset[1], TABLE_TOP + height])
     turn = ray + float(np.radians(fan.yaw_deg)) * draws[2]
     base_yaw = float(np.arctan2(arm.base_rotation[1, 0], arm.base_rotation[0, 0]))
     return jnp.concatenate([place, rotation.about_z(turn + base_yaw)])

@@ -12,20 +12,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.scene import sizes
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
-from s2rctl.tasks import insertion_views, rotation, tracking
+from s2rctl.tasks import insertion_views, pick, rotation, tracking
 from s2rctl.tasks.protocol import Aside, Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
 from s2rctl.tasks.rewards import closeness, finite, reciprocal, within
 from s2rctl.tasks.weights import replace_weights
 
 FAN = arms.Fan(near=0.27, far=0.42, angle_deg=14.5, yaw_deg=5.0)
 WAIST = 0.1  # rad, ± at the start
-TARGETS = {"socket": (-0.1, 0.0, 0.25), "peg": (0.1, 0.0, 0.25)}  # m, world: where the pilot brings the objects
-REST_HEIGHT = {"socket": 0.022, "peg": 0.01}  # m, centre above the table
-SWITCH_HEIGHT = 0.17  # m, world z that both fingertip midpoints must pass
-STEPS_AFTER_SWITCH = 60  # 3 s
-DEPTH = 0.048  # m, from the socket's middle to its end
+_X, _Y, _Z = pick.TARGET
+TARGETS = {"socket": (_X, _Y, _Z), "peg": (-_X, _Y, _Z)}  # m, world: where the pilot brings the objects
+REST_HEIGHT = {"socket": sizes.SOCKET_HALF[2], "peg": sizes.PEG_HALF[2]}  # m, centre above the table
+ACTING_S = 3.0  # s after the switch
+DEPTH = sizes.SOCKET_HALF[0]  # m, from the socket's middle to its end
 ON_AXIS = 0.01  # m
 SUCCESS = 0.01  # m, peg end to socket end; the back wall stops it at 0.008
 DROPPED = 0.07  # m, world z
@@ -105,7 +106,7 @@ def make(settings: TaskSettings) -> Task:
         ready=(*READY["left"], *READY["right"]),
         asides=ASIDES,
         image_targets=insertion_views.targets,
-        acting_steps=STEPS_AFTER_SWITCH,
+        acting_steps=insertion.acting_steps,
     )
 
 
@@ -122,6 +123,7 @@ class _Insertion:
     def __init__(self, settings: TaskSettings) -> None:
         self.left = arms.read_arm(settings.model, "left")
         self.right = arms.read_arm(settings.model, "right")
+        self.acting_steps = round(ACTING_S / settings.period_s)
         self.noise = settings.section.noise
         self.tracking = settings.section.tracking
         self.grips = tuple(arms.grip_offset(settings.model, thing) for thing in ("socket", "peg"))
@@ -169,8 +171,8 @@ class _Insertion:
     def advance(self, world: World, action: jax.Array) -> Outcome:
         """Judge the state after a step; the switch is latched here."""
         hands = self.hands(world)
-        high = (self._height(self.left, hands.left.tool) > SWITCH_HEIGHT) & (
-            self._height(self.right, hands.right.tool) > SWITCH_HEIGHT
+        high = (self._height(self.left, hands.left.tool) > sizes.HANDOVER_HEIGHT) & (
+            self._height(self.right, hands.right.tool) > sizes.HANDOVER_HEIGHT
         )
         acted = world.state.switched
         state = world.state._replace(switched=acted | high, steps=jnp.where(acted, world.state.steps + 1, 0))
@@ -184,7 +186,7 @@ class _Insertion:
         failure = jnp.where(state.switched, jnp.where(_on_axis(world) > 0, 1, 4), 2)
         failure = jnp.where(tilted, 5, jnp.where(dropped, 3, jnp.where(success, 0, failure)))
         failure = jnp.where(outside, 6, failure).astype(jnp.int32)
-        done = outside | dropped | tilted | (state.steps >= STEPS_AFTER_SWITCH)
+        done = outside | dropped | tilted | (state.steps >= self.acting_steps)
         return Outcome(state, reward, terms, done, success, failure)
 
     def remember(self, world: World, key: jax.Array) -> State:
@@ -207,7 +209,7 @@ class _Insertion:
             # Two tracked poses know the peg's end better than one look at it.
             peg_end = jnp.where(world.state.tracks[0].looks > 0, self._peg_end(noisy), peg_end)
         clean = self._numbers(hands, world.signals.peg_end_in_socket)
-        time = world.state.steps / STEPS_AFTER_SWITCH
+        time = world.state.steps / self.acting_steps
         inputs = {
             "joint_pos": finite(jnp.concatenate([noisy.left.joint_pos, noisy.right.joint_pos])),
             "joint_target": world.ctrl,
@@ -264,7 +266,7 @@ class _Insertion:
     def _held_to_the_end(self, world: World) -> jax.Array:
         hands = self.hands(world)
         held = (hands.left.grip_error < HELD) & (hands.right.grip_error < HELD)
-        return (held & (world.state.steps >= STEPS_AFTER_SWITCH)).astype(float)
+        return (held & (world.state.steps >= self.acting_steps)).astype(float)
 
 
 def _after(fn: Callable[[World], jax.Array], weight: float) -> Term:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2rctl.scene import table
+from s2rctl.scene import sizes
 from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import rotation, tracking
@@ -31,7 +31,7 @@ from s2rctl.tasks.protocol import (
 from s2rctl.tasks.rewards import closeness, finite, reciprocal
 from s2rctl.tasks.weights import replace_weights
 
-HALF_LENGTH = 0.048  # m, of the box along its x
+HALF_LENGTH = sizes.BOX_HALF[0]  # m, of the box along its x
 FAN = arms.Fan(near=0.2, far=0.45, angle_deg=22.5, yaw_deg=5.0)
 WAIST = 0.2  # rad, ± at the start
 TARGET = (-0.1, 0.0, 0.25)  # m, world, ± TARGET_RANGE on each axis
@@ -136,7 +136,7 @@ class _Pick:
         self.grip = arms.grip_offset(settings.model, "box")
         self.scale = settings.section.action_scale
         self.line = LINE - float(self.arm.base_position[0])
-        self.lift_height = table.TOP + LIFTED - float(self.arm.base_position[2])
+        self.lift_height = sizes.TABLE_TOP + LIFTED - float(self.arm.base_position[2])
         self.rewards = replace_weights(
             {
                 "grip": Term(self._progress("grip"), 4.0),

@@ -45,6 +45,27 @@ def test_systems_tasks_and_robots_are_hardly_named_outside_their_rooms():
     assert len(outside) <= MOST_LITERALS, "\n".join(outside)
 
 
+def figures(node: ast.expr) -> tuple[float, ...]:
+    """Return a list of at least three numbers that are neither all alike nor only 0 and 1."""
+    elements = node.elts if isinstance(node, ast.Tuple | ast.List) else []
+    try:
+        values = tuple(float(ast.literal_eval(element)) for element in elements)
+    except (TypeError, ValueError):
+        return ()
+    return values if len(values) >= 3 and len({abs(value) for value in values} - {0.0, 1.0}) >= 2 else ()
+
+
+def test_no_list_of_figures_stands_in_two_files():
+    """A home pose, a size, a limit: who needs it asks where it stands."""
+    places: dict[tuple[float, ...], set[str]] = {}
+    for place, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.expr) and (found := figures(node)):
+                places.setdefault(found, set()).add(place)
+    assert len(places) > 20
+    assert {values: files for values, files in places.items() if len(files) > 1} == {}
+
+
 def test_no_file_is_longer_than_300_lines():
     long = {str(file): lines for file in FILES if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 300}
     assert long == {}

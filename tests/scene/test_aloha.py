@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from s2rctl.core.spatial import from_rpy
 from s2rctl.robots.aloha.specification import ARM_HOME, FINGER_HOME, SPECIFICATION
-from s2rctl.scene import table
+from s2rctl.scene import sizes
 from s2rctl.scene.aloha import build_insertion, build_pick
 from s2rctl.scene.sensors import FINGERS
 from tests.scene.scenes import at_home, left_arm_at, run
@@ -133,7 +133,7 @@ def test_closed_fingers_lift_a_box_and_keep_it(half: float, mass: float) -> None
     data = mujoco.MjData(model)
     mujoco.mj_setConst(model, data)
     data = at_home(model)
-    data.qpos[10] = table.TOP + half
+    data.qpos[10] = sizes.TABLE_TOP + half
 
     pitched = from_rpy(0.0, np.radians(55.0), 0.0)
     tips = pitched @ np.array([0.009, 0.0, 0.0])  # fingertips before the gripper site

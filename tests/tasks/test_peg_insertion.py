@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -8,12 +10,18 @@ from s2rctl.scene.signals import quantities
 from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import peg_insertion
 from s2rctl.tasks.protocol import World
-from tests.tasks.task_worlds import build, measured_world, random_world, silent_terms
+from tests.tasks.task_worlds import build, measured_world, random_world, settings_for, silent_terms
 
 MODEL, TASK = build("insertion")
 START = jax.jit(TASK.reset)(jax.random.key(0), {})
 advance, observe = jax.jit(TASK.advance), jax.jit(TASK.observe)
 SWITCHED = peg_insertion.State(jnp.bool_(True), jnp.int32(3))
+
+
+@pytest.mark.parametrize(("rate_hz", "steps"), [(20, 60), (40, 120)])
+def test_the_learner_acts_for_three_seconds_at_any_rate(rate_hz: int, steps: int) -> None:
+    settings = replace(settings_for(MODEL, "insertion"), period_s=1 / rate_hz)
+    assert peg_insertion.make(settings).acting_steps == steps
 
 
 def with_signals(world: World, **values: jax.Array) -> World:
@@ -105,7 +113,7 @@ def test_every_reward_term_matters_and_none_is_nan(ready: World) -> None:
 
 
 def test_success_and_each_kind_of_failure(resting: World, ready: World) -> None:
-    last = ready._replace(state=SWITCHED._replace(steps=jnp.int32(peg_insertion.STEPS_AFTER_SWITCH - 1)))
+    last = ready._replace(state=SWITCHED._replace(steps=jnp.int32(TASK.acting_steps - 1)))
     assert judged(with_signals(ready, peg_end_in_socket=jnp.array([0.0082, 0.002, 0.002]))) == (True, False, "none")
     assert judged(with_signals(last, peg_end_in_socket=jnp.array([0.0082, 0, 0]))) == (True, True, "none")
     assert judged(last) == (False, True, "timeout")

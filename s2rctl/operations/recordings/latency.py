@@ -10,6 +10,7 @@ import numpy as np
 
 from s2rctl.control.latency import Response, observation_delays, response_delays, sending_delays, weights_of
 from s2rctl.control.recording import Recording, read_recording
+from s2rctl.control.timing import QUANTILES
 from s2rctl.core.atomic import is_stdout, require_replaceable, write_output
 from s2rctl.core.clock import VirtualClock
 from s2rctl.core.errors import ArtifactError, RunError, UsageError
@@ -157,7 +158,7 @@ def _name(path: Path, profile: Profile) -> str:
 
 
 def _figures(values: np.ndarray) -> dict[str, float]:
-    p50, p95, p99, top = np.nanquantile(values * 1e3, [0.5, 0.95, 0.99, 1.0])
+    p50, p95, p99, top = np.nanquantile(values * 1e3, QUANTILES)
     mean = float(np.nanmean(values)) * 1e3
     return {name: round(float(value), 3) for name, value in zip(
         ("mean", "p50", "p95", "p99", "max"), (mean, p50, p95, p99, top), strict=True

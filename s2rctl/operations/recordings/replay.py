@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from s2rctl.control.recording import Recording, read_recording
+from s2rctl.control.timing import QUANTILES
 from s2rctl.core.atomic import output_folder, replacing, require_replaceable, write_output
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError
 from s2rctl.core.progress import Reporter
@@ -137,5 +138,5 @@ def _write_sheet(path: Path, frames: list[np.ndarray]) -> None:
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:
-    p50, p95, p99, top = (round(float(value), 3) for value in np.nanquantile(values, [0.5, 0.95, 0.99, 1.0]))
+    p50, p95, p99, top = (round(float(value), 3) for value in np.nanquantile(values, QUANTILES))
     return {"p50": p50, "p95": p95, "p99": p99, "max": top}

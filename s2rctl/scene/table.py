@@ -1,4 +1,0 @@
-"""The table that objects stand on, without MuJoCo."""
-
-TOP = 0.0008
-"""World z of its surface, m."""
