@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2rctl.cli.output import Answer, Output, Sink
-from s2rctl.core.errors import Interrupted, MissingEnvironmentError, S2rError
+from s2rctl.core.errors import Interrupted, MissingEnvironmentError, S2rError, UsageError
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.text import printable
 
@@ -69,6 +69,15 @@ _EXTRAS = {
     "cv2": "calibrate",
     "scipy": "calibrate",
 }
+_SHOWN = 80
+"""Characters of a path that cannot be used."""
+_PATHS: dict[int, type[S2rError]] = {
+    errno.ENAMETOOLONG: UsageError,
+    errno.ELOOP: UsageError,
+    errno.EACCES: MissingEnvironmentError,
+    errno.EPERM: MissingEnvironmentError,
+}
+"""What is wrong with a path wherever it is met first, even while looking whether there is anything."""
 _SIMULATION = {"jax", "jaxlib", "mujoco", "flax", "optax", "brax", "orbax", "onnx", "jax2onnx", "matplotlib", "jinja2"}
 
 
@@ -201,6 +210,12 @@ def as_fault(error: BaseException, store: Path | None = None, verbose: int = 0) 
         place = f": {error.filename}" if error.filename else ""
         return MissingEnvironmentError(
             f"cannot write{place}: {error.strerror}", "free space or write to another place, then repeat the command"
+        )
+    if isinstance(error, OSError) and error.filename and error.errno in _PATHS:
+        place = str(error.filename)
+        place = place if len(place) <= _SHOWN else f"{place[:_SHOWN]}… ({len(place)} characters)"
+        return _PATHS[error.errno](
+            f"cannot use {place}: {error.strerror}", "choose another path, or change what is there"
         )
     fault = S2rError(
         f"unexpected {type(error).__name__}: {_first_line(error)}".rstrip(": "),
