@@ -36,7 +36,9 @@ def deploy(
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address that --serve listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port of --serve; 0: a free one.", min=0, max=65535)] = 8000,
-    seconds: Annotated[float | None, typer.Option("--seconds", help="End --serve after this long.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="End --serve after this long.", min=0, max=1e9)
+    ] = None,
     profile: OptionalProfile = None,
     sets: SetOption = None,
     seed: SeedOption = None,

@@ -23,7 +23,9 @@ def emulate(
     ports: Annotated[
         Path | None, typer.Option("--ports", help="aloha: folder for lasting names of both serial ports.")
     ] = None,
-    seconds: Annotated[float | None, typer.Option("--seconds", help="Stop after this long (default: Ctrl-C).")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Stop after this long (default: Ctrl-C).", min=0, max=1e9)
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option("--fault", metavar="NAME@SECONDS", help="Disturb it at a time. Repeatable."),

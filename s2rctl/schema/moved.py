@@ -53,4 +53,6 @@ def upgraded(profile: Mapping[str, Any]) -> dict[str, Any]:
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):  # a manifest from outside: validation says what is wrong there
+            return
     tree.setdefault(path[-1], value)

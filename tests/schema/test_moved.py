@@ -62,3 +62,13 @@ def test_the_profiles_of_the_pretrained_archives_load(archive, tmp_path):
     for artifact in store.list():
         loaded = load_resolved(artifact.manifest.content.profile).profile
         assert loaded.system == PRETRAINED[archive]
+
+
+@pytest.mark.parametrize("wrong", ["text", 3, None, [1], {"reach": "text"}, {"reach": [1]}])
+def test_a_hostile_old_manifest_is_a_fault_and_no_bug(wrong):
+    profile = load_profile("xarm7-smoke").profile.model_dump(mode="json")
+    profile["tasks"] = wrong
+    profile["reach"]["episode_steps"] = 50
+    profile["reach"]["delays"] = {"joint_action": []}
+    with pytest.raises(ProfileError, match="tasks"):
+        load_resolved(profile)
