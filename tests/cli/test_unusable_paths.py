@@ -61,7 +61,9 @@ def test_a_folder_that_one_may_not_enter_is_two_lines(closed, words):
     done = subprocess.run([*BECOME, *line], cwd=closed.parent, env=environment, capture_output=True, text=True)
     assert done.returncode in (0, 2, 3, 4, 7), done.stderr
     if done.returncode:
-        assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"], done.stderr
+        # The ONNX runtime has words of its own for a user who may see little of the machine.
+        assert [line.split(":")[0] for line in done.stderr.splitlines()][-2:] == ["error", "hint"], done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_an_archive_for_a_reader_that_has_gone_needs_no_words(tmp_path):
