@@ -9,6 +9,10 @@ from s2rctl.cli.output import Answer
 from s2rctl.cli.session import ForceOption, FreshOption, ProfileOption, SeedOption, Session, SetOption, register
 
 
+_TEACHER = "train-teacher-"
+"""What the names of the teachers' stages begin with; the phase follows."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     register(app, "train-teacher")(train_teacher)
@@ -32,7 +36,7 @@ def train_teacher(
       s2rctl train-teacher -p aloha --phase insert --set teacher.insert.ppo.steps=500000
 
     """
-    return _run(session, profile, sets, seed, f"train-teacher-{phase}", force, fresh)
+    return _run(session, profile, sets, seed, f"{_TEACHER}{phase}", force, fresh)
 
 
 def distill(
@@ -96,7 +100,14 @@ def _run(
 
     loaded = session.load(profile, sets, seed).profile
     graph = graph_of(loaded.system)
-    if stage not in [item.name for item in graph]:
+    names = [item.name for item in graph]
+    phases = [name.removeprefix(_TEACHER) for name in names if name.startswith(_TEACHER)]
+    if stage.startswith(_TEACHER) and stage not in names and phases:
+        wanted = stage.removeprefix(_TEACHER)
+        raise UsageError(
+            f"the system '{loaded.system}' has no teacher '{wanted}'", f"use --phase {' or '.join(phases)}"
+        )
+    if stage not in names:
         raise UsageError(
             f"profile '{loaded.name}' describes the system '{loaded.system}', which has no stage '{stage}'",
             "choose another profile: s2rctl profile list",
