@@ -8,7 +8,6 @@ from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer
 from s2rctl.cli.session import ForceOption, FreshOption, ProfileOption, SeedOption, Session, SetOption, register
 
-
 _TEACHER = "train-teacher-"
 """What the names of the teachers' stages begin with; the phase follows."""
 

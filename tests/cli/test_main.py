@@ -292,10 +292,3 @@ def test_reader_that_goes_away_is_no_bug(here):
         shell=True, env=os.environ | {"PYTHONPATH": str(TOP)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout == "{\n" and done.stderr == ""
-
-
-def test_a_phase_that_the_system_does_not_have_names_those_that_it_has(call):
-    code, _, err = call("train-teacher", "-p", "aloha-smoke", "--phase", "insrt")
-    assert code == 2 and "no teacher 'insrt'" in err and "--phase pick or insert" in err
-    code, _, err = call("train-teacher", "-p", "xarm7-smoke", "--phase", "pick")
-    assert code == 2 and "has no stage" in err and "profile list" in err
