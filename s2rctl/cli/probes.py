@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from s2rctl.core import compile_cache
 from s2rctl.core.foreign import LIBRARIES, blame, foreign
 
 Status = Literal["ok", "missing", "failed", "timeout"]
@@ -161,7 +162,11 @@ def examine_environment() -> tuple[Finding, dict[str, str]]:
     named = {fault.variable: fault for fault in found}
     sound = {name: value for name, value in os.environ.items() if name not in named}
     if not found:
-        own = [name for library in LIBRARIES.values() for name in foreign(library, os.environ)]
+        plain = {name: value for name, value in os.environ.items() if name not in compile_cache.VARIABLES}
+        compile_cache.enable(plain)  # what this program sets for itself is not the user's
+        ours = {name for name in compile_cache.VARIABLES if plain.get(name) == os.environ.get(name)}
+        theirs = {name: value for name, value in os.environ.items() if name not in ours}
+        own = [name for library in LIBRARIES.values() for name in foreign(library, theirs)]
         detail = f"set here, and no obstacle: {', '.join(own)}" if own else "no variable is in the way"
         return Finding("environment", "ok", detail, "", True), sound
     detail = "; ".join(fault.error().message for fault in named.values())

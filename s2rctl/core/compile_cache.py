@@ -15,6 +15,15 @@ LARGEST_BYTES = 1 << 28
 """What has not been used for longest is thrown away beyond this."""
 
 
+VARIABLES = (
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_COMPILATION_CACHE_MAX_SIZE",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
+)
+"""What ``enable`` sets."""
+
+
 def enable(environment: MutableMapping[str, str], cpu_info: Path = Path("/proc/cpuinfo")) -> Path | None:
     """Set JAX's variables in ``environment`` and return the folder; None where the user chose, or none can be made.
 
