@@ -1,134 +1,76 @@
-"""Entry point of ``s2rctl``: nothing heavy is imported before a command asks for it."""
+"""Entry point of ``s2rctl``: requests to stop are heeded before anything that takes time is imported."""
 
-import gc
-import io
-import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn, TextIO, cast
 
-import typer
+from s2rctl.core.interrupt import heed_requests
 
-from s2rctl import __version__
-from s2rctl.cli import (
-    artifacts,
-    calibrate,
-    deploy,
-    doctor,
-    emulate,
-    evaluate,
-    export,
-    latency,
-    pipeline,
-    profile,
-    render,
-    replay,
-    robot,
-    train,
-)
-from s2rctl.cli.output import Output, Sink, unwritten
-from s2rctl.cli.session import EXITS, as_fault
-from s2rctl.core import compile_cache, foreign
-from s2rctl.core.errors import UsageError
-from s2rctl.core.exits import ExitCode
-
-app = typer.Typer(
-    name="s2rctl",
-    help="From a YAML profile to a policy running on a robot arm: train, distil, export, evaluate, deploy.",
-    epilog=EXITS,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"s2rctl {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """From a YAML profile to a policy running on a robot arm: train, distil, export, evaluate, deploy."""
-
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _GARBAGE = 50_000
-"""Allocations between two looks for garbage: tracing a JAX program allocates millions of objects and leaves few cycles,
-and looking after every 700th, as Python does, is a tenth of the time.
+"""Allocations between two garbage collections: tracing a JAX program allocates millions of objects and leaves few
+cycles, and collecting after every 700th, as Python does, takes a tenth of the time.
 """
-
-_PARTS = (
-    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render,
-    robot
-)  # fmt: skip
-for _part in _PARTS:
-    _part.add_to(app)
 
 
 def main(args: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
-    try:
-        code = app(args=list(args), prog_name="s2rctl", standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except BaseException as error:
-        if isinstance(error, SystemExit):
-            return error.code if isinstance(error.code, int) else int(ExitCode.FAILURE)
-        message = _usage_message(error)
-        if message == "":  # no command: the help has been shown
-            return int(ExitCode.USAGE)
-        words = [word for word in args if not word.startswith("-")]
-        fault = as_fault(error) if message is None else UsageError(message, _help_command(words))
-        return Output("--json" in args).error(" ".join(words[:1]), fault)
+    from s2rctl.cli.app import call
+
+    return call(args)
 
 
-def _usage_message(error: BaseException) -> str | None:
-    """Return the text of one of Typer's own usage errors, or None for anything else."""
-    if isinstance(error, typer.Abort):
-        return "stopped"
-    form = getattr(error, "format_message", None)
-    if form is None or getattr(error, "exit_code", None) != int(ExitCode.USAGE):
-        return None
-    if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(form())
-        return ""
-    text = str(form()).strip().rstrip(".")
-    return text[:1].lower() + text[1:]
-
-
-def _help_command(words: Sequence[str]) -> str:
-    groups = {group.name for group in app.registered_groups if group.name}
-    commands = {command.name for command in app.registered_commands if command.name}
-    if words and words[0] in groups:
-        return f"s2rctl {words[0]} --help"
-    return f"s2rctl {words[0]} --help" if words and words[0] in commands else "s2rctl --help"
-
-
-def run() -> NoReturn:
+def run() -> "NoReturn":
     """Run the command line of this process."""
+    heed_requests()
+    try:
+        code = _settled()
+    except KeyboardInterrupt:  # while Python imports, or a second request while the first one is being reported
+        code = _interrupted()
+    sys.exit(code)
+
+
+def _settled() -> int:
+    """Run the command line and return the exit code once everything is written."""
+    import gc
+    import io
+    import os
+    from typing import TextIO, cast
+
+    from s2rctl.cli.output import Output, Sink, unwritten
+    from s2rctl.core import compile_cache, foreign
+
     foreign.open_standard_streams()
     out, err = Sink(sys.stdout), Sink(sys.stderr)
     # Whatever writes to stderr is escaped, warnings and the SDKs of robots too; help needs a real stdout.
     sys.stderr = cast("TextIO", err)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    foreign.pin(os.environ)
+    foreign.watch(os.environ)
+    compile_cache.enable(os.environ)
+    gc.set_threshold(_GARBAGE)
     try:
-        foreign.pin(os.environ)
-        foreign.watch(os.environ)
-        compile_cache.enable(os.environ)
-        gc.set_threshold(_GARBAGE)
         code = main(sys.argv[1:])
-    except KeyboardInterrupt:  # a second one, while the first one was being told
-        code = int(ExitCode.INTERRUPTED)
-    out.settle()
-    err.settle()
+    finally:
+        out.settle()
+        err.settle()
     if code == 0 and (fault := unwritten(out.failure)):
         code = Output(False).error("", fault)
-    sys.exit(code)
+    return code
+
+
+def _interrupted() -> int:
+    """Report an interruption that no command has reported, and return its exit code."""
+    try:
+        from s2rctl.cli.output import Output
+        from s2rctl.core.errors import Interrupted
+
+        return Output("--json" in sys.argv).error("", Interrupted("interrupted", "repeat the command to carry on"))
+    except KeyboardInterrupt:
+        return 130  # ExitCode.INTERRUPTED, which may not be imported yet
 
 
 if __name__ == "__main__":

@@ -45,6 +45,22 @@ def interruptible() -> Iterator[Interrupt]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+def heed_requests() -> None:
+    """Let every request end this process as Ctrl-C does, by KeyboardInterrupt in the main thread, unless it is ignored.
+
+    Where ``interruptible`` is in force, its own handlers take precedence.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:  # the others who send it mean the same request
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in REQUESTS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
 def leave_to_parent() -> None:
     """Ignore the requests in a process that serves another: the other one parks and checkpoints first, then ends it."""
     for number in REQUESTS:

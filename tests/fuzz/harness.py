@@ -172,7 +172,7 @@ def call(*words: str) -> tuple[int, str]:
     from s2rctl.cli.main import main
 
     if "tree" not in _MADE:  # building the tree of commands takes longer than most commands
-        from s2rctl.cli.main import app
+        from s2rctl.cli.app import app
 
         _MADE["tree"] = typer.main.get_command(app)
     streams = [
