@@ -28,7 +28,7 @@ demo: setup  ## both systems, end to end, small budgets: two reports, two ONNX f
 	$(BIN)/s2rctl artifacts list --store $(STORE)
 
 test: setup  ## the tests (no network, no display, no GPU)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "$(DEFAULT) and not paced"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "$(DEFAULT) and not paced"
 	$(BIN)/python -m pytest -m "$(DEFAULT) and paced"
 
 smoke: setup  ## both pipelines at smoke budgets, each stage held to what it declares to read

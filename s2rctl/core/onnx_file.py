@@ -18,6 +18,7 @@ LARGEST_METADATA = 1 << 20
 MOST_FIELDS = 1_000_000
 DEEPEST = 64
 HINT = "export the policy again with s2rctl export (--force, if it was exported before)"
+CHECK = "check the path and the permissions of the .onnx file"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _CHILDREN = {
@@ -47,15 +48,16 @@ class OnnxFile:
 def read(path: Path) -> bytes:
     """Return the bytes of a policy's file; ArtifactError for what is no regular file, unreadable or too large."""
     try:
-        if path.exists() and not path.is_file():
+        found = path.stat()
+        if not path.is_file():
             raise ArtifactError(f"{path} is no file", "choose an .onnx file of s2rctl export")
-        if path.stat().st_size > LARGEST_FILE:
+        if found.st_size > LARGEST_FILE:
             raise ArtifactError(f"{path} is too large for an ONNX file", "choose an .onnx file of s2rctl export")
         return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"cannot read the policy {path}: {error.strerror}", HINT) from error
+        raise ArtifactError(f"cannot read the policy {path}: {error.strerror}", CHECK) from error
     except ValueError as error:  # a name with a NUL
-        raise ArtifactError(f"cannot read the policy: {error}", HINT) from error
+        raise ArtifactError(f"cannot read the policy: {error}", CHECK) from error
 
 
 def check(content: bytes, name: str) -> dict[str, str]:

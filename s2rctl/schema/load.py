@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from s2rctl.core.errors import ProfileError, UsageError
+from s2rctl.core.errors import ArtifactError, ProfileError, UsageError
 from s2rctl.core.resources import data_folder
 from s2rctl.core.text import one_line
 from s2rctl.schema.faults import faults_of
@@ -81,7 +81,10 @@ def load_profile(name_or_path: str, sets: Sequence[str] = (), seed: int | None =
 
 
 def load_resolved(values: Mapping[str, Any], sets: Sequence[str] = (), seed: int | None = None) -> Loaded:
-    """Return the profile that an artifact's manifest holds, with ``--set`` and ``--seed`` on top."""
+    """Return the profile that an artifact's manifest holds, with ``--set`` and ``--seed`` on top.
+
+    Raises ArtifactError if the manifest's own values are invalid, and ProfileError if only the changes are.
+    """
     changes = [_parse_set(item) for item in sets]
     name = str(values.get("name", "manifest"))
     origin = f"manifest of {one_line(name)}"
@@ -89,7 +92,17 @@ def load_resolved(values: Mapping[str, Any], sets: Sequence[str] = (), seed: int
     for path, value in leaves(source.value):
         if any(unprintable(str(part)) for part in (*path, *(value if isinstance(value, list) else [value]))):
             source.faults.append(Fault(origin, shown(dotted(path)), "text with a control character"))
-    return _finish(source, Path(name), changes, sets, seed)
+    try:
+        return _finish(source, Path(name), changes, sets, seed)
+    except ProfileError:
+        own = [str(fault) for fault in sorted(source.faults, key=_place) if not fault.origin.startswith("--")]
+        if not own:
+            raise
+        more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""
+        raise ArtifactError(
+            f"the profile kept with the artifact is invalid: {own[0]}{more}",
+            "train or export it again, or choose a profile with --profile",
+        ) from None
 
 
 def _finish(

@@ -121,6 +121,7 @@ def test_usage_errors_exit_with_2(words, call):
         (("pipeline", "plan", "-p", "missing.yaml"), 3),
         (("artifacts", "show", "teacher/none"), 4),
         (("evaluate", "onnx/none"), 4),
+        (("evaluate", "missing.onnx"), 4),
         (("artifacts", "import", "none.tar"), 4),
         (("render", "teacher/none"), 3),
     ],

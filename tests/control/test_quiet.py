@@ -9,6 +9,11 @@ from s2rctl.control.quiet import quiet
 from tests.waiting import HANG_S
 
 
+@pytest.fixture(autouse=True)
+def nothing_set_aside():
+    gc.unfreeze()
+
+
 def test_nothing_is_collected_and_everything_is_as_before():
     runs = []
     gc.callbacks.append(lambda phase, info: runs.append(phase))

@@ -275,3 +275,10 @@ def test_the_robot_side_needs_no_onnx_library_for_it():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert out.stdout.strip() == "[]"
+
+
+def test_a_file_that_is_not_there_is_a_matter_of_its_path(tmp_path):
+    for name in ("missing.onnx", "nul\0.onnx"):
+        with pytest.raises(ArtifactError, match="cannot read the policy") as caught:
+            onnx_file.read(tmp_path / name)
+        assert "check the path" in caught.value.hint

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from s2rctl.core.errors import ProfileError
+from s2rctl.core.errors import ArtifactError, ProfileError
 from s2rctl.core.resources import data_folder
 from s2rctl.schema.load import load_profile, load_resolved
 from s2rctl.schema.moved import MOVED, moved_to, upgraded
@@ -70,5 +70,14 @@ def test_a_hostile_old_manifest_is_a_fault_and_no_bug(wrong):
     profile["tasks"] = wrong
     profile["reach"]["episode_steps"] = 50
     profile["reach"]["delays"] = {"joint_action": []}
-    with pytest.raises(ProfileError, match="tasks"):
+    with pytest.raises(ArtifactError, match="kept with the artifact is invalid: .*tasks"):
         load_resolved(profile)
+
+
+def test_a_manifest_that_is_invalid_is_an_artifacts_error_and_a_wrong_change_is_the_callers():
+    profile = load_profile("xarm7-smoke").profile.model_dump(mode="json")
+    with pytest.raises(ProfileError, match="seed"):
+        load_resolved(profile, ["seed=many"])
+    with pytest.raises(ArtifactError, match=r"seed.*\(and 1 more\)") as caught:
+        load_resolved({**profile, "seed": "many", "unknown": 1})
+    assert "train or export it again" in caught.value.hint

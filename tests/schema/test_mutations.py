@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2rctl.core.errors import ProfileError
+from s2rctl.core.errors import ArtifactError, ProfileError
 from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.learning.reach.networks import reach_settings
 from s2rctl.learning.student import network as student
@@ -100,7 +100,7 @@ def test_a_mutated_profile_is_refused_or_can_be_built(tmp_path_factory, profile)
     try:
         loaded = load_resolved(profile).profile
         build(loaded, Store(tmp_path_factory.getbasetemp() / "store"))
-    except ProfileError as error:
+    except (ArtifactError, ProfileError) as error:
         assert error.message and error.hint
         return
     assert load_resolved(loaded.model_dump(mode="json")).profile == loaded

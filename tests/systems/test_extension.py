@@ -12,20 +12,40 @@ EXTENSION = Path(__file__).parent / "extension"
 PROFILE = EXTENSION / "reacher.yaml"
 
 
+# All commands in one process: what one of them imported and compiled, the next one need not.
+COMMANDS = """
+import contextlib, io, json, sys
+from s2rctl.cli.main import main
+for line in sys.stdin:
+    sys.argv = ["s2rctl", *json.loads(line)]
+    said, complained = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+        code = main(sys.argv[1:])
+    print(json.dumps([code, said.getvalue(), complained.getvalue()]), flush=True)
+"""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Run one command of s2rctl with the extension installed (its entry points are on the path); its JSON data."""
     store = tmp_path_factory.mktemp("store")
     path = os.pathsep.join([str(EXTENSION), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    child = subprocess.Popen(
+        [sys.executable, "-c", COMMANDS],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
 
     def call(*words: str, code: int = 0) -> dict:
-        command = [sys.executable, "-m", "s2rctl.cli.main", *words, "--json"]
-        command += [] if "--store" in words else ["--store", str(store)]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
-        assert done.returncode == code, done.stderr[-3000:] + done.stdout[-1000:]
-        return json.loads(done.stdout)["data"]
+        command = [*words, "--json", *([] if "--store" in words else ["--store", str(store)])]
+        child.stdin.write(json.dumps(command) + "\n")
+        child.stdin.flush()
+        found, said, complained = json.loads(child.stdout.readline())
+        assert found == code, complained[-3000:] + said[-1000:]
+        return json.loads(said)["data"]
 
-    return call
+    with child:
+        yield call
+        child.stdin.close()
 
 
 def test_the_graph_follows_from_the_system(run):
