@@ -20,6 +20,7 @@ from s2rctl.learning.student.distill import Distiller, Snapshot, make_replay
 from s2rctl.learning.student.network import StudentSettings
 from s2rctl.learning.teacher.handover import Pilot, kept_bank
 from s2rctl.learning.vision.encoder_files import load_encoder
+from s2rctl.robots import ROBOTS
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named
@@ -112,7 +113,10 @@ def _estimates(env: VecEnv) -> int:
 def _distiller(context: Context, distill: Distill, taught: Policy) -> Distiller:
     """Return the distillation that the profile describes, of the teacher among the inputs and of its pilot."""
     profile, task, make_pilot = context.profile, taught.task, taught.load_pilot()
-    pilot = make_pilot(load_policy(context.inputs[taught.pilot_role].folder())) if make_pilot is not None else None
+    pilot = None
+    if make_pilot is not None:
+        actions = len(ROBOTS.load(profile.robot.name).command)
+        pilot = make_pilot(load_policy(context.inputs[taught.pilot_role].folder()), actions)
     from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
     if from_switch.any() and pilot is None:
         raise ProfileError(f"the {task} teacher has no pilot, so there is no switch", "set distill.from_switch to 0")

@@ -15,11 +15,12 @@ from s2rctl.evaluation.actors import Act, Actor
 from s2rctl.evaluation.episodes import Episodes, play
 from s2rctl.evaluation.policies import onnx_policy
 from s2rctl.operations.sealed import POLICY_FILE, require_sealed
+from s2rctl.robots import ROBOTS
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact, Store
 from s2rctl.systems import all_systems, policy_named
-from s2rctl.systems.protocol import Policy
+from s2rctl.systems.protocol import Policy, System
 
 TRAINED = ("teacher", "student", "reach")
 """Kinds of policies as training makes them."""
@@ -57,19 +58,24 @@ def load_player(artifact: Artifact, pilot_policy: Artifact | None = None) -> Pla
 
     Raises ArtifactError for something that is no policy, and for one whose pilot is missing.
     """
-    policy = policy_of(artifact)
+    system, policy = _known(artifact)
     pilot, make_pilot = None, policy.load_pilot()
     if make_pilot is not None:
         import jax
 
         from s2rctl.learning.policy_files import load_policy
 
-        pilot = jax.jit(make_pilot(load_policy((pilot_policy or pilot_of(artifact, policy)).folder())))
+        driver = load_policy((pilot_policy or pilot_of(artifact, policy)).folder())
+        pilot = jax.jit(make_pilot(driver, len(ROBOTS.load(system.robot).command)))
     return Player(artifact, policy.task, load_act(artifact), policy.sees, pilot)
 
 
 def policy_of(artifact: Artifact) -> Policy:
     """Return which policy an artifact is, or was exported from; ArtifactError for something that is no policy."""
+    return _known(artifact)[1]
+
+
+def _known(artifact: Artifact) -> tuple[System, Policy]:
     content = artifact.manifest.content
     kind, name = content.kind, content.name
     if kind == "onnx":
@@ -80,7 +86,7 @@ def policy_of(artifact: Artifact) -> Policy:
         raise ArtifactError(
             f"{artifact.ref} is of kind '{content.kind}' and no policy", f"use one of {known}, or an export of one"
         )
-    return found[1]
+    return found
 
 
 def load_act(artifact: Artifact) -> Act | Actor:

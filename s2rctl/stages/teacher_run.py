@@ -25,6 +25,7 @@ from s2rctl.learning.teacher.networks import Params, TeacherSettings
 from s2rctl.learning.teacher.ppo import PpoTrainer, Taught
 from s2rctl.learning.teacher.rollout import acting, first_episodes
 from s2rctl.learning.teacher.warm_start import WarmStarter, WarmState
+from s2rctl.robots import ROBOTS
 from s2rctl.schema.learning import TeacherPhase
 from s2rctl.stages.protocol import Context
 from s2rctl.systems import system_named
@@ -106,7 +107,8 @@ class TeacherRun:
         make = self._policy.load_pilot()
         if make is None:
             return None
-        pilot: teachers.Pilot = make(load_policy(self.context.inputs[self._policy.pilot_role].folder()))
+        policy = load_policy(self.context.inputs[self._policy.pilot_role].folder())
+        pilot: teachers.Pilot = make(policy, len(ROBOTS.load(self.context.profile.robot.name).command))
         return pilot
 
     @cached_property

@@ -10,7 +10,7 @@ _INSERT = Policy(
     "aloha-insert",
     sees=False,
     exported=False,
-    pilot="s2rctl.learning.teacher.handover:pick_pilot",
+    pilot="s2rctl.learning.teacher.handover:arm_pilot",
     pilot_role="pick",
 )
 _STUDENT = Policy("student", "aloha", "insertion", "aloha-student", sees=True)

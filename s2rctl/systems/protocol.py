@@ -54,7 +54,7 @@ class Policy:
     export: str  # name of its ONNX artifact
     sees: bool  # whether it sees camera images (otherwise: the task's state)
     exported: bool = True  # whether the pipeline exports it
-    pilot: str | None = None  # "module:function" (loaded pilot policy) -> what drives until this policy acts
+    pilot: str | None = None  # "module:function" (policy, actions) -> what drives until this one acts
     pilot_role: str = ""  # role of the pilot's policy among the inputs that this one was trained from
 
     @property
@@ -62,8 +62,8 @@ class Policy:
         """``kind/name``, without an alias."""
         return f"{self.kind}/{self.name}"
 
-    def load_pilot(self) -> Callable[[Any], Callable[..., Any]] | None:
-        """Import what turns the loaded pilot policy into the pilot; None for a policy that acts from the start."""
+    def load_pilot(self) -> Callable[[Any, int], Callable[..., Any]] | None:
+        """Import what turns a loaded policy into the pilot of a robot with so many actions; None where none drives."""
         return None if self.pilot is None else _imported(self.pilot)
 
 

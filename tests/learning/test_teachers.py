@@ -111,15 +111,23 @@ def pick_policy(folder) -> Policy:
     return load_policy(folder)
 
 
-def test_the_pilot_is_the_pick_policy_on_each_arm(tmp_path):
+@pytest.mark.parametrize("arms", [1, 2, 3])
+def test_the_pilot_is_the_pick_policy_on_each_arm(tmp_path, arms):
     policy = pick_policy(tmp_path)
-    rows = jax.random.normal(jax.random.key(1), (6, 13))
-    actions = teachers.pick_pilot(policy)(Observation(rows, rows, {}))
-    for first, columns in ((0, slice(0, 2)), (5, slice(2, 4))):
+    rows = jax.random.normal(jax.random.key(1), (6, 5 * arms + 3))
+    actions = teachers.arm_pilot(policy, 2 * arms)(Observation(rows, rows, {}))
+    assert actions.shape == (6, 2 * arms)
+    for first, columns in ((5 * arm, slice(2 * arm, 2 * arm + 2)) for arm in range(arms)):
         part = rows[:, first : first + 5]
         np.testing.assert_allclose(actions[:, columns], policy.act(Observation(part, part, {})), atol=1e-6)
 
 
 def test_only_a_state_teacher_can_be_a_pilot():
     with pytest.raises(RunError, match="student"):
-        teachers.pick_pilot(Policy("student", {}, {}, lambda observation: observation.actor))
+        teachers.arm_pilot(Policy("student", {}, {}, lambda observation: observation.actor), 4)
+
+
+def test_a_robot_is_made_of_whole_arms(tmp_path):
+    for actions in (0, 1, 5):
+        with pytest.raises(RunError, match=f"a command of {actions} entries"):
+            teachers.arm_pilot(pick_policy(tmp_path), actions)

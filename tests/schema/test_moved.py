@@ -70,7 +70,7 @@ def test_a_hostile_old_manifest_is_a_fault_and_no_bug(wrong):
     profile["tasks"] = wrong
     profile["reach"]["episode_steps"] = 50
     profile["reach"]["delays"] = {"joint_action": []}
-    with pytest.raises(ArtifactError, match="kept with the artifact is invalid: .*tasks"):
+    with pytest.raises(ArtifactError, match=r"kept with the artifact is invalid: .*tasks"):
         load_resolved(profile)
 
 

@@ -1,4 +1,4 @@
-"""From one teacher to the next: the pick policy as pilot of both arms, and the states at which insertion begins."""
+"""From one teacher to the next: the first one as the pilot of each arm, and the states at which the second begins."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,22 +25,29 @@ SMALLEST_BANK = 64
 Pilot = Callable[[Observation], jax.Array]
 
 
-def pick_pilot(policy: Policy) -> Pilot:
-    """Return the policy of one arm as the pilot of both: observation of B worlds -> action (B, 14), left arm first.
+def arm_pilot(policy: Policy, actions: int) -> Pilot:
+    """Return the policy of one arm as the pilot of a robot of several: observation of B worlds -> (B, ``actions``).
 
-    An observation of the insertion task begins with what the pick policy would see of the left arm and its object,
-    then of the right arm and its object. Raises RunError for a policy that is no state teacher.
+    ``actions`` is the length of the robot's command, one arm after the other. An observation of the pilot's task begins
+    with what the policy would see of the first arm and its object, then of the second arm and its object, and so on.
+    Raises RunError for a policy that is no state teacher, or whose actions do not divide the command.
     """
     if policy.kind != "teacher":
-        raise RunError(f"a {policy.kind} policy cannot drive one arm", "train the pick teacher")
+        raise RunError(f"a {policy.kind} policy cannot drive one arm", "train the teacher of one arm first")
     size, drive = int(policy.config["observation_size"]), policy.reflex()
+    arms, rest = divmod(actions, int(policy.config["action_size"]))
+    if rest or not arms:
+        raise RunError(
+            f"a command of {actions} entries is not made of arms with {policy.config['action_size']}",
+            "train the teacher of one arm of this robot",
+        )
 
     def act(observation: Observation) -> jax.Array:
         worlds = observation.actor.shape[0]
-        # Both arms in one call: one matrix product instead of two.
-        arms = jnp.concatenate([observation.actor[:, :size], observation.actor[:, size : 2 * size]])
-        action = drive(Observation(arms, arms, {}))
-        return jnp.concatenate([action[:worlds], action[worlds:]], axis=-1)
+        # All arms in one call: one matrix product instead of several.
+        rows = jnp.concatenate([observation.actor[:, arm * size : (arm + 1) * size] for arm in range(arms)])
+        action = drive(Observation(rows, rows, {}))
+        return jnp.concatenate([action[arm * worlds : (arm + 1) * worlds] for arm in range(arms)], axis=-1)
 
     return act
 
