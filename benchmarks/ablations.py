@@ -45,7 +45,7 @@ DISTILL: Mapping[str, tuple[str, ...]] = {
     "no_aggregate": ("distill.aggregate=0", "distill.epochs=2"),
     "cloning": ("distill.behaviour_cloning=true",),
     "no_hand_poses": ("distill.hand_poses=false",),
-    "not_guided": ("distill.teacher_prefix=0",),
+    "no_teacher_prefix": ("distill.teacher_prefix=0",),
     "lasting_looks": ("distill.resample_appearance=0",),
     "from_switch": ("distill.from_switch=0.4",),
     "adam": ("distill.optimiser=adam", "distill.learning_rate=1e-3", "distill.weight_decay=0"),

@@ -1,7 +1,7 @@
 """Success of several trainings against environment steps and against minutes, on one picture.
 
 ``python -m benchmarks.learning OUT.png NAME=LOG ...``, where LOG is the ``metrics.jsonl`` of a run or the folder of a
-teacher's artifact (``s2rctl artifacts path teacher/pick``). Points are judgements from the start, deterministic, with
+teacher's artifact (``s2rctl artifacts path teacher/pick``). Points are judgements from home, deterministic policy, with
 95 % intervals.
 """
 

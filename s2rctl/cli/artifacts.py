@@ -14,7 +14,7 @@ from s2rctl.core.progress import duration
 if TYPE_CHECKING:
     from s2rctl.store.lineage import Node
 
-RefArgument = Annotated[str, typer.Argument(metavar="REF", help="kind/name[:alias], or the start of an id.")]
+RefArgument = Annotated[str, typer.Argument(metavar="REF", help="kind/name[:alias], or an id prefix.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 def list_artifacts(
     session: Session,
-    kind: Annotated[str | None, typer.Option("--kind", help="Only this kind, e.g. onnx.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only artifacts of this kind, e.g. onnx.")] = None,
 ) -> Answer:
     """List artifacts, oldest first.
 
@@ -68,7 +68,7 @@ def list_artifacts(
 
 
 def show(session: Session, ref: RefArgument) -> Answer:
-    """Show one artifact: files, inputs, figures, contract.
+    """Show one artifact: files, inputs, metrics, contract.
 
     Examples:
       s2rctl artifacts show onnx/aloha-student
@@ -101,9 +101,9 @@ def show(session: Session, ref: RefArgument) -> Answer:
 def lineage(
     session: Session,
     ref: RefArgument,
-    down: Annotated[bool, typer.Option("--down", help="What was made from it, instead.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Show what was made from it instead.")] = False,
 ) -> Answer:
-    """Show what an artifact was made from.
+    """Show an artifact's lineage.
 
     Examples:
       s2rctl artifacts lineage report/aloha
@@ -136,7 +136,7 @@ def _tree_lines(node: "Node", indent: str = "") -> list[str]:
 
 
 def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, sets: SetOption = None) -> Answer:
-    """Say what an artifact depends on, and whether a run of its profile today would make it again.
+    """Explain what an artifact depends on, and whether running its profile today would rebuild it.
 
     Examples:
       s2rctl artifacts why student/aloha
@@ -174,7 +174,7 @@ def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, set
 
 
 def diff(session: Session, left: RefArgument, right: RefArgument) -> Answer:
-    """Show in which profile values and figures two artifacts differ.
+    """Show how two artifacts' profiles and metrics differ.
 
     Examples:
       s2rctl artifacts diff student/aloha:candidate student/aloha
@@ -202,7 +202,7 @@ def diff(session: Session, left: RefArgument, right: RefArgument) -> Answer:
 
 
 def tag(session: Session, ref: RefArgument, alias: Annotated[str, typer.Argument(help="e.g. candidate")]) -> Answer:
-    """Give an artifact another name: kind/name:ALIAS. Moves are logged.
+    """Point the alias kind/name:ALIAS at an artifact. Moves are logged.
 
     Examples:
       s2rctl artifacts tag student/aloha candidate

@@ -9,7 +9,7 @@ from s2rctl.cli.describe import size
 from s2rctl.cli.output import Answer, lines, table
 from s2rctl.cli.session import Session, register
 
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Really delete.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Confirm the deletion.")]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -27,9 +27,9 @@ def export(
     alias: Annotated[
         str | None, typer.Option("--alias", help="Alias that importing sets (default: the ref's own, else 'imported').")
     ] = None,
-    parents: Annotated[bool, typer.Option(help="With everything they were made from.")] = True,
+    parents: Annotated[bool, typer.Option(help="Include everything they were made from.")] = True,
 ) -> Answer:
-    """Write artifacts to one plain .tar file, the same bytes for the same content.
+    """Write artifacts to one uncompressed .tar file (reproducible: same content, same bytes).
 
     Examples:
       s2rctl artifacts export onnx/aloha-student student.tar
@@ -103,9 +103,9 @@ def _is_there(file: Path) -> bool:
 
 def verify(
     session: Session,
-    full: Annotated[bool, typer.Option("--full", help="Hash every file (default: look at sizes).")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Hash every file (default: check sizes only).")] = False,
 ) -> Answer:
-    """Check the store. Damaged files are set aside in quarantine/ and everything that needs them is named.
+    """Check the store. Damaged files are moved to quarantine/, and everything that needs them is listed.
 
     Examples:
       s2rctl artifacts verify
@@ -134,12 +134,12 @@ def verify(
     if verdict.clean:
         return Answer(data, text + ("all whole" if full else "all there (--full also hashes them)"))
     faults = [f"{p.fault}: {p.what}; affects {', '.join(p.affected) or 'nothing'}; {p.hint}" for p in verdict.problems]
-    fault = ArtifactError(f"{len(problems)} faults in the store {store.root}", verdict.problems[0].hint)
+    fault = ArtifactError(f"{len(problems)} problems in the store {store.root}", verdict.problems[0].hint)
     return Answer(data, lines([text + "faults", *faults]), fault)
 
 
 def gc(session: Session, yes: YesOption = False) -> Answer:
-    """List what no ref leads to, and delete it with --yes. What is younger than an hour stays.
+    """List what no ref reaches, and delete it with --yes. Anything younger than an hour is kept.
 
     Examples:
       s2rctl artifacts gc
@@ -163,7 +163,7 @@ def gc(session: Session, yes: YesOption = False) -> Answer:
 
 
 def rm(session: Session, ref: Annotated[str, typer.Argument(metavar="REF")], yes: YesOption = False) -> Answer:
-    """Remove an artifact and its refs. Its files go with the next gc.
+    """Remove an artifact and its refs. The next gc deletes its files.
 
     Examples:
       s2rctl artifacts rm student/aloha:candidate --yes

@@ -27,10 +27,10 @@ def deploy(
     ref: Annotated[str, typer.Argument(metavar="REF", help="onnx/aloha-student, onnx/xarm7-reach, or an id.")],
     mode: Annotated[
         Literal["rehearse", "shadow", "live"],
-        typer.Option("--mode", help="rehearse: simulated twin; shadow: real reads, nothing sent; live: moves."),
+        typer.Option("--mode", help="rehearse: simulated twin; shadow: read sensors, send nothing; live: move."),
     ] = "rehearse",
     arm: Annotated[bool, typer.Option("--arm", help="Allow motion; live refuses to start without it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the robot moves.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation before the robot moves.")] = False,
     serve: Annotated[
         Literal["openpi"] | None, typer.Option("--serve", help="Serve the policy to clients instead of running it.")
     ] = None,

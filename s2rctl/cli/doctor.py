@@ -15,12 +15,14 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     session: Session,
-    robot: Annotated[str | None, typer.Option("--robot", help="Also reach for the xArm controller at this IP.")] = None,
+    robot: Annotated[
+        str | None, typer.Option("--robot", help="Also try to reach the xArm controller at this IP address.")
+    ] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds that each check may take.", min=1, max=86_400)
+        float, typer.Option("--timeout", help="Time limit of each check, in seconds.", min=1, max=86_400)
     ] = 90.0,
 ) -> Answer:
-    """Check Python, simulator, renderers, export, cameras, store and robot. Exit code 7 if something needed fails.
+    """Check Python, simulator, renderers, export, cameras, store and robot. Exit code 7 if a required check fails.
 
     Examples:
       s2rctl doctor

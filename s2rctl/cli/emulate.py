@@ -21,14 +21,14 @@ def emulate(
         str | None, typer.Option("--address", help="xarm7: address to listen on (default 127.0.0.1).")
     ] = None,
     ports: Annotated[
-        Path | None, typer.Option("--ports", help="aloha: folder for lasting names of both serial ports.")
+        Path | None, typer.Option("--ports", help="aloha: directory for stable names of both serial ports.")
     ] = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop after this long (default: Ctrl-C).", min=0, max=1e9)
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option("--fault", metavar="NAME@SECONDS", help="Disturb it at a time. Repeatable."),
+        typer.Option("--fault", metavar="NAME@SECONDS", help="Inject a fault at this time. Repeatable."),
     ] = None,
     seed: SeedOption = None,
 ) -> Answer:

@@ -27,8 +27,8 @@ def fit(
 ) -> Answer:
     """Measure how late actions take effect and how old observations are, and write it into a profile.
 
-    The new profile extends the given one; train with -p FILE. Recorded commands are played to the simulated arm to tell
-    how much later the recorded one obeyed.
+    The new profile extends the given one; train with -p FILE. Recorded commands are replayed on the simulated arm
+    to estimate the actuation latency of the recorded one.
 
     Examples:
       s2rctl latency fit run/*.mcap -p aloha

@@ -68,7 +68,7 @@ def _interrupted() -> int:
         from s2rctl.cli.output import Output
         from s2rctl.core.errors import Interrupted
 
-        return Output("--json" in sys.argv).error("", Interrupted("interrupted", "repeat the command to carry on"))
+        return Output("--json" in sys.argv).error("", Interrupted("interrupted", "run the command again to resume"))
     except KeyboardInterrupt:
         return 130  # ExitCode.INTERRUPTED, which may not be imported yet
 

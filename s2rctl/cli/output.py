@@ -115,7 +115,7 @@ def unwritten(failure: OSError | None) -> S2rError | None:
     if isinstance(failure, BrokenPipeError):
         return S2rError("")
     return MissingEnvironmentError(
-        f"cannot write: {failure.strerror}", "free space or write to another place, then repeat the command"
+        f"cannot write: {failure.strerror}", "free space or write to another place, then run the command again"
     )
 
 

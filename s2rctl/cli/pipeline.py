@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from s2rctl.pipeline.plan import Step
 
 FromOption = Annotated[
-    str | None, typer.Option("--from", help="Run this stage, and all that is made from it, again.", metavar="STAGE")
+    str | None, typer.Option("--from", help="Rerun this stage and everything downstream of it.", metavar="STAGE")
 ]
 
 
@@ -32,9 +32,9 @@ def run(
     from_stage: FromOption = None,
     force: ForceOption = False,
     fresh: FreshOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would run, and why.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would run, and why.")] = False,
 ) -> Answer:
-    """Run every stage whose result is not there yet, up to the report. Repeating the command resumes.
+    """Run all stages up to the report, skipping those that are done. Run it again to resume.
 
     Examples:
       s2rctl pipeline run -p aloha-smoke
@@ -91,7 +91,7 @@ def plan(
     from_stage: FromOption = None,
     force: ForceOption = False,
 ) -> Answer:
-    """Say what a run would do, and why.
+    """Show what a run would do, and why.
 
     Examples:
       s2rctl pipeline plan -p aloha
@@ -104,7 +104,7 @@ def plan(
 
 
 def status(session: Session, profile: ProfileOption, sets: SetOption = None, seed: SeedOption = None) -> Answer:
-    """Say how far the chain is.
+    """Show which stages are done.
 
     Examples:
       s2rctl pipeline status -p aloha
@@ -116,7 +116,7 @@ def status(session: Session, profile: ProfileOption, sets: SetOption = None, see
     rows = [
         (
             step.stage.name,
-            {"cached": "done", "run": "open", "resume": "cut off, will resume"}[step.action],
+            {"cached": "done", "run": "open", "resume": "interrupted, will resume"}[step.action],
             step.artifact.id[:12] if step.artifact else "-",
             step.artifact.manifest.origin.created_at[:19] if step.artifact else "-",
         )

@@ -1,4 +1,4 @@
-"""What ``doctor`` looks at: each probe is a program in a process of its own, so that a broken part breaks nothing."""
+"""The checks of ``doctor``: each runs in a separate process, so that a crash affects nothing else."""
 
 import os
 import subprocess

@@ -82,7 +82,7 @@ def validate(
     names: Annotated[list[str], typer.Argument(metavar="PROFILE...", help="Names or paths.")],
     sets: SetOption = None,
 ) -> Answer:
-    """Check profiles and report all faults at once.
+    """Check profiles and report all errors at once.
 
     Examples:
       s2rctl profile validate aloha
@@ -122,7 +122,7 @@ def schema(session: Session) -> Answer:
 
 
 def diff(session: Session, left: NameArgument, right: NameArgument) -> Answer:
-    """Show the values in which two profiles differ.
+    """Show how two profiles differ.
 
     Examples:
       s2rctl profile diff aloha aloha-smoke

@@ -41,7 +41,7 @@ def make_reporter(
         return reporter
 
     def gone(error: OSError) -> None:
-        reporter.note(f"{events} takes no more events: {error.strerror}")
+        reporter.note(f"{events} can no longer be written, so events are no longer logged: {error.strerror}")
         if lost is not None:
             lost(error)
 

@@ -19,15 +19,15 @@ def replay(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings (.mcap) of deploy.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for film and contact sheet (default: the recording's)."),
+        typer.Option("--output", "-o", help="Directory for video and contact sheet (default: the recording's)."),
     ] = None,
-    video: Annotated[bool, typer.Option("--video/--no-video", help="Write a film and a contact sheet.")] = True,
+    video: Annotated[bool, typer.Option("--video/--no-video", help="Write a video and a contact sheet.")] = True,
     lerobot: Annotated[
-        Path | None, typer.Option("--lerobot", help="Also write all recordings as one LeRobotDataset v3 folder.")
+        Path | None, typer.Option("--lerobot", help="Also export all recordings as one LeRobotDataset v3 directory.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="The dataset's words for what the robot does.")] = "",
+    task: Annotated[str, typer.Option("--task", help="Task description stored in the dataset.")] = "",
 ) -> Answer:
-    """Show what was recorded: pictures beside the simulated robot, how the episode ended, and where time went.
+    """Show a recording: camera images beside the simulated robot, how the episode ended, and timing.
 
     Examples:
       s2rctl replay episode-000.mcap

@@ -20,7 +20,7 @@ def recover(
     session: Session,
     profile: ProfileOption,
     sets: SetOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> Answer:
     """Clear the errors of a stopped robot and let it hold its position. Find the cause first.
 

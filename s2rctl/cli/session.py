@@ -35,24 +35,25 @@ EXITS = (
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Profile: a name in profiles/ or a path.")]
 OptionalProfile = Annotated[
-    str | None, typer.Option("--profile", "-p", help="Profile instead of the one that the artifact was made with.")
+    str | None, typer.Option("--profile", "-p", help="Profile to use instead of the artifact's own.")
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change one profile value: a.b=value. Repeatable.", metavar="A.B=VALUE"),
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", min=0)]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of all random numbers.", min=0)]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Artifact store (default: .s2rctl found upwards, or S2RCTL_STORE).")
+    Path | None,
+    typer.Option(
+        "--store", help="Artifact store (default: S2RCTL_STORE, or the nearest .s2rctl in a parent directory)."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 EventsOption = Annotated[Path | None, typer.Option("--events", help="Append progress to FILE as JSON lines.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but the result.")]
-VerboseOption = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="More on stderr; -vv shows tracebacks.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Run again although the result is there.")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget half-finished runs instead of resuming them.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")]
+VerboseOption = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log to stderr; -vv shows tracebacks.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run even if a cached result exists.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard interrupted runs instead of resuming them.")]
 
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("store", StoreOption, None),
@@ -180,13 +181,13 @@ def _here() -> None:
         Path.cwd()
     except OSError as error:
         raise MissingEnvironmentError(
-            f"the working folder cannot be used: {error.strerror}", "change to a folder that exists"
+            f"cannot access the working directory: {error.strerror}", "change to an existing directory"
         ) from None
 
 
 def _no_events(path: Path, error: OSError) -> S2rError:
     return MissingEnvironmentError(
-        f"the work is done, but not all events could be written to {path}: {error.strerror}",
+        f"the command succeeded, but not all events could be written to {path}: {error.strerror}",
         "free space, or choose another --events FILE",
     )
 
@@ -194,7 +195,7 @@ def _no_events(path: Path, error: OSError) -> S2rError:
 def as_fault(error: BaseException, store: Path | None = None, verbose: int = 0) -> S2rError:
     """Return any exception as an error for the user; an unexpected one is logged with its traceback."""
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted", "repeat the command to carry on")
+        return Interrupted("interrupted", "run the command again to resume")
     if os.environ.get("S2RCTL_DEBUG") or verbose > 1:
         Sink(sys.stderr).write("".join(traceback.format_exception(error)))
     if isinstance(error, S2rError):
@@ -209,7 +210,7 @@ def as_fault(error: BaseException, store: Path | None = None, verbose: int = 0) 
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         place = f": {error.filename}" if error.filename else ""
         return MissingEnvironmentError(
-            f"cannot write{place}: {error.strerror}", "free space or write to another place, then repeat the command"
+            f"cannot write{place}: {error.strerror}", "free space or write to another place, then run the command again"
         )
     if isinstance(error, OSError) and error.filename and error.errno in _PATHS:
         place = str(error.filename)

@@ -46,7 +46,7 @@ def distill(
     force: ForceOption = False,
     fresh: FreshOption = False,
 ) -> Answer:
-    """Distil the teachers into the student that sees; its image encoder is made first if it is not there yet.
+    """Distil the teachers into the image-based student; trains its image encoder first if there is none.
 
     Examples:
       s2rctl distill -p aloha
@@ -61,14 +61,14 @@ def train_reach(
     profile: ProfileOption,
     variant: Annotated[
         Literal["best", "plain", "depth", "alexnet", "twin", "two_camera", "keypoint"] | None,
-        typer.Option("--variant", help="What to train; s2rctl profile schema says what each is (default: profile's)."),
+        typer.Option("--variant", help="Variant to train; see s2rctl profile schema (default: the profile's)."),
     ] = None,
     sets: SetOption = None,
     seed: SeedOption = None,
     force: ForceOption = False,
     fresh: FreshOption = False,
 ) -> Answer:
-    """Train the xArm7 reach policy from images; its feature extractor is made first if it is not there yet.
+    """Train the xArm7 reach policy from images; trains its feature extractor first if there is none.
 
     Examples:
       s2rctl train-reach -p xarm7-reach

@@ -1,4 +1,4 @@
-"""Check sums inside a recording: every message and every metadata record carries its own CRC-32.
+"""Checksums inside a recording: every message and every metadata record carries its own CRC-32.
 
 MCAP's own sums cover whole chunks or the whole file: they tell that something is wrong, not which steps are still
 right. These stand in the JSON itself, as the last entry ``crc32`` over all bytes before it: any reader can ignore them.

@@ -1,4 +1,4 @@
-"""What an episode on a robot was like."""
+"""The log of one episode on a robot."""
 
 from collections import Counter
 from dataclasses import dataclass, field

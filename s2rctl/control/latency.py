@@ -46,7 +46,7 @@ def sending_delays(recording: Recording) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Response:
-    """How late the arm obeys."""
+    """The arm's actuation latency in one recording."""
 
     delays_s: np.ndarray  # (windows,) s, beyond what the simulated arm needs
     residual_rad: float  # what remains between the arms at the best delay, root mean square

@@ -40,7 +40,7 @@ RECORDED_MEMORY = 4096
 
 
 class Infer(Protocol):
-    """What the loop needs of a policy."""
+    """The interface of a policy that the loop calls."""
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs by name, batch of one."""
@@ -158,7 +158,7 @@ class _Loop:
                 if consecutive > self._settings.max_missed_deadlines:
                     raise SafetyStop(
                         f"{consecutive} deadlines of {period * 1e3:.0f} ms missed in a row",
-                        "close other programs, or lower the load of this computer",
+                        "close other programs to reduce the load on this computer",
                     )
                 deadline += period * (late // period)  # the lost steps are lost: no burst of commands
             self._wait(deadline)
@@ -240,8 +240,8 @@ class _Loop:
         self._trust = follow(self._trust, outputs[POSITION][0], state.tool[0, :3], limits)
         if self._trust.lost(limits):
             raise SafetyStop(
-                f"the policy sees its tool {self._trust.gap_m * 100:.0f} cm from where the joints have it",
-                "check the camera's place and light, calibrate it, or set deploy.safety.position_gap_m",
+                f"the policy's tool estimate is {self._trust.gap_m * 100:.0f} cm from forward kinematics",
+                "check the camera's pose and the lighting, recalibrate, or set deploy.safety.position_gap_m",
             )
         if self._trust.factor < 1.0:
             self._log.interventions["position_gap"] += 1

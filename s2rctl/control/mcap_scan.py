@@ -95,7 +95,7 @@ class _Exact(ReadDataStream):
 class Scan:
     """The records of ``source[:size]``.
 
-    ``checked``: only what carries its own check sum is believed. Otherwise (recordings of earlier versions, which have
+    ``checked``: only what carries its own checksum is believed. Otherwise (recordings of earlier versions, which have
     none) every message counts that is JSON. ``inside``: the source is the inside of a chunk.
     """
 

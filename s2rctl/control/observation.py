@@ -37,7 +37,7 @@ class ObservationBuilder:
         unknown = [name for name in names if name not in real and name not in images]
         if unknown:
             raise ArtifactError(
-                f"the policy wants inputs that the robot computer cannot provide: {', '.join(unknown)}",
+                f"the policy requires inputs that the robot computer cannot provide: {', '.join(unknown)}",
                 "export the policy with inputs that only use real signals",
             )
         self._inputs = {tensor.name: tensor for tensor in contract.inputs}
@@ -106,5 +106,5 @@ class ObservationBuilder:
         if value is None:
             raise ArtifactError(f"there is no value for the policy's input '{name}'")
         if value.shape != tuple(tensor.shape[1:]):
-            raise ArtifactError(f"input '{name}' has shape {value.shape}, the policy wants {tensor.shape[1:]}")
+            raise ArtifactError(f"input '{name}' has shape {value.shape}, the policy expects {tensor.shape[1:]}")
         return np.ascontiguousarray(value, dtype=tensor.dtype)[None]

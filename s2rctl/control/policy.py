@@ -87,7 +87,7 @@ def card_in(content: bytes, name: str) -> Contract:
     """Return the contract card of a serialised model without loading its graph; ArtifactError as ``contract_of``."""
     text = onnx_file.check(content, name).get(CONTRACT_KEY)
     if not text:
-        raise ArtifactError(f"{name} carries no contract card ({CONTRACT_KEY})", onnx_file.HINT)
+        raise ArtifactError(f"{name} has no contract card ({CONTRACT_KEY})", onnx_file.HINT)
     try:
         return Contract.model_validate_json(text)
     except ValidationError as error:

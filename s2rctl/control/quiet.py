@@ -1,4 +1,4 @@
-"""What must not happen while a robot waits: garbage collection and log handlers that write to slow places."""
+"""Keeps garbage collection and slow log handlers out of the control loop."""
 
 import gc
 import logging
@@ -24,7 +24,7 @@ def _no_collector() -> Iterator[None]:
     """Collect once, set aside what is left, and do not collect in the block.
 
     What a caller had set aside before stays so: looking through a heap with a learning framework in it holds every
-    thread for half a second, long enough for a device to take its driver for dead.
+    thread for half a second, long enough to trip a device's watchdog.
     """
     enabled, frozen = gc.isenabled(), gc.get_freeze_count()
     gc.collect()

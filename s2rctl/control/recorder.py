@@ -1,7 +1,7 @@
 """Recordings: one MCAP file per episode, readable up to the last step when the process is killed.
 
 Messages are written one by one, without chunks, so that a truncated file loses nothing but its end, and each carries a
-check sum of its own, so that damage anywhere else loses nothing but what it hit (see ``checksum``). A thread of its own
+checksum of its own, so that damage anywhere else loses nothing but what it hit (see ``checksum``). A thread of its own
 writes them: the control loop only hands over. Every step is given to the operating system at once and to the disk once
 per second, so a killed process loses at most the step under way, a power cut about a second. Images use Foxglove's
 public RawImage schema (JSON), so that common viewers show them.

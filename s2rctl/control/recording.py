@@ -108,7 +108,7 @@ class Recording:
 def read_recording(path: Path, images: bool = True) -> Recording:
     """Return a recording, of a damaged one every whole step; ArtifactError for anything else.
 
-    Only what carries its own check sum is believed; recordings of earlier versions have none, and theirs is believed as
+    Only what carries its own checksum is believed; recordings of earlier versions have none, and theirs is believed as
     far as it can be read.
     """
     if not path.is_file():

@@ -79,7 +79,7 @@ class SafetyFilter:
         if action.shape != (self._mapping.size,):
             raise SafetyStop(f"the policy returned an action of shape {action.shape}, not ({self._mapping.size},)")
         if not isfinite(action.sum()):
-            raise SafetyStop("the policy returned a number that is not finite", "look at its inputs in the recording")
+            raise SafetyStop("the policy returned a number that is not finite", "inspect its inputs in the recording")
         done: list[str] = []
         bounded = _between(action, self._mapping.low, self._mapping.high)
         if (bounded != action).any():
@@ -93,9 +93,9 @@ class SafetyFilter:
             entry = self._space.entries[int(np.argmax(lagging))]
             allowed = limits.tracking[int(np.argmax(lagging))]
             raise SafetyStop(
-                f"the arm did not follow its commands for {steps} steps "
+                f"tracking error: the arm did not follow its commands for {steps} steps "
                 f"('{entry.name}' is more than {allowed:g} {entry.unit} off)",
-                "look for contact, an unpowered joint or a wrong joint order",
+                "check for contact, an unpowered joint, or a wrong joint order",
             )
         target = self._limit_rate(memory.last, target, done)
         target = self._limit_range(memory.last, target, done)
@@ -107,7 +107,9 @@ class SafetyFilter:
     def _trust(self, state: State, ages: Mapping[str, float]) -> None:
         """Raise SafetyStop for stale, non-finite or impossible measurements and for device errors."""
         if state.codes:
-            raise SafetyStop("the robot reports: " + "; ".join(state.codes), "clear it and run s2rctl deploy again")
+            raise SafetyStop(
+                "the robot reports: " + "; ".join(state.codes), "clear the error and run s2rctl deploy again"
+            )
         for source, age in ages.items():
             limit = self.envelope.oldest(source)
             if not -self.envelope.dt <= age <= limit:
@@ -125,7 +127,7 @@ class SafetyFilter:
         outside = (state.joint_pos < self._reading_low) | (state.joint_pos > self._reading_high)
         if outside.any():
             name = self._specification.joints[int(np.argmax(outside))]
-            raise SafetyStop(f"joint '{name}' is measured outside its mechanical range", "check its zero position")
+            raise SafetyStop(f"joint '{name}' is measured outside its mechanical limits", "check its zero position")
 
     def _follow(self, last: np.ndarray, wanted: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray]:
         """Return the target no further than the tracking error from the measurement, and which entries (m,) lag."""

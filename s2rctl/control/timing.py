@@ -1,4 +1,4 @@
-"""Timing truth of a run: distributions, not means."""
+"""Timing statistics of a run: distributions, not means."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How far a policy that sees may be believed: where it thinks the tool is, against the arm's own kinematics.
+"""Consistency check of an image-based policy: its estimate of the tool's position against forward kinematics.
 
 The published xArm7 system failed where its extractor no longer knew where the gripper was (out of the picture, or the
 arm pointing at the lens) and moved on all the same. The joints always know; so the two are compared at every step, and

@@ -118,7 +118,7 @@ def _head(raw: bytes) -> tuple[str, dict[str, Any], _Layout]:
     try:
         head = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise BadMessage(f"a head that is no JSON: {type(error).__name__}") from error
+        raise BadMessage(f"a head that is not JSON: {type(error).__name__}") from error
     if not isinstance(head, dict) or not isinstance(head.get("name"), str) or not isinstance(head.get("values"), dict):
         raise BadMessage("a head without a name and values")
     rows = head.get("arrays")

@@ -1,4 +1,4 @@
-"""Clocks: the wall's, and one that a simulation owns."""
+"""Clocks: real time, and virtual time that a simulation advances."""
 
 import time
 from typing import Protocol
@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The wall's clock; the same axis as ``time.monotonic``."""
+    """Real time, on the same axis as ``time.monotonic``."""
 
     realtime = True
 

@@ -50,7 +50,7 @@ def read(path: Path) -> bytes:
     try:
         found = path.stat()
         if not path.is_file():
-            raise ArtifactError(f"{path} is no file", "choose an .onnx file of s2rctl export")
+            raise ArtifactError(f"{path} is not a regular file", "choose an .onnx file of s2rctl export")
         if found.st_size > LARGEST_FILE:
             raise ArtifactError(f"{path} is too large for an ONNX file", "choose an .onnx file of s2rctl export")
         return path.read_bytes()
@@ -72,7 +72,7 @@ def check(content: bytes, name: str) -> dict[str, str]:
     if state == "absent":
         raise ArtifactError(f"{name} has no seal: s2rctl did not export it, or it was changed afterwards", HINT)
     if found.external:
-        raise ArtifactError(f"{name} keeps numbers in other files (tensor '{found.external[0]}')", HINT)
+        raise ArtifactError(f"{name} stores tensor data in other files (tensor '{found.external[0]}')", HINT)
     if sum(len(key) + len(value) for key, value in found.metadata) > LARGEST_METADATA:
         raise ArtifactError(f"{name} has more than {LARGEST_METADATA >> 20} MiB of metadata", HINT)
     keys = [key for key, _ in found.metadata]

@@ -81,5 +81,5 @@ def _fault(device: Device, robot: str, text: str) -> tuple[float, str]:
     except ValueError:
         seconds = math.nan
     if not 0.0 <= seconds < math.inf:
-        raise UsageError(f"'{at}' is no time in seconds", f"--fault {name}@5")
+        raise UsageError(f"'{at}' is not a time in seconds", f"--fault {name}@5")
     return seconds, name

@@ -129,7 +129,7 @@ class EmulatorProcess:
             message = self._answers.get(timeout=seconds)
         except queue.Empty:
             raise RunError(
-                f"the emulated {self.robot} does not answer", "look whether the computer is overloaded"
+                f"the emulated {self.robot} does not answer", "check whether the computer is overloaded"
             ) from None
         if message is None:
             raise _gone(self.robot)

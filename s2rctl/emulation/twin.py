@@ -1,7 +1,7 @@
 """The rehearsal twin: a robot and its cameras whose body is MuJoCo, behind the same protocols as the real devices.
 
 Physics is advanced lazily to the clock's time when someone reads, so that the same twin runs in lockstep with a virtual
-clock and at the wall's pace with a real one. Images come from an injected function: this package loads no renderer.
+clock and in real time with a real one. Images come from an injected function: this package loads no renderer.
 """
 
 import threading

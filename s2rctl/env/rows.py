@@ -14,7 +14,7 @@ def where(mask: jax.Array, new: Any, old: Any) -> Any:
 
 
 def cut(values: jax.Array, limit: float) -> jax.Array:
-    """Replace what is not finite by 0 and cut to ± limit, so that one broken world cannot poison any statistic."""
+    """Replace what is not finite by 0 and clip to ± limit, so that one diverged world cannot corrupt any statistic."""
     if not jnp.issubdtype(values.dtype, jnp.floating):
         return values
     return jnp.clip(jnp.where(jnp.isfinite(values), values, 0.0), -limit, limit)

@@ -71,7 +71,7 @@ def _feed(observation: Observation, name: str) -> np.ndarray:
     if name not in observation.inputs:
         known = ", ".join(sorted(observation.inputs))
         raise ArtifactError(
-            f"the policy wants the input '{name}', the environment offers {known}",
+            f"the policy requires the input '{name}', the environment provides {known}",
             "evaluate the policy with the profile it was trained with",
         )
     return np.asarray(observation.inputs[name])

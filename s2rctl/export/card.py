@@ -14,11 +14,11 @@ from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.simulation import CameraSettings, Delays, Vision
 from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, QUANTITIES, Quantity, image_of
 
-_JOINT_ACTION = "change of each joint target, in action_scale per step; the target is then cut to the actuator's range"
+_JOINT_ACTION = "change of each joint target, in action_scale per step; then clipped to the actuator's range"
 _TOOL_ACTION = (
     "displacement of the commanded tool position in the robot's base frame, already in metres: do not scale it again"
 )
-_MIXED_ACTION = "change of each command entry, in action_scale per step; the target is then cut to the entry's limits"
+_MIXED_ACTION = "change of each command entry, in action_scale per step; then clipped to the entry's limits"
 
 
 def build(

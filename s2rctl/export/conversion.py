@@ -61,7 +61,7 @@ class Conversion:
             refusal = json.loads((folder / _REFUSAL).read_text(encoding="utf-8"))
             raise ArtifactError(refusal["message"], refusal["hint"])
         if self._process.returncode != 0:
-            raise RuntimeError(f"building the graph ended with {self._process.returncode}:\n{said}")
+            raise RuntimeError(f"graph export process exited with {self._process.returncode}:\n{said}")
         return onnx.load(folder / _MODEL)
 
 

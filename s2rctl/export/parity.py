@@ -144,7 +144,7 @@ def require(report: Report) -> None:
     if not report.passed:
         raise GateError(
             f"the exported graph does not pass the parity gate (limit {report.limit:g}):\n{report.table()}",
-            "train the policy longer if it ignores an input; otherwise this is a fault of the export: report it",
+            "train the policy longer if it ignores an input; otherwise this is a bug in the exporter: please report it",
         )
 
 

@@ -77,7 +77,7 @@ class Policy:
         if self.memory:
             names = ", ".join(item.name for item in self.memory)
             raise ArtifactError(
-                f"a policy with memory ({names}) cannot drive or teach here", "use a policy without memory"
+                f"a policy with memory ({names}) cannot be a pilot or a teacher", "use a policy without memory"
             )
         return self.act
 

@@ -17,7 +17,7 @@ def require_sealed(artifact: Artifact) -> Contract:
     """
     contract = artifact.manifest.content.contract
     if contract is None:
-        raise ArtifactError(f"{artifact.ref} carries no contract", onnx_file.HINT)
+        raise ArtifactError(f"{artifact.ref} has no contract", onnx_file.HINT)
     card = card_in(onnx_file.read(artifact.path(POLICY_FILE)), f"{POLICY_FILE} of {artifact.ref} ({artifact.id[:12]})")
     if card != contract:
         raise ArtifactError(

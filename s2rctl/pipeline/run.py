@@ -85,7 +85,7 @@ def _execute(
         for item in list(folder.iterdir()):
             discard(folder, item.name)
     if state.is_file():
-        job.reporter.note(f"{stage.name}: resuming the run that was cut off ({folder.name})")
+        job.reporter.note(f"{stage.name}: resuming an interrupted run ({folder.name})")
     before = _spent(state)
     begun = time.monotonic()
 
@@ -109,8 +109,8 @@ def _execute(
     except (Interrupted, KeyboardInterrupt) as stop:
         save_state()
         # Only the stage knows what it has kept; a second Ctrl-C cuts off even its saving.
-        what = stop.message if isinstance(stop, Interrupted) else "cut off; what it had saved before is kept"
-        raise Interrupted(f"{stage.name}: {what}", f"to carry on: {job.resume}") from None
+        what = stop.message if isinstance(stop, Interrupted) else "interrupted; earlier checkpoints are kept"
+        raise Interrupted(f"{stage.name}: {what}", f"to resume: {job.resume}") from None
     artifact = job.store.publish(
         cast(Kind, stage.kind),
         stage.output,
@@ -184,9 +184,7 @@ def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None
     with interruptible() as interrupt:
         for number, stage in enumerate(graph, 1):
             if interrupt.requested:
-                raise Interrupted(
-                    "the pipeline was interrupted; finished stages are kept", f"to carry on: {job.resume}"
-                )
+                raise Interrupted("the pipeline was interrupted; finished stages are kept", f"to resume: {job.resume}")
             inputs = {wanted.role: _made(made, wanted, stage) for wanted in stage.inputs}
             this = job if stage.name not in again or job.force else _forced(job)
             outcome = run_stage(stage, this, inputs, interrupt)

@@ -163,7 +163,9 @@ def _serve(name: str, commands: socket.socket, pulse: socket.socket) -> int:
 
 
 def _refuse(commands: socket.socket, error: Exception) -> int:
-    refusal = UsageError(f"the driver's process cannot use this: {error}", "see that both processes are of one version")
+    refusal = UsageError(
+        f"the driver's process cannot use this: {error}", "make sure that both processes run the same version"
+    )
     with contextlib.suppress(OSError):
         send(commands, fault(refusal))
     return int(refusal.exit_code)

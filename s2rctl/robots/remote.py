@@ -116,8 +116,8 @@ class RemoteRobot:
                 self._link.close()
                 self._link = None
                 raise SafetyStop(
-                    f"the {self.specification.name} driver's process is gone or hangs",
-                    "see its stderr output above; look at the robot before you run the command again",
+                    f"the {self.specification.name} driver's process has died or hangs",
+                    "see its stderr output above; check the robot before you run the command again",
                 ) from error
         raise failure
 

@@ -141,7 +141,7 @@ def _error(file: Path, faults: Sequence[Fault]) -> ProfileError:
         hint = f"correct and check: s2rctl profile validate {_shown(file)}"
     if len(lines) == 1:
         return ProfileError(lines[0], hint)
-    return ProfileError(f"{len(faults)} faults in profile {_shown(file)}\n" + "\n".join(lines), hint)
+    return ProfileError(f"{len(faults)} errors in profile {_shown(file)}\n" + "\n".join(lines), hint)
 
 
 def _place(fault: Fault) -> tuple[str, int]:
@@ -204,10 +204,11 @@ def _read_chain(file: Path, below: tuple[Path, ...], asked: str = "") -> Source:
     file = file.resolve()
     if file in below:
         circle = " -> ".join(_shown(path) for path in (*below, file))
-        raise ProfileError(f"{asked}: profiles extend each other in a circle: {circle}", "remove one 'extends'")
+        raise ProfileError(f"{asked}: circular 'extends': {circle}", "remove one 'extends'")
     if len(below) >= LONGEST_CHAIN:
         raise ProfileError(
-            f"{asked}: more than {LONGEST_CHAIN} profiles extend one another", "merge some of them into one file"
+            f"{asked}: the chain of 'extends' is longer than {LONGEST_CHAIN} profiles",
+            "merge some of them into one file",
         )
     source = read_yaml(_content(file), _shown(file))
     parent = source.value.pop("extends", None)

@@ -49,7 +49,7 @@ def preflight(context: Context) -> None:
     gate = context.profile.evaluate.gate.success_low
     if gate <= 0:
         raise GateError(
-            "the profile's evaluation gate asks for nothing, so passing it proves nothing",
+            "the profile's evaluation gate is 0, so passing it proves nothing",
             "set evaluate.gate.success_low in the profile, for example to 0.8, then evaluate",
         )
     if not evaluation.manifest.origin.metrics.get("wilson_low", 0.0) >= gate:

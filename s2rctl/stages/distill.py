@@ -47,7 +47,7 @@ def run(context: Context) -> Result:
         snapshot = checkpoints.restore(snapshot)
         if replay is not None:
             replay.move_to(snapshot.replay)
-        context.reporter.note(f"going on at iteration {int(snapshot.iteration)}")
+        context.reporter.note(f"resuming at iteration {int(snapshot.iteration)}")
     recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
     last: dict[str, float] = {}
 
@@ -69,7 +69,7 @@ def run(context: Context) -> Result:
         if int(snapshot.iteration) < distill.iterations:
             raise Interrupted(
                 f"stopped after iteration {int(snapshot.iteration)} of {distill.iterations}; progress is saved",
-                "run the same command again to go on",
+                "run the same command again to resume",
             )
         files = log.files(_PANELS)
     files |= save_policy(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.params)

@@ -39,7 +39,7 @@ def run(context: Context) -> Result:
     if budget.images == 0 or not variant_of(reach).initialised:
         reporter.start("init-extractor", 0, "images")
         params = pretrain.random_params(context.seed, settings, 3)
-        reporter.finish("random weights: the variant wants them, or extractor.images is 0")
+        reporter.finish("random weights: the variant asks for them, or extractor.images is 0")
         return Result(save_encoder(context.run_folder, settings, params), {"images": 0})
 
     worlds = pretrain.worlds_for(budget.images, 1, profile.task(task).episode_steps)

@@ -45,7 +45,7 @@ def _run(context: Context, *, send: bool) -> Result:
     policy = load_policy(context)
     if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).space.tools:
         raise UsageError(
-            "a robot whose tool is commanded needs a workspace box", "set deploy.safety.workspace_low and _high"
+            "a robot with tool commands needs a workspace box", "set deploy.safety.workspace_low and _high"
         )
     robot: Robot = make_driver(profile.robot, profile.deploy.safety, profile.simulation.period_s)
     episodes = profile.deploy.live.episodes

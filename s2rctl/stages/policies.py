@@ -84,7 +84,8 @@ def _known(artifact: Artifact) -> tuple[System, Policy]:
     if found is None:
         known = ", ".join(policy.ref for system in all_systems() for policy in system.policies)
         raise ArtifactError(
-            f"{artifact.ref} is of kind '{content.kind}' and no policy", f"use one of {known}, or an export of one"
+            f"{artifact.ref} is of kind '{content.kind}', which is not a policy",
+            f"use one of {known}, or an export of one",
         )
     return found
 
@@ -110,7 +111,7 @@ def pilot_of(artifact: Artifact, policy: Policy) -> Artifact:
         made_from |= content.contract.trained_from
     if policy.pilot_role not in made_from:
         raise ArtifactError(
-            f"{artifact.ref} does not say which {policy.pilot_role} policy drives first", "train it again"
+            f"{artifact.ref} does not record which {policy.pilot_role} policy is its pilot", "train it again"
         )
     return artifact.store.get(made_from[policy.pilot_role])
 
@@ -118,7 +119,7 @@ def pilot_of(artifact: Artifact, policy: Policy) -> Artifact:
 def _contract(artifact: Artifact) -> Contract:
     contract = artifact.manifest.content.contract
     if contract is None:
-        raise ArtifactError(f"{artifact.ref} carries no contract", "export the policy again")
+        raise ArtifactError(f"{artifact.ref} has no contract", "export the policy again")
     return contract
 
 

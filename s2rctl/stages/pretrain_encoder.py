@@ -60,7 +60,7 @@ def _on_states(context: Context, budget: Encoder, settings: EncoderSettings) -> 
     reporter.start("pretrain-encoder: rendering", budget.images, "images")
     targets, folder = env.task.image_targets, context.run_folder / "images"
     if targets is None:
-        raise ProfileError(f"the task {task} does not say what its images show", "set encoder.images to 0")
+        raise ProfileError(f"the task {task} defines no image targets for the encoder", "set encoder.images to 0")
     data = pretrain.collect(
         env, drive, targets, cameras, budget.images, context.seed, folder, reporter, context.interrupt
     )
@@ -75,7 +75,7 @@ def _on_states(context: Context, budget: Encoder, settings: EncoderSettings) -> 
 def _on_cifar(context: Context, budget: Encoder, settings: EncoderSettings) -> Result:
     if budget.cifar10 is None:
         raise ProfileError(
-            "encoder.source is cifar10, but encoder.cifar10 does not say where the archive is",
+            "encoder.source is cifar10, but encoder.cifar10 is not set",
             "set encoder.cifar10 to cifar-10-binary.tar.gz",
         )
     data = cifar.load(expanded(budget.cifar10, ProfileError), settings)

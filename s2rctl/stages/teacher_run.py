@@ -150,7 +150,7 @@ class TeacherRun:
             if time.monotonic() - saved > self.phase.checkpoint_interval_s or int(state.round) == warm.rounds:
                 checkpoints.save(int(state.round), state)
                 saved = time.monotonic()
-        reporter.finish(f"imitated the expert on {int(state.filled)} samples")
+        reporter.finish(f"warm start: imitated the expert on {int(state.filled)} samples")
         return starter.taught(state)
 
     def _round(self, starter: WarmStarter, state: WarmState, log: MetricsLog) -> WarmState:

@@ -59,7 +59,7 @@ def run(context: Context) -> Result:
     if checkpoints.latest() is not None:
         snapshot = checkpoints.restore(snapshot)
         replay.move_to(snapshot.replay)
-        context.reporter.note(f"going on at step {loop.env_steps(snapshot)}")
+        context.reporter.note(f"resuming at step {loop.env_steps(snapshot)}")
 
     def save(snapshot: Snapshot) -> None:
         checkpoints.save(int(snapshot.chunks), snapshot)
@@ -77,7 +77,7 @@ def run(context: Context) -> Result:
         if int(snapshot.chunks) < loop.total_chunks():
             raise Interrupted(
                 f"stopped after {loop.env_steps(snapshot)} of {reach.steps} steps; progress is saved",
-                "run the same command again to go on",
+                "run the same command again to resume",
             )
         files = log.files(_PANELS)
     files |= save_policy(context.run_folder, "reach", settings.model_dump(mode="json"), snapshot.learner.actor)

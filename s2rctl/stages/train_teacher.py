@@ -34,7 +34,7 @@ def _train(run: TeacherRun) -> Result:
     log, curve = folder / "metrics.jsonl", folder / "curve.png"
     records = read(log)
     draw_curve(curve, records)
-    reporter.finish(f"{run.task} teacher: {format_rate(successes, episodes)} from the start, deterministic")
+    reporter.finish(f"{run.task} teacher: {format_rate(successes, episodes)} from home, deterministic policy")
     metrics = {
         "env_steps": steps,
         "episodes": episodes,

@@ -79,7 +79,9 @@ def import_archive(store: Store, source: Path, alias: str | None = None) -> Impo
         with file, translated(store.root), _opened(file) as tar:
             refs, manifests = _read(store, tar, source)
     except (tarfile.TarError, EOFError) as error:
-        raise ArtifactError(f"{source} is not a whole plain tar archive: {error}", "fetch the file again") from error
+        raise ArtifactError(
+            f"{source} is not a complete, uncompressed tar archive: {error}", "download or copy the file again"
+        ) from error
     if not manifests:
         raise ArtifactError(f"{source} holds no artifact", "make one with s2rctl artifacts export REF FILE")
     _check(store, manifests, refs, source)
@@ -118,11 +120,13 @@ def _read(store: Store, tar: tarfile.TarFile, source: Path) -> tuple[dict[str, s
             store.blobs.add_stream(stream, expected=sha256)
             continue
         if not 0 <= member.size <= LARGEST_JSON:
-            raise ArtifactError(f"{source}: {member.name} has an impossible size", "do not trust the file")
+            raise ArtifactError(f"{source}: {member.name} has an invalid size", "do not trust the file")
         try:
             value = parse_json(stream.read())
         except ValueError as error:
-            raise ArtifactError(f"{source}: {member.name} is no JSON: {error}", "fetch the file again") from error
+            raise ArtifactError(
+                f"{source}: {member.name} is not JSON: {error}", "download or copy the file again"
+            ) from error
         if manifest:
             sizes |= _valid(value, manifest[1], source)
             manifests[manifest[1]] = value
@@ -153,7 +157,7 @@ def _opened(file: IO[bytes]) -> tarfile.TarFile:
     try:
         return tarfile.open(fileobj=_Source(file), mode="r|")
     except _STUMBLES as error:
-        raise tarfile.ReadError(f"a header makes no sense: {error}") from error
+        raise tarfile.ReadError(f"invalid header: {error}") from error
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -161,7 +165,7 @@ def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         try:
             member = tar.next()
         except _STUMBLES as error:
-            raise tarfile.ReadError(f"a header makes no sense: {error}") from error
+            raise tarfile.ReadError(f"invalid header: {error}") from error
         if member is None:
             return
         yield member
@@ -170,7 +174,9 @@ def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 def _valid(raw: Mapping[str, Any], identity: str, source: Path) -> dict[str, int]:
     """Return the sizes of the blobs that a manifest names; ArtifactError unless it hashes to its id and validates."""
     if digest(raw.get("content")) != identity:
-        raise ArtifactError(f"{source}: manifest {identity[:12]} does not hash to its name", "fetch the file again")
+        raise ArtifactError(
+            f"{source}: manifest {identity[:12]} does not hash to its name", "download or copy the file again"
+        )
     try:
         return {file.sha256: file.size for file in Manifest.model_validate(raw).content.files}
     except ValidationError as error:
@@ -185,9 +191,9 @@ def _valid(raw: Mapping[str, Any], identity: str, source: Path) -> dict[str, int
 def _index(value: Mapping[str, Any], source: Path) -> dict[str, str]:
     refs = value.get("refs")
     if value.get("schema") != 1 or not isinstance(refs, dict):
-        raise ArtifactError(f"{source}: index.json has an unknown form", "update s2rctl")
+        raise ArtifactError(f"{source}: index.json has an unknown format", "update s2rctl")
     if not all(split(ref) and isinstance(identity, str) for ref, identity in refs.items()):
-        raise ArtifactError(f"{source}: index.json holds an impossible ref", "do not trust the file")
+        raise ArtifactError(f"{source}: index.json contains an invalid ref", "do not trust the file")
     return dict(refs)
 
 
@@ -198,7 +204,8 @@ def _check(store: Store, manifests: Mapping[str, Any], refs: Mapping[str, str], 
         for file in content.files:
             if not store.blobs.present(file.sha256, file.size):
                 raise ArtifactError(
-                    f"{source}: file '{file.path}' of {content.kind}/{content.name} is missing", "fetch the file again"
+                    f"{source}: file '{file.path}' of {content.kind}/{content.name} is missing",
+                    "download or copy the file again",
                 )
     for ref, identity in refs.items():
         raw = manifests.get(identity)

@@ -88,7 +88,7 @@ class Artifact:
             state = "corrupt" if self.store.blobs.path(sha256).is_file() else "missing"
             raise ArtifactError(
                 f"file '{name}' of {self.ref} ({self.id[:12]}) is {state}: blob {sha256[:12]}",
-                f"s2rctl artifacts verify --full, then make it again: {producer(self.manifest)}",
+                f"s2rctl artifacts verify --full, then rebuild it: {producer(self.manifest)}",
             )
         return self.store.blobs.path(sha256)
 
@@ -98,8 +98,8 @@ class Artifact:
             return parse_json(self.path(name).read_bytes())
         except ValueError as error:
             raise ArtifactError(
-                f"file '{name}' of {self.ref} ({self.id[:12]}) is no JSON object: {error}",
-                f"make it again: {producer(self.manifest)}",
+                f"file '{name}' of {self.ref} ({self.id[:12]}) is not a JSON object: {error}",
+                f"rebuild it: {producer(self.manifest)}",
             ) from error
 
     def intact(self) -> bool:
@@ -131,7 +131,7 @@ class Artifact:
             except OSError as error:
                 refused = error
         raise MissingEnvironmentError(
-            f"there is no place for the files of {self.ref}: {refused}", "make the store writable, or free space"
+            f"cannot store the files of {self.ref}: {refused}", "make the store writable, or free space"
         ) from refused
 
 
@@ -182,7 +182,9 @@ def _fill(checkout: Path, sources: dict[str, Path]) -> None:
         if path_fault(name) is None:
             copy.parent.mkdir(parents=True, exist_ok=True)
         if path_fault(name) is not None or not copy.parent.resolve().is_relative_to(checkout.resolve()):
-            raise ArtifactError(f"the file name {name!r} leads out of its artifact", "do not trust where it comes from")
+            raise ArtifactError(
+                f"the file name {name!r} points outside its artifact", "do not trust where it comes from"
+            )
         try:
             os.link(blob, copy)
         except OSError:

@@ -61,7 +61,8 @@ class Blobs:
             sha256 = hasher.hexdigest()
             if expected is not None and sha256 != expected:
                 raise ArtifactError(
-                    f"blob {expected[:12]} is corrupt: its content hashes to {sha256[:12]}", "fetch the file again"
+                    f"blob {expected[:12]} is corrupt: its content hashes to {sha256[:12]}",
+                    "download or copy the file again",
                 )
             self._place(temporary, sha256, size)
         finally:

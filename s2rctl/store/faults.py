@@ -21,7 +21,7 @@ def translated(root: Path, what: str = "store") -> Iterator[None]:
         if error.errno in _FULL:
             raise MissingEnvironmentError(
                 f"no space left for the {what} {root}; nothing that was stored is lost",
-                "free space (s2rctl artifacts gc --yes) or choose another place with --store, then repeat the command",
+                "free space (s2rctl artifacts gc --yes) or choose another --store, then run the command again",
             ) from error
         if error.errno in _REFUSED:
             raise MissingEnvironmentError(

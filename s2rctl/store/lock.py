@@ -28,7 +28,7 @@ def locked(path: Path, what: str, timeout: float = 10.0) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if mode_of(path) and not is_regular(path):
-        raise ArtifactError(f"the lock {path} is damaged: it is no file", REPAIR)
+        raise ArtifactError(f"the lock {path} is damaged: it is not a regular file", REPAIR)
     holder = path.with_name(path.name + ".pid")
     lock = FileLock(path, timeout=timeout)
     try:
@@ -105,5 +105,5 @@ def _taken(what: str, holder: Path) -> StoreLockedError:
     pid = number if number.isdecimal() else ""
     return StoreLockedError(
         f"{what} is locked by process {pid or 'unknown'}",
-        f"wait until it has ended and repeat the command{f', or stop it: kill {pid}' if pid else ''}",
+        f"wait until it has finished and run the command again{f', or stop it: kill {pid}' if pid else ''}",
     )

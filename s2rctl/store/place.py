@@ -46,7 +46,7 @@ def subfolder(root: Path, *parts: str, make: bool = False) -> Path:
             path.mkdir(exist_ok=True)
         elif mode != 0 and not stat.S_ISDIR(mode):
             raise ArtifactError(
-                f"the store {root} is damaged: {path.relative_to(root)} is {sort_of(mode) or 'a file'} and no folder",
+                f"the store {root} is damaged: {path.relative_to(root)} is {sort_of(mode) or 'a file'}, not a folder",
                 REPAIR,
             )
     return path

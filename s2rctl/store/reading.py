@@ -35,7 +35,7 @@ def read_bytes(path: Path, limit: int = LARGEST_JSON) -> bytes:
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise ArtifactError(f"{path} is {sort_of(mode)} and no file of a store", REPAIR)
+            raise ArtifactError(f"{path} is {sort_of(mode)}, not a regular file of a store", REPAIR)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(limit + 1)
     except OSError as error:
@@ -74,7 +74,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data, parse_constant=_refuse)
         if not isinstance(value, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         _limit_depth(value)
         canonical(value)
     except RecursionError:

@@ -128,7 +128,7 @@ class Store:
     def get(self, identity: str) -> Artifact:
         """Return the artifact with this full id; ArtifactError if it is missing or its manifest is damaged."""
         if not _ID.fullmatch(identity):
-            raise ArtifactError(f"{identity[:12]!r} is no id of an artifact", "s2rctl artifacts verify")
+            raise ArtifactError(f"{identity[:12]!r} is not an artifact id", "s2rctl artifacts verify")
         try:
             raw = read_json(self._manifest(identity))
             whole = digest(raw["content"]) == identity
@@ -150,12 +150,12 @@ class Store:
                 raise self._unknown(ref)
             return self.get(identity)
         if not _PREFIX.fullmatch(ref):
-            raise UsageError(f"'{ref}' is not an artifact", "use kind/name, kind/name:alias or the start of an id")
+            raise UsageError(f"'{ref}' is not an artifact", "use kind/name, kind/name:alias or an id prefix")
         matches = [identity for identity in self.ids() if identity.startswith(ref)]
         if not matches:
             raise self._unknown(ref)
         if len(matches) > 1:
-            raise ArtifactError(f"'{ref}' is the start of {len(matches)} ids", "give more digits of the id")
+            raise ArtifactError(f"'{ref}' matches {len(matches)} ids", "give more digits of the id")
         return self.get(matches[0])
 
     def list(self, kind: str | None = None) -> list[Artifact]:

@@ -140,7 +140,7 @@ def _blob_problems(store: Store, artifacts: dict[str, Artifact], full: bool) -> 
     for (sha256, size), needing in sorted(users.items()):
         path = store.blobs.path(sha256)
         names = tuple(f"{artifact.ref} ({artifact.id[:12]})" for artifact in needing)
-        hint = f"make it again: {producer(needing[0].manifest)}"
+        hint = f"rebuild it: {producer(needing[0].manifest)}"
         if not is_regular(path):
             problems.append(Problem("blob-missing", f"blob {sha256}", names, hint))
         elif not store.blobs.present(sha256, size) or (full and not store.blobs.fresh(sha256)):

@@ -206,8 +206,8 @@ class _Insertion:
         peg_end = world.signals.peg_end_in_socket + shift
         if world.state.tracks is not None:
             noisy = Hands(*map(tracking.tracked, world.state.tracks, noisy, self.grips))
-            # Two tracked poses know the peg's end better than one look at it.
-            peg_end = jnp.where(world.state.tracks[0].looks > 0, self._peg_end(noisy), peg_end)
+            # Two tracked poses give the peg's end more precisely than one measurement of it.
+            peg_end = jnp.where(world.state.tracks[0].updates > 0, self._peg_end(noisy), peg_end)
         clean = self._numbers(hands, world.signals.peg_end_in_socket)
         time = world.state.steps / self.acting_steps
         inputs = {

@@ -21,5 +21,5 @@ def reciprocal(value: jax.Array, limit: float, margin: float) -> jax.Array:
 
 
 def finite(value: jax.Array, limit: float = 1e3) -> jax.Array:
-    """Replace non-finite numbers by 0 and cut huge ones, so that a diverging world cannot poison a sum."""
+    """Replace non-finite numbers by 0 and clip huge ones, so that a diverging world cannot corrupt a sum."""
     return jnp.clip(jnp.nan_to_num(value, nan=0.0, posinf=limit, neginf=-limit), -limit, limit)

@@ -2,9 +2,9 @@
 
 Measurements err independently at every step, by up to a known bound, and velocities are measured well. So a filter
 with a fixed gain that predicts with the velocity (steady-state Kalman filter, e.g. Bar-Shalom et al., Estimation with
-Applications to Tracking and Navigation, ch. 6) knows the place to a few millimetres where one look errs by 15 to 30.
-It begins as the plain mean of the first looks, and it never leaves the bound around the newest one. The grip point is
-a fixed point of the object, so that its measurement is one more of the object's place.
+Applications to Tracking and Navigation, ch. 6) estimates the position to a few millimetres where a single measurement
+is off by 15 to 30. It begins as the plain mean of the first measurements, and never leaves the bound around the newest
+one. The grip point is a fixed point of the object, so its measurement is another one of the object's position.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from s2rctl.schema.simulation import Noise
 from s2rctl.tasks import rotation
 from s2rctl.tasks.arm import ArmView
 
-STEP = 0.05  # s between looks: one control step
+STEP = 0.05  # s between measurements: one control step
 GAINS = {"position": 0.05, "rotation": 0.15}
 """Shares of a late innovation that count: about the ratio of the errors per step of prediction and of measurement."""
 
@@ -29,7 +29,7 @@ class Track(NamedTuple):
     rotation: jax.Array  # (3, 3)
     linvel: jax.Array  # (3,) m/s, measured last
     angvel: jax.Array  # (3,) rad/s
-    looks: jax.Array  # () float, looks so far; with 0 the rest means nothing
+    updates: jax.Array  # () float, measurements so far; with 0 the rest is undefined
 
 
 def start() -> Track:
@@ -43,13 +43,13 @@ def follow(track: Track, seen: ArmView, noise: Noise, offset: np.ndarray) -> Tra
 
     ``offset`` (3,) m is where the object's grip point is, in its own frame.
     """
-    first = track.looks == 0
+    first = track.updates == 0
     linvel, angvel = (track.linvel + seen.linvel) / 2, (track.angvel + seen.angvel) / 2
     # No single turn of a step is larger than this, whatever a collision makes of the velocity.
     turned = _turn(_shortened(STEP * angvel, 0.5)) @ track.rotation
 
     def gain(name: str) -> jax.Array:
-        return jnp.where(first, 1.0, jnp.maximum(1.0 / (track.looks + 1), GAINS[name]))
+        return jnp.where(first, 1.0, jnp.maximum(1.0 / (track.updates + 1), GAINS[name]))
 
     error = rotation.rotation_vector(seen.rotation @ turned.T)
     left = _shortened((1 - gain("rotation")) * error, float(np.radians(noise.object_angle_deg)))
@@ -59,12 +59,12 @@ def follow(track: Track, seen: ArmView, noise: Noise, offset: np.ndarray) -> Tra
     predicted = track.position + STEP * linvel
     position = predicted + gain("position") * (place - predicted)
     position = seen.position + jnp.clip(position - seen.position, -noise.object_pos, noise.object_pos)
-    return Track(position, turned, seen.linvel, seen.angvel, track.looks + 1)
+    return Track(position, turned, seen.linvel, seen.angvel, track.updates + 1)
 
 
 def tracked(track: Track, seen: ArmView, offset: np.ndarray) -> ArmView:
-    """Return the view with the object where the track has it; unchanged before the first look."""
-    known = track.looks > 0
+    """Return the view with the object where the track has it; unchanged before the first measurement."""
+    known = track.updates > 0
     return seen._replace(
         position=jnp.where(known, track.position, seen.position),
         grip=jnp.where(known, track.position + track.rotation @ offset, seen.grip),

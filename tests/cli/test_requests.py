@@ -45,7 +45,7 @@ def test_while_python_imports(tmp_path, module, number):
     code = DURING_AN_IMPORT.format(module=module, number=int(number), times=1)
     done = python(code, "artifacts", "list", folder=tmp_path)
     assert (done.returncode, done.stdout) == (130, ""), done
-    assert done.stderr == "error: interrupted\nhint: repeat the command to carry on\n"
+    assert done.stderr == "error: interrupted\nhint: run the command again to resume\n"
 
 
 def test_while_python_imports_for_a_program(tmp_path):
@@ -58,7 +58,7 @@ def test_while_python_imports_for_a_program(tmp_path):
 def test_while_a_short_command_runs(tmp_path, number):
     done = python(IN_THE_STORE.format(number=int(number)), "artifacts", "list", folder=tmp_path)
     assert (done.returncode, done.stdout) == (130, ""), done
-    assert done.stderr == "error: interrupted\nhint: repeat the command to carry on\n"
+    assert done.stderr == "error: interrupted\nhint: run the command again to resume\n"
 
 
 def test_a_request_that_is_ignored_stays_ignored(tmp_path):

@@ -102,7 +102,10 @@ def test_events_on_a_full_device_cost_the_events_and_not_the_work(tmp_path):
     value = json.loads(done.stdout)
     assert done.returncode == 7 and value["error"]["code"] == 7 and "/dev/full" in value["error"]["message"]
     assert len(value["data"]["stages"]) == 3  # all of them ran, and what they made is there
-    assert done.stderr.count(b"takes no more events") == 1 and done.stderr.count(b"error: ") == 1
+    assert (
+        done.stderr.count(b"can no longer be written, so events are no longer logged") == 1
+        and done.stderr.count(b"error: ") == 1
+    )
     assert b"Traceback" not in done.stderr and b"Exception ignored" not in done.stderr
     again = shell(line.replace(" --events /dev/full", ""), tmp_path)
     assert again.returncode == 0 and all(stage["cached"] for stage in json.loads(again.stdout)["data"]["stages"])

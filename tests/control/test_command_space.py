@@ -298,9 +298,9 @@ def test_recorded_commands_of_another_size_are_neither_exported_nor_fitted(tmp_p
         recorder.step(number * 0.05, step, {})
     recorder.close({})
     profile = load_profile("xarm7-smoke").profile
-    with pytest.raises(ArtifactError, match="holds no commands"):
+    with pytest.raises(ArtifactError, match="has no commands for the robot"):
         latency.run([path], profile, "xarm7-smoke", tmp_path / "x.yaml", NullReporter())
     pytest.importorskip("pyarrow")
-    with pytest.raises(ArtifactError, match="no commands of the robot"):
+    with pytest.raises(ArtifactError, match="no commands for the robot"):
         lerobot.export([path], tmp_path / "set")
     assert not (tmp_path / "set").exists()

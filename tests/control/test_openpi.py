@@ -161,7 +161,7 @@ def test_padded_pictures_are_cut_to_the_policys_view(profile):
         ({"joint_pos": np.zeros(15)}, "'joint_pos' has 15 numbers"),
         ({"joint_pos": np.full(16, np.nan)}, "not finite"),
         ({"rgb_wrist_cam_left": np.zeros((32, 32), np.uint8)}, "'rgb_wrist_cam_left' is uint8"),
-        ({"rgb_wrist_cam_left": np.zeros((48, 64, 3), np.uint8)}, "nothing is known of the camera's optics"),
+        ({"rgb_wrist_cam_left": np.zeros((48, 64, 3), np.uint8)}, "the camera's intrinsics are unknown"),
         ({"depth_wrist_cam_left": None}, "the observation has no 'depth_wrist_cam_left'"),
         ({"depth_wrist_cam_left": np.zeros((32, 32), np.float32)}, "is float32"),
         ({"ages": {"wrist_cam_left": 0.4}}, "'wrist_cam_left' is 400 ms old"),
@@ -182,7 +182,7 @@ def test_errors_are_text_and_close_the_connection_as_openpi_does(serve, changes,
 def test_garbage_is_answered(serve):
     client = Client(serve())
     client.link.send(b"\xc1 no msgpack")
-    assert "no openpi message" in client.link.recv()
+    assert "not an openpi message" in client.link.recv()
 
 
 def test_health(serve):
@@ -265,7 +265,7 @@ def test_no_bytes_can_do_more_than_be_refused(data):
 def test_nothing_is_pickled(bad):
     with pytest.raises(UsageError, match="cannot be sent"):
         pack({"x": bad})
-    with pytest.raises(UsageError, match="no openpi message"):
+    with pytest.raises(UsageError, match="not an openpi message"):
         unpack(msgpack.packb({b"__ndarray__": True, b"data": b"\0" * 8, b"dtype": "|O", b"shape": [1]}))
 
 

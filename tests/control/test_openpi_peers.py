@@ -97,7 +97,7 @@ ANNOUNCED = {
 
 @pytest.mark.parametrize("name", ANNOUNCED)
 def test_what_an_array_announces_is_held_against_what_was_sent(name):
-    with pytest.raises(UsageError, match="no openpi message"):
+    with pytest.raises(UsageError, match="not an openpi message"):
         wire.unpack(msgpack.packb({"x": ANNOUNCED[name]}))
 
 
@@ -124,12 +124,12 @@ def test_what_an_array_announces_is_held_against_what_was_sent(name):
     ids=itertools.count(),
 )
 def test_messages_too_deep_or_of_too_many_parts_are_refused(data):
-    with pytest.raises(UsageError, match="no openpi message"):
+    with pytest.raises(UsageError, match="not an openpi message"):
         wire.unpack(data)
 
 
 def test_a_message_beyond_the_bound_is_refused():
-    with pytest.raises(UsageError, match="no openpi message"):
+    with pytest.raises(UsageError, match="not an openpi message"):
         wire.unpack(msgpack.packb(bytes(wire.LARGEST_MESSAGE)))
 
 

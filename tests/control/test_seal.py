@@ -171,15 +171,15 @@ def no_number_card(model):
 
 
 FORGED = {
-    "weight outside": (external_weight, "keeps numbers in other files"),
-    "constant outside": (external_constant, "keeps numbers in other files"),
-    "outside in a branch": (external_in_a_branch, "keeps numbers in other files"),
-    "sparse outside": (external_sparse, "keeps numbers in other files"),
-    "outside in a function": (external_function, "keeps numbers in other files"),
+    "weight outside": (external_weight, "stores tensor data in other files"),
+    "constant outside": (external_constant, "stores tensor data in other files"),
+    "outside in a branch": (external_in_a_branch, "stores tensor data in other files"),
+    "sparse outside": (external_sparse, "stores tensor data in other files"),
+    "outside in a function": (external_function, "stores tensor data in other files"),
     "huge metadata": (huge_entry, "MiB of metadata"),
     "deep card": (deep_card, "contract card is invalid"),
     "card twice": (card_twice, "'s2rctl.contract' twice"),
-    "no card": (no_card, "carries no contract card"),
+    "no card": (no_card, "has no contract card"),
     "infinite rate": (no_number_card, "contract card is invalid"),
 }
 

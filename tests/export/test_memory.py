@@ -82,7 +82,7 @@ def test_a_policy_file_brings_its_memory_and_steps_with_it(stored):
     first, memory = policy.step(seen(1.0), memory)
     second, _ = policy.step(seen(1.0), memory)
     assert np.all(np.asarray(second) > np.asarray(first))
-    with pytest.raises(ArtifactError, match=r"with memory \(sum\) cannot drive or teach"):
+    with pytest.raises(ArtifactError, match=r"with memory \(sum\) cannot be a pilot or a teacher"):
         policy.reflex()
 
 

@@ -76,11 +76,11 @@ def test_a_cloned_student_never_acts():
     np.testing.assert_array_equal(distiller.collect(later).rows["label"], taught.rows["label"])
 
 
-def test_the_teacher_begins_the_episodes_of_guided_worlds_and_of_fewer_as_time_goes_by():
+def test_the_teacher_begins_the_episodes_of_prefixed_worlds_and_of_fewer_as_time_goes_by():
     distiller = make(BUDGET.model_copy(update={"teacher_prefix": 0.8, "iterations": 100}))
-    guided = [int(np.count_nonzero(distiller.taught(n))) for n in (2, 20, 40, 50, 99)]
-    assert guided == sorted(guided, reverse=True)
-    assert 16 < guided[0] < 32 and guided[-2:] == [0, 0]
+    prefixed = [int(np.count_nonzero(distiller.taught(n))) for n in (2, 20, 40, 50, 99)]
+    assert prefixed == sorted(prefixed, reverse=True)
+    assert 16 < prefixed[0] < 32 and prefixed[-2:] == [0, 0]
     begun = distiller.taught(2)
     assert begun.max() < ENV.task.episode_steps and np.ptp(begun[begun > 0]) > 0.5 * ENV.task.episode_steps
     start = fresh(distiller)

@@ -202,7 +202,7 @@ def test_ctrl_c_checkpoints_and_names_the_command_that_resumes(tmp_path, number)
     process.send_signal(number)
     _, said = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
-    assert "first was interrupted" in said and "hint: to carry on: s2rctl pipeline run" in said
+    assert "first was interrupted" in said and "hint: to resume: s2rctl pipeline run" in said
     (tmp_path / "wait").unlink()
     run_pipeline(GRAPH, make_job(tmp_path))
     assert calls(tmp_path) == ["first@0", "first@3", "second@0", "third@0"]

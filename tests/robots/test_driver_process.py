@@ -112,7 +112,7 @@ def test_a_driver_that_is_gone_stops_the_loop(emulator):
     driver = make(emulator.address)
     driver.connect()
     driver._link._process.kill()
-    with pytest.raises(SafetyStop, match="gone or hangs"):
+    with pytest.raises(SafetyStop, match="has died or hangs"):
         driver.read()
     assert driver.connect().model == "xArm7"  # with a new process
     driver.close()

@@ -165,7 +165,7 @@ def test_a_driver_that_answers_nonsense_is_a_safety_stop(lying, monkeypatch, lie
     arm = lying(**said)
     if call != "connect":
         arm.connect()
-    with pytest.raises(SafetyStop, match="process is gone or hangs") as caught:
+    with pytest.raises(SafetyStop, match="process has died or hangs") as caught:
         getattr(arm, call)()
     assert caught.value.hint
 

@@ -147,7 +147,7 @@ def test_errors_that_come_up_are_named(arms, monkeypatch):
     ("register", "value", "words"),
     [
         ("Operating_Mode", 16, "elbow is in the wrong operating mode"),
-        ("Torque_Enable", 0, "elbow is without torque"),
+        ("Torque_Enable", 0, "elbow has torque disabled"),
         ("Hardware_Error_Status", 4, "elbow: overheating"),
     ],
 )

@@ -128,10 +128,10 @@ def test_what_does_not_fit_is_exit_7(film, changes, text):
 
 
 def test_what_the_profile_leaves_unsaid_is_named(film):
-    with pytest.raises(UsageError, match="does not say which device") as caught:
+    with pytest.raises(UsageError, match="does not assign it a device") as caught:
         open_cameras({}, [contract()])
     assert "robot.cameras.side.kind" in caught.value.hint
-    with pytest.raises(UsageError, match="nothing is known of the optics"):
+    with pytest.raises(UsageError, match="the intrinsics of the camera"):
         open_cameras({"side": device(film, fovy_deg=None)}, [contract()])
     with pytest.raises(UsageError, match="a uvc camera has none"):
         open_cameras({"side": device(film)}, [contract(depth_unit_m=1e-4, depth_range_m=(0, 1))])

@@ -64,7 +64,7 @@ def test_all_faults_at_once_with_file_and_line(write):
     with pytest.raises(ProfileError) as caught:
         load_profile(write("bad.yaml", text), ["tasks.reach.thresold_m=1", "export=3"])
     message = caught.value.message
-    assert message.startswith("7 faults in profile bad.yaml\n")
+    assert message.startswith("7 errors in profile bad.yaml\n")
     for line in (
         "bad.yaml:8: reach.stepz: unknown key; did you mean steps?",
         "bad.yaml:9: reach.batch: input should be greater than or equal to 1 (got 0)",
@@ -118,7 +118,7 @@ def test_malformed_set_is_a_usage_error(setting):
         ("extends: nowhere.yaml\n", "p.yaml:1: there is no profile file nowhere.yaml"),
         ("extends: alohha\n", "p.yaml:1: there is no profile 'alohha'"),
         ("extends: [a]\n", "p.yaml:1: extends: needs the name"),
-        ("extends: p.yaml\n", "p.yaml:1: profiles extend each other in a circle"),
+        ("extends: p.yaml\n", "p.yaml:1: circular 'extends'"),
     ],
 )
 def test_unreadable_profiles(write, text, fault):

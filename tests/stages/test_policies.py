@@ -51,9 +51,9 @@ def test_every_policy_and_its_export_do_the_same_task(store, tmp_path, kind, nam
 
 
 def test_what_is_no_policy_is_refused(store, tmp_path):
-    with pytest.raises(ArtifactError, match="and no policy"):
+    with pytest.raises(ArtifactError, match="which is not a policy"):
         policy_of(publish(store, "encoder", "aloha", tmp_path))
-    with pytest.raises(ArtifactError, match="carries no contract"):
+    with pytest.raises(ArtifactError, match="has no contract"):
         policy_of(publish(store, "onnx", "aloha-pick", tmp_path))
 
 

@@ -323,7 +323,7 @@ def test_every_reader_uses_what_is_whole_and_says_what_is_lost(recorded, tmp_pat
     assert (shown["steps"], shown["outcome"], shown["lost"]["steps"]) == (len(kept), "cut off", 1)
     assert shown["lost"]["bytes"] > 3000 and shown["rate_hz"] == pytest.approx(20.0)
     assert shown["timing_ms"]["period"]["max"] == pytest.approx(50.0)  # the gap is no long period
-    assert said.err.count("damaged.mcap is damaged: ") == 2 and "steps in a row are exported" in said.err
+    assert said.err.count("damaged.mcap is damaged: ") == 2 and "consecutive steps are exported" in said.err
     table = pq.read_table(tmp_path / "dataset/data/chunk-000/file-000.parquet").to_pydict()
     steps = {step["step"]: step for step in read_recording(recorded["late"]).steps}
     row = [number for number in kept if number > 5][:-1]  # the last one's picture may be what is missing

@@ -113,7 +113,7 @@ def test_a_manifest_that_promises_another_contract_is_refused(tmp_path, profile)
     )
     with pytest.raises(ArtifactError, match="is not the one in its file"):
         require_sealed(made)
-    with pytest.raises(ArtifactError, match="carries no contract"):
+    with pytest.raises(ArtifactError, match="has no contract"):
         require_sealed(publish(store, profile, "onnx", "y", {"policy.onnx": path}))
 
 

@@ -169,5 +169,5 @@ def test_lock_never_names_a_holder_that_has_let_go(store, publish):
 def test_a_file_of_an_artifact_that_is_no_json_object_is_an_artifact_error(store, publish):
     assert publish(store).json("shared.json") == {}
     for content in (b"[" * 100_000, b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"a": "\\ud800"}'):
-        with pytest.raises(ArtifactError, match="no JSON object"):
+        with pytest.raises(ArtifactError, match="not a JSON object"):
             publish(store, content=content).json("policy/own.bin")

@@ -105,7 +105,7 @@ class Layout:
         rgb_key, depth_key = rgb_name(name), depth_name(name)
         rgb, depth = message.get(rgb_key), message.get(depth_key)
         if rgb is None:
-            raise UsageError(f"the observation has no picture '{rgb_key}'", "send it, or images with OpenPI's names")
+            raise UsageError(f"the observation has no image '{rgb_key}'", "send it, or images with OpenPI's names")
         if view.depth_unit_m is not None and depth is None:
             raise UsageError(
                 f"the policy needs depth, and the observation has no '{depth_key}'",
@@ -124,7 +124,7 @@ class Layout:
             image = image.transpose(1, 2, 0)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise UsageError(
-                f"'{rgb_name(name)}' is {image.dtype} {image.shape}, not a uint8 picture with three channels"
+                f"'{rgb_name(name)}' is {image.dtype} {image.shape}, not a uint8 image with three channels"
             )
         if image.shape[:2] == (view.height, view.width):
             return np.ascontiguousarray(image)
@@ -151,8 +151,8 @@ class Layout:
         if lens is None:
             view = self._views[name]
             raise UsageError(
-                f"'{rgb_name(name)}' is {width} x {height} and the policy wants {view.width} x {view.height}, but "
-                "nothing is known of the camera's optics",
+                f"'{rgb_name(name)}' is {width} x {height}, the policy expects {view.width} x {view.height}, "
+                "and the camera's intrinsics are unknown",
                 f"send it at the policy's size, or set robot.cameras.{name}.intrinsics (or .fovy_deg)",
             )
         scale = min(width / lens.width, height / lens.height)
@@ -171,14 +171,14 @@ def _numbers(message: Mapping[str, Any], name: str) -> np.ndarray:
     """Return the numbers (n,) under a name; UsageError when there is anything else."""
     value = message[name]
     if not isinstance(value, np.ndarray | np.generic | list | bool | int | float):
-        raise UsageError(f"'{name}' holds no numbers but {type(value).__name__}")
+        raise UsageError(f"'{name}' must hold numbers, not {type(value).__name__}")
     if isinstance(value, np.ndarray) and value.size > MOST_NUMBERS:
         raise UsageError(f"'{name}' has {value.size} numbers, and no robot has that many")
     try:
         # a copy: the values are scaled in place, and the message may still be needed as it came
         numbers = np.array(value, float).reshape(-1)
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"'{name}' is no list of numbers") from None
+        raise UsageError(f"'{name}' is not a list of numbers") from None
     if np.any(np.abs(numbers) > LARGEST_NUMBER):  # NaN passes: the filter names it
         raise UsageError(f"'{name}' has a number beyond ±{LARGEST_NUMBER:g}", "send rad and m")
     return numbers
@@ -186,13 +186,15 @@ def _numbers(message: Mapping[str, Any], name: str) -> np.ndarray:
 
 def _array(name: str, value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray):
-        raise UsageError(f"'{name}' is no array but {type(value).__name__}", "send a NumPy array with openpi-client")
+        raise UsageError(
+            f"'{name}' must be an array, not {type(value).__name__}", "send a NumPy array with openpi-client"
+        )
     return value
 
 
 def _age(name: Any, value: Any) -> float:
     if not isinstance(value, int | float | np.number):
-        raise UsageError(f"the age of '{name}' is no number", "send seconds")
+        raise UsageError(f"the age of '{name}' is not a number", "send seconds")
     return float(value)
 
 

@@ -144,7 +144,7 @@ class PolicyServer:
         """Tell the client what went wrong and close, as OpenPI's server does."""
         if not isinstance(error, S2rError):  # a bug: where it is concerns this side alone
             _LOG.error("%s", "".join(traceback.format_exception(error)))
-            error = S2rError(f"internal error: {type(error).__name__}", "look at the server's log")
+            error = S2rError(f"internal error: {type(error).__name__}", "see the server's log")
         text = f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else "")
         try:
             connection.send(text)

@@ -47,7 +47,7 @@ def unpack(data: bytes) -> Any:
         _check_depth(message)
     except (ValueError, TypeError, KeyError, ArithmeticError, library.exceptions.UnpackException) as error:
         text = str(error)[:200] or type(error).__name__
-        raise UsageError(f"this is no openpi message: {text}", "send what openpi-client sends") from error
+        raise UsageError(f"this is not an openpi message: {text}", "send what openpi-client sends") from error
     return message
 
 

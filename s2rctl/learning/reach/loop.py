@@ -22,7 +22,7 @@ from s2rctl.schema.learning import Reach
 from s2rctl.tasks.protocol import Observation
 
 CHUNK = 8
-"""Vector steps between two looks at the host: few enough for fresh updates, many enough to hide the dispatch."""
+"""Vector steps between two returns to the host: few enough for fresh updates, many enough to hide the dispatch."""
 
 
 class Snapshot(NamedTuple):

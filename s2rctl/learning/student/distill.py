@@ -52,7 +52,7 @@ TEACHER_ITERATIONS = 2
 """First iterations, in which the teacher acts: the student that would act has not been fitted yet."""
 
 TEACHER_PREFIX_UNTIL = 0.5
-"""Share of the iterations after which no world is guided: then the student learns from where it goes by itself."""
+"""Share of the iterations after which no episode has a teacher prefix: then the student visits its own states only."""
 
 
 class Snapshot(NamedTuple):

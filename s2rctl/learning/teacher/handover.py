@@ -20,7 +20,7 @@ from s2rctl.learning.teacher.rollout import Environment
 from s2rctl.tasks.protocol import Observation, Start
 
 SMALLEST_BANK = 64
-"""Starts that a bank needs, so that the learner does not learn them by heart."""
+"""Starts that a bank needs, so that the learner does not overfit them."""
 
 Pilot = Callable[[Observation], jax.Array]
 

@@ -1,4 +1,4 @@
-"""Running mean and spread of observations, which no single broken world can poison."""
+"""Running mean and standard deviation of observations, which no single diverged world can corrupt."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ Statistics = Any
 """brax RunningStatisticsState over one array of shape (n,)."""
 
 LARGEST = 1e3
-"""Observations are metres, radians, newtons: beyond this a number is a fault, and is cut before any statistic."""
+"""Observations are metres, radians, newtons: a larger number is an error, and is clipped before any statistic."""
 LARGEST_NORMALISED = 10.0
 SMALLEST_STD = 1e-3
-"""Entries that hardly vary (unused contacts, fixed targets) are not blown up."""
+"""Keeps entries that hardly vary (unused contacts, fixed targets) from being scaled up."""
 
 
 def start(size: int) -> Statistics:
@@ -25,15 +25,15 @@ def start(size: int) -> Statistics:
 def update(statistics: Statistics, batch: jax.Array, weights: jax.Array) -> Statistics:
     """Return the statistics after a batch (..., n) with weights (...), 0 where a row must not count.
 
-    What is not finite is left out with its whole row; the rest is cut to ± LARGEST. If nothing counts, nothing changes.
+    Rows with a non-finite number are left out; the rest is clipped to ± LARGEST. If nothing counts, nothing changes.
     """
     rows, counts = batch.reshape(-1, batch.shape[-1]), weights.reshape(-1).astype(jnp.float32)
     counts = jnp.where(jnp.all(jnp.isfinite(rows), axis=-1), counts, 0.0)
-    updated = running_statistics.update(statistics, cut(rows), weights=counts, std_min_value=SMALLEST_STD)
+    updated = running_statistics.update(statistics, clip(rows), weights=counts, std_min_value=SMALLEST_STD)
     return jax.tree.map(lambda new, old: jnp.where(jnp.sum(counts) > 0, new, old), updated, statistics)
 
 
-def cut(batch: jax.Array) -> jax.Array:
+def clip(batch: jax.Array) -> jax.Array:
     """Return the batch with non-finite numbers as 0 and the rest within ± LARGEST."""
     return jnp.clip(jnp.where(jnp.isfinite(batch), batch, 0.0), -LARGEST, LARGEST)
 

@@ -153,7 +153,7 @@ def _start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None) -> Learne
 def _choose(trainer: PpoTrainer, learner: Learner, seen: jax.Array, key: jax.Array) -> _Choice:
     """Draw an action for observations (B, n)."""
     draw = networks.distribution(trainer.env.action_size)
-    normalised = normalise.normalise(normalise.published(learner.actor_statistics), normalise.cut(seen))
+    normalised = normalise.normalise(normalise.published(learner.actor_statistics), normalise.clip(seen))
     output = networks.apply_actor(learner.actor, trainer.settings, normalised)
     raw = draw.sample_no_postprocessing(output, key)
     return _Choice(output, raw, draw.postprocess(raw))
@@ -194,10 +194,10 @@ def _samples(
     trainer: PpoTrainer, learner: Learner, steps: _Taken, weight: jax.Array
 ) -> tuple[Samples, dict[str, jax.Array]]:
     """Return all steps as independent samples with advantages and value targets."""
-    actor = normalise.normalise(normalise.published(learner.actor_statistics), normalise.cut(steps.actor))
+    actor = normalise.normalise(normalise.published(learner.actor_statistics), normalise.clip(steps.actor))
     critic_scale = normalise.published(learner.critic_statistics)
-    critic = normalise.normalise(critic_scale, normalise.cut(steps.critic))
-    last = normalise.normalise(critic_scale, normalise.cut(steps.result.last.critic))
+    critic = normalise.normalise(critic_scale, normalise.clip(steps.critic))
+    last = normalise.normalise(critic_scale, normalise.clip(steps.result.last.critic))
     value = networks.apply_value(learner.value, trainer.value_hidden, critic)
     next_value = networks.apply_value(learner.value, trainer.value_hidden, last)
     reward = trainer.ppo.reward_scale * jnp.where(jnp.isfinite(steps.result.reward), steps.result.reward, 0.0)

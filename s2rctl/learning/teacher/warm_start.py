@@ -33,7 +33,7 @@ longest that it may act, then the expert. Were it the learner alone, samples wou
 which it is stuck for lack of what only the expert sees: after five rounds with 256 worlds that gave 61/256 picks from
 home, this 114."""
 CHUNK = 250
-"""Optimiser steps between two looks at the interrupt."""
+"""Optimiser steps between two checks for an interrupt."""
 ACTING_SHARE = 0.3
 """Share of a round's time that acting takes, for the progress bar."""
 FINAL_RATE = 0.05
@@ -104,7 +104,9 @@ class WarmStarter:
         critic_statistics = _seen(state.critic_statistics, rows.critic, rows.weight)
         state = self._remember(state, rows)
         if not int(state.filled):
-            raise RunError("the warm start has nothing to learn from: the learner never acted", "train the pick first")
+            raise RunError(
+                "the warm start collected no samples: the learner never acted", "train the pick teacher first"
+            )
         samples = jnp.asarray(state.observations), jnp.asarray(state.labels)
         available = jnp.int32(min(int(state.filled), len(state.labels)))
         actor, optimiser, errors = state.actor, state.optimiser, []
@@ -216,7 +218,7 @@ class _Counts:
 @partial(jax.jit, static_argnums=0)
 def _choose(starter: WarmStarter, params: Params, state: EnvState, learner: jax.Array) -> _Choice:
     """Ask expert and learner in all worlds; the learner drives where ``learner`` (B,) says so."""
-    seen = normalise.cut(state.observation.actor)
+    seen = normalise.clip(state.observation.actor)
     label = jnp.clip(jax.vmap(starter.expert)(starter.env.world(state)), -1.0, 1.0)
     healthy = jnp.all(jnp.isfinite(label), axis=-1)
     label = jnp.where(healthy[:, None], label, 0.0)

@@ -87,7 +87,7 @@ def collect(
 ) -> Images:
     """Play with ``drive`` and return at least ``images`` images of all cameras, as files in ``folder``.
 
-    Every image has a look of its own, not every episode: with looks that last, an encoder learns the looks by heart.
+    The appearance is resampled for every image, not per episode: an encoder overfits per-episode appearances.
     Images of an earlier, complete call are taken as they are. ``together`` makes all cameras of a moment one entry
     (M, cameras, H, W, ...) with the first camera's targets.
     """
@@ -196,7 +196,7 @@ def fit(
     progress = _begin(data.targets[train], settings, optimiser, seed)
     if checkpoints.latest() is not None:
         progress = checkpoints.restore(progress)
-        reporter.note(f"going on at step {int(progress.step)} of {steps}")
+        reporter.note(f"resuming at step {int(progress.step)} of {steps}")
     generator = np.random.default_rng(seed)
     order = np.concatenate([generator.permutation(train) for _ in range(budget.passes)])
     saved = time.monotonic()
@@ -210,7 +210,9 @@ def fit(
             checkpoints.save(number + 1, progress)
             saved = time.monotonic()
         if interrupt.requested:
-            raise Interrupted(f"stopped after step {number + 1} of {steps}; progress is saved", "run it again to go on")
+            raise Interrupted(
+                f"stopped after step {number + 1} of {steps}; progress is saved", "run it again to resume"
+            )
     judge = jax.jit(lambda params, inputs: predict(params, settings, camera, inputs))
     said = [judge(progress.params, _rows(data, rows)[0]) for rows in _split(test, 512)]
     return Fit(progress.params, np.concatenate([np.asarray(part) for part in said]))

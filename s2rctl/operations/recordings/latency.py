@@ -109,18 +109,19 @@ def _checked(path: Path, profile: Profile, reporter: Reporter) -> Recording:
     robot = recording.header.get("robot", profile.robot.name)
     if robot != profile.robot.name:
         raise UsageError(
-            f"{path.name} is of the robot '{robot}', the profile of '{profile.robot.name}'", "give its own -p"
+            f"{path.name} is from the robot '{robot}', the profile of '{profile.robot.name}'",
+            "pass its profile with -p",
         )
     if not recording.steps:
-        raise UsageError(f"{path.name} holds no step that can be fitted", "leave it out")
+        raise UsageError(f"{path.name} contains no step that can be fitted", "omit this recording")
     if robot_of(recording) != profile.robot.name or recording.column("joint_pos").ndim != 2:
-        raise ArtifactError(f"{path.name} holds other joints than the robot has", "leave it out")
+        raise ArtifactError(f"{path.name} has joint data that does not match the robot", "omit this recording")
     targets = recording.column("target")
     if targets.ndim != 2 or targets.shape[1] != len(ROBOTS.load(profile.robot.name).command) or not recording.ages():
-        raise ArtifactError(f"{path.name} holds no commands of the robot or no ages", "leave it out")
+        raise ArtifactError(f"{path.name} has no commands for the robot, or no ages", "omit this recording")
     if not all(step.get("sent") for step in recording.steps):
         raise UsageError(
-            f"{path.name} was recorded in shadow mode: nothing was sent", "fit recordings of rehearse or live"
+            f"{path.name} was recorded in shadow mode, where no commands are sent", "fit recordings of rehearse or live"
         )
     return recording
 

@@ -45,15 +45,15 @@ def export(paths: Sequence[Path], folder: Path, task: str = "", reporter: Report
     recordings = [read_recording(path) for path in paths]
     robots = {robot_of(recording) for recording in recordings}
     if len(robots) != 1:
-        raise UsageError(f"the recordings are of {' and '.join(sorted(robots))}", "export each robot by itself")
+        raise UsageError(f"the recordings are from {' and '.join(sorted(robots))}", "export each robot separately")
     spec: RobotSpecification = ROBOTS.load(robots.pop())
     rates = {rate_of(recording) for recording in recordings}
     if len(rates) != 1:
-        raise UsageError(f"the recordings have different rates: {sorted(rates)} Hz", "export each rate by itself")
+        raise UsageError(f"the recordings have different rates: {sorted(rates)} Hz", "export each rate separately")
     for path, recording in zip(paths, recordings, strict=True):
         if recording.lost and reporter is not None:
             kept = len(recording.unbroken().steps)
-            reporter.note(f"{path.name} is damaged: {recording.lost.text()}; {kept} steps in a row are exported")
+            reporter.note(f"{path.name} is damaged: {recording.lost.text()}; {kept} consecutive steps are exported")
     episodes = [_Episode(path, recording.unbroken(), spec) for path, recording in zip(paths, recordings, strict=True)]
     cameras = sorted(set.intersection(*({*episode.images} for episode in episodes)))
     for camera in cameras:  # becomes the name of a folder
@@ -71,13 +71,13 @@ class _Episode:
         self.recording = recording
         state, action, t = recording.column("joint_pos"), recording.column("target"), recording.column("t")
         if not len(t):
-            raise ArtifactError(f"{path.name} holds no step", "leave it out")
+            raise ArtifactError(f"{path.name} contains no steps", "omit this recording")
         if (state.shape[1:], action.shape[1:]) != ((len(spec.joints),), (len(spec.command),)):
-            raise ArtifactError(f"{path.name} holds no joints or no commands of the robot", "leave it out")
+            raise ArtifactError(f"{path.name} has no joints, or no commands for the robot", "omit this recording")
         bad = ~(np.isfinite(state).all(axis=1) & np.isfinite(action).all(axis=1))
         length = int(np.argmax(bad)) if bad.any() else len(t)
         if length == 0:
-            raise ArtifactError(f"{path.name} holds no finite step", "leave it out")
+            raise ArtifactError(f"{path.name} contains no finite step", "omit this recording")
         seen = {camera: [recording.frame_at(camera, moment) for moment in t[:length]] for camera in recording.frames}
         begin = 0
         if recording.lost:  # behind damage, a camera's first picture may be a while away
@@ -88,7 +88,7 @@ class _Episode:
         for camera, frames in seen.items():
             pictures = [frame.rgb for frame in frames[begin:] if frame is not None]
             if len({picture.shape for picture in pictures}) > 1:
-                raise ArtifactError(f"{path.name}: the pictures of '{camera}' have different sizes", "leave it out")
+                raise ArtifactError(f"{path.name}: the images of '{camera}' differ in size", "omit this recording")
             if len(pictures) == length - begin:
                 self.images[camera] = np.stack(pictures)
 

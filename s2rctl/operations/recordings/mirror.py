@@ -52,11 +52,11 @@ def robot_of(recording: Recording) -> str:
     joints = len((recording.steps[0].get("joint_pos") or ()) if recording.steps else ())
     fitting = [row for row, robot in ROBOTS.usable() if len(robot.joints) == joints]
     if name is not None and name not in ROBOTS.names():
-        raise ArtifactError("the recording is of a robot that s2rctl does not know", _OTHER)
+        raise ArtifactError("the recording is from a robot unknown to s2rctl", _OTHER)
     if name is not None and joints and name not in fitting:
-        raise ArtifactError(f"the recording says that it is of '{name}', but has {joints} joints", _OTHER)
+        raise ArtifactError(f"the recording claims to be from '{name}', but has {joints} joints", _OTHER)
     if name is None and len(fitting) != 1:
-        raise ArtifactError(f"the recording does not say which robot it is of ({joints} joints)", _OTHER)
+        raise ArtifactError(f"the recording does not say which robot it is from ({joints} joints)", _OTHER)
     return name or fitting[0]
 
 
@@ -71,5 +71,5 @@ def rate_of(recording: Recording) -> float:
     except (ValueError, ZeroDivisionError):
         rate = 0.0
     if not 0.0 < rate < 1e6:
-        raise ArtifactError("a recording has an impossible control rate", "leave it out")
+        raise ArtifactError("the recording has an invalid control rate", "omit this recording")
     return rate

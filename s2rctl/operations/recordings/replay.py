@@ -25,14 +25,14 @@ _FIELDS = ("inference", "filter", "send", "sent", "lateness")
 def summary(recording: Recording) -> dict[str, Any]:
     """Return what happened in a recording and its timing: p50, p95, p99 and max in ms of everything measured."""
     if not recording.steps:
-        raise ArtifactError("the recording holds no step", "choose one of an episode that began")
+        raise ArtifactError("the recording contains no steps", "choose a recording of an episode that started")
     t = recording.column("t")
     timing = {f"age_{source}": age * 1e3 for source, age in recording.ages().items()}
     timing |= {name: recording.column(f"{name}_ms") for name in _FIELDS if f"{name}_ms" in recording.steps[0]}
     numbers = np.array([step["step"] for step in recording.steps])
-    apart = np.diff(numbers) == 1  # where a step is lost, two periods are no long one
-    if apart.any():
-        timing["period"] = np.diff(t)[apart] * 1e3
+    consecutive = np.diff(numbers) == 1  # where a step is lost, two periods are no long one
+    if consecutive.any():
+        timing["period"] = np.diff(t)[consecutive] * 1e3
     lasted = float(t[-1] - t[0])
     return {
         "steps": len(t),

@@ -111,7 +111,7 @@ class Judge:
 
 
 class Eyes:
-    """Renders the policy cameras of one world, with one look per episode, as training did."""
+    """Renders the policy cameras of one world, with one appearance per episode, as in training."""
 
     def __init__(self, images: Images) -> None:
         self.cameras = tuple(camera.name for camera in images.cameras)
@@ -121,7 +121,7 @@ class Eyes:
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Draw how the episode looks."""
+        """Draw the episode's appearance."""
         self._key = make_key(seed)
         self._look = self._draw(self._key)
 
@@ -172,7 +172,7 @@ class TwinRig:
 
 
 def make_rehearsal(profile: Profile, clock: Clock, faults: Faults) -> TwinRig:
-    """Return the rig of a profile: its scene, cameras and task, compiled and ready to run at the wall's pace."""
+    """Return the rig of a profile: its scene, cameras and task, compiled and ready to run in real time."""
     name = system_named(profile.system).deployed.task
     model = make_model(profile, name)
     task = make_task(profile, name, model)

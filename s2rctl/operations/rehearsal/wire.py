@@ -202,7 +202,9 @@ class DriverRig:
             if measured and all(camera.latest() is not None for camera in self.cameras):
                 return
             time.sleep(0.005)
-        raise SafetyStop("the emulated robot delivers no measurements or no frames", "is the computer overloaded?")
+        raise SafetyStop(
+            "the emulated robot delivers no measurements or no frames", "check whether the computer is overloaded"
+        )
 
 
 def located(robot: RobotSection, settings: Sequence[str]) -> RobotSection:
@@ -219,7 +221,7 @@ def located(robot: RobotSection, settings: Sequence[str]) -> RobotSection:
 
 
 def make_rehearsal(profile: Profile, faults: Faults) -> DriverRig:
-    """Return the rig of a profile on the wire, compiled and ready to run at the wall's pace."""
+    """Return the rig of a profile on the wire, compiled and ready to run in real time."""
     name = system_named(profile.system).deployed.task
     model = make_model(profile, name)
     task = make_task(profile, name, model)

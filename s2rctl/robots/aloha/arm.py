@@ -82,7 +82,7 @@ class Arm:
     def recover(self) -> None:
         """Clear errors, opening the bus if necessary, then bring the arm up.
 
-        A motor with an error of its own restarts and is without torque meanwhile: somebody must hold the arm.
+        A motor with an error of its own reboots, without torque meanwhile: somebody must hold the arm.
         """
         if self._bus is not None:
             self._halt()
@@ -99,7 +99,7 @@ class Arm:
         """Return the newest measurement; SafetyStop before the first."""
         reading = self._newest
         if reading is None:
-            raise SafetyStop(f"the {self.name} arm was not measured yet", "check its cable")
+            raise SafetyStop(f"the {self.name} arm has not been measured yet", "check its cable")
         return reading
 
     def wait(self, seconds: float) -> None:

@@ -199,7 +199,7 @@ class Arm:
                 )
             if self._register(motor.name, "Torque_Enable") != 1:
                 raise SafetyStop(
-                    f"{self.name}: {motor.name} is without torque", "enable it through ROS, with a hand under the arm"
+                    f"{self.name}: {motor.name} has torque disabled", "enable it through ROS, with a hand under the arm"
                 )
         self._look_after()
         if self.codes:
@@ -210,7 +210,7 @@ class Arm:
             if time.monotonic() > deadline:
                 raise MissingEnvironmentError(
                     f"{self.name} publishes no joint states",
-                    "start its xs_sdk node and look at the name in robot.ports",
+                    "start its xs_sdk node and check the name in robot.ports",
                 )
             time.sleep(POLL_S)
 

@@ -16,7 +16,7 @@ def open_cameras(devices: Mapping[str, CameraDevice], wanted: Sequence[CameraCon
     missing = [camera.name for camera in wanted if camera.name not in devices]
     if missing:
         raise UsageError(
-            f"the policy sees through {', '.join(missing)}, and the profile does not say which device that is",
+            f"the policy sees through {', '.join(missing)}, but the profile does not assign it a device",
             f"--set robot.cameras.{missing[0]}.kind=realsense (or uvc, with .device)",
         )
     cameras: list[Camera] = []

@@ -84,8 +84,8 @@ class Camera:
         self._arrived.wait(timeout)
         if self._newest is None:
             raise MissingEnvironmentError(
-                f"the camera '{self.name}' delivers no pictures{': ' + self._fault if self._fault else ''}",
-                "check its cable, that no other program uses it, and that the stream's size and rate exist",
+                f"the camera '{self.name}' delivers no images{': ' + self._fault if self._fault else ''}",
+                "check its cable, that no other program uses it, and that it supports this resolution and frame rate",
             )
 
     def close(self) -> None:

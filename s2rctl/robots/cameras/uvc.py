@@ -57,7 +57,7 @@ class Uvc(Device):
         if not self._capture.isOpened():
             raise MissingEnvironmentError(
                 f"cannot open the camera '{name}' at {settings.device}",
-                "look at /dev/v4l/by-id, check its cable and that no other program uses it",
+                "check /dev/v4l/by-id, the cable, and that no other program uses the camera",
             )
         notes = [] if self._film else self._configure(settings)
         self._maps = self._undistortion(lens)
@@ -148,7 +148,7 @@ def _lens_from_angle(name: str, settings: CameraDevice) -> Intrinsics:
     """Return a centred pinhole with the profile's field of view."""
     if settings.fovy_deg is None:
         raise UsageError(
-            f"nothing is known of the optics of the camera '{name}'",
+            f"the intrinsics of the camera '{name}' are unknown",
             f"set robot.cameras.{name}.intrinsics (s2rctl calibrate-camera finds them) or .fovy_deg",
         )
     focal = 0.5 * settings.height / math.tan(math.radians(settings.fovy_deg) / 2)

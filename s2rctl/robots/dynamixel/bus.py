@@ -15,7 +15,7 @@ from s2rctl.core.errors import MissingEnvironmentError, SafetyStop
 from s2rctl.robots.aloha.motors import BAUD_RATE, Register
 
 READ_WAIT_S = 0.002
-"""Longest sleep of the port between looks at the SDK's own time-out."""
+"""Longest sleep of the port between two checks of the SDK's own time-out."""
 LONGEST_LATENCY_MS = 4
 """A USB serial adapter that collects bytes for longer makes each of ten answers late (the kernel's default is 16)."""
 ALERT = 0x80

@@ -224,17 +224,17 @@ class XArm7:
                 self._stopped = False
                 return
             clock.sleep_until(clock.now() + 0.02)
-        raise SafetyStop("the xArm did not become ready in mode 7", "look at its state in the vendor's studio")
+        raise SafetyStop("the xArm did not become ready in mode 7", "check its state in xArm Studio")
 
     def _check_agreement(self) -> None:
         """Compare the controller's tool position with ours, which finds wrong offsets and a wrong arm."""
         code, pose = self._arm.get_position(is_radian=True)
         self._demand(code, "read its position")
         ours = SPECIFICATION.kinematics.point("tcp", self._history[-1][1])
-        apart = float(np.linalg.norm(np.array(pose[:3]) / 1000 - ours))
-        if apart > AGREEMENT_M:
+        gap_m = float(np.linalg.norm(np.array(pose[:3]) / 1000 - ours))
+        if gap_m > AGREEMENT_M:
             raise SafetyStop(
-                f"the controller's tool position is {apart * 1000:.0f} mm from our kinematics",
+                f"the controller's tool position is {gap_m * 1000:.0f} mm away from our forward kinematics",
                 "remove other tool and base offsets on the controller",
             )
 
@@ -254,7 +254,7 @@ class XArm7:
         """Raise SafetyStop unless an SDK call returned 0 (some return it in a list)."""
         value = code[0] if isinstance(code, list | tuple) else code
         if value != 0:
-            raise SafetyStop(f"could not {what}: {self._reason(value)}", "look at the controller's state in the studio")
+            raise SafetyStop(f"could not {what}: {self._reason(value)}", "check the controller's state in xArm Studio")
 
     def _reason(self, code: int) -> str:
         known = {-1: "not connected", -8: "out of range", 3: "no answer in time", 9: "not ready to move", 10: "refused"}
