@@ -1,8 +1,8 @@
 """An emulated device in a process of its own: ``python -m s2rctl.emulation.process ROBOT MODEL DESCRIPTOR``.
 
 The vendor's protocol runs on the device's own wire; a socket that the parent left open (its descriptor is the last
-argument) carries resets, state queries and camera shots. When the parent exits, the process ends. Ctrl-C and a hang-up are
-left to the parent: a device must not disappear while its arm is being parked.
+argument) carries resets, state queries and camera shots. When the parent exits, the process ends. Ctrl-C and hang-ups
+are left to the parent: a device must not disappear while its arm is being parked.
 """
 
 import contextlib

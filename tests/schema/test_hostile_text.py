@@ -194,9 +194,9 @@ def test_a_long_chain_of_extends_ends(tmp_path):
         load_profile(str(tmp_path / "b.yaml"))
 
 
-def test_thousands_of_faults_are_told_in_a_page(tmp_path):
+def test_thousands_of_errors_are_told_in_a_page(tmp_path):
     (tmp_path / "p.yaml").write_text("extends: aloha\n" + "".join(f"nmae{n}: 1\n" for n in range(9000)))
     with pytest.raises(ProfileError) as caught:
         load_profile(str(tmp_path / "p.yaml"))
     lines = caught.value.message.splitlines()
-    assert lines[0].startswith("9000 faults") and len(lines) < 100 and lines[-1] == "and 8950 more"
+    assert lines[0].startswith("9000 errors") and len(lines) < 100 and lines[-1] == "and 8950 more"
