@@ -168,7 +168,7 @@ def test_a_policy_that_does_not_know_where_its_tool_is_moves_nothing_and_is_stop
     parts = trusting(0.3, LIMITS)
     log = run_episode(parts, SETTINGS, Interrupt())
     assert (log.outcome, log.steps) == ("safety_stop", LIMITS.patience - 1)
-    assert "sees its tool" in log.reason
+    assert "tool estimate is 20 cm" in log.reason
     assert parts.robot.read().joint_pos[0] == pytest.approx(TINY.home[0])
 
 

@@ -199,7 +199,7 @@ def ready(
     ("changes", "text"),
     [
         ({"gate": False}, "did not pass its evaluation gate"),
-        ({"asked": 0}, "asks for nothing"),
+        ({"asked": 0}, "gate is 0"),
         ({"certified": False}, "was never rehearsed"),
         ({"other_limits": True}, "changed since the rehearsal"),
     ],

@@ -64,7 +64,7 @@ def test_the_pick_teacher_is_found_by_lineage_also_for_an_export(store, tmp_path
     export = publish(store, "onnx", "aloha-insert", tmp_path, contract=card("teacher/insert", trained_from=lineage))
     policy = policy_of(insert)
     assert pilot_of(insert, policy).id == pilot_of(export, policy).id == pick.id
-    with pytest.raises(ArtifactError, match="does not say which pick policy drives"):
+    with pytest.raises(ArtifactError, match="does not record which pick policy"):
         pilot_of(publish(store, "teacher", "insert", tmp_path), policy)
 
 

@@ -183,7 +183,7 @@ def test_an_arm_that_stands_still_tells_nothing(recorded, tmp_path):
     with pytest.raises(RunError, match="moves too little"):
         fit(recorded, tmp_path, "still")
     aloha = load_profile("aloha-smoke").profile
-    with pytest.raises(UsageError, match="of the robot 'xarm7'"):
+    with pytest.raises(UsageError, match="from the robot 'xarm7'"):
         latency.run([recorded["late"]], aloha, "aloha", tmp_path / "x.yaml", NullReporter())
 
 

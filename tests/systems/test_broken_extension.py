@@ -75,5 +75,5 @@ def test_commands_that_look_through_every_system_go_on(run):
     assert brought.returncode == 0, brought.stderr
     wrong = run("evaluate", "encoder/xarm7:pretrained")
     assert wrong.returncode == 4, wrong.stderr
-    assert "error: encoder/xarm7 is of kind 'encoder' which is not a policy" in wrong.stderr
+    assert "error: encoder/xarm7 is of kind 'encoder', which is not a policy" in wrong.stderr
     assert "the system 'extra' of the package broken cannot be used" in wrong.stderr  # said as a warning
