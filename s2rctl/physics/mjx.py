@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.errors import MissingEnvironmentError, RunError
 from s2rctl.physics.edits import complete_edits
 from s2rctl.physics.protocol import ModelEdits, PhysicsState
 from s2rctl.scene.poses import Poses
@@ -53,11 +53,7 @@ class MjxPhysics:
         self._impl = impl
         self._device_model = mjx.put_model(model, impl=impl)
         self._template = self._default_world(contacts)
-        self._edits = {
-            field: jnp.asarray(values, jnp.asarray(getattr(self._device_model, field)).dtype)
-            for field, values in (complete_edits(model, edits, worlds) if edits else {}).items()
-            if hasattr(self._device_model, field)
-        }
+        self._edits = self._by_world(complete_edits(model, edits, worlds) if edits else {}, asked=edits or {})
         # Compiled once however often init and reset are called outside a jit of their own.
         self._start = jax.jit(self._start_all)
         self._advance = jax.jit(self._advance_all)
@@ -78,6 +74,20 @@ class MjxPhysics:
         data = self._merge(mask, self._start(*_floats(qpos, qvel, ctrl)), state.backend)
         merged = self._state(data, _where(mask, ctrl, state.ctrl))
         return merged._replace(diverged=jnp.where(mask, merged.diverged, state.diverged))
+
+    def _by_world(self, edits: ModelEdits, asked: ModelEdits) -> dict[str, jax.Array]:
+        """Return the fields that MJX traces; RunError for an asked one that is fixed when it compiles.
+
+        What MuJoCo derived may be fixed: flags of its own short cuts (``body_sameframe``), which MJX does not take.
+        """
+        found = {}
+        for field, values in edits.items():
+            own = getattr(self._device_model, field, None)
+            if isinstance(own, jax.Array):
+                found[field] = jnp.asarray(values, own.dtype)
+            elif field in asked:
+                raise RunError(f"MJX cannot give every world its own '{field}'", "use simulation.physics=native")
+        return found
 
     def _map(self, function: Any, *batched: Any) -> Any:
         """Call ``function(model, *one world)`` for every world, with the edited fields of each world's model."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from s2rctl.core.errors import UsageError
 from s2rctl.core.tables import suggestion
 from s2rctl.systems import system_named
-from s2rctl.systems.protocol import EVERYTHING, SCENE, Input, Policy, Stage, System, environment_reads
+from s2rctl.systems.protocol import APART, EVERYTHING, SCENE, Input, Policy, Stage, System, environment_reads
 
 
 def graph_of(system: str) -> tuple[Stage, ...]:
@@ -42,7 +42,7 @@ def evaluation_stage(system: System, policy: Policy) -> Stage:
     return Stage(
         "evaluate",
         version=3,
-        reads=(*_environment(system, policy), "evaluate"),
+        reads=(*_environment(system, policy), *(f"tasks.{policy.task}.{part}" for part in APART), "evaluate"),
         inputs=(Input("onnx", "onnx", policy.export),),
         kind="evaluation",
         output=policy.export,

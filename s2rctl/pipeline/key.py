@@ -6,7 +6,7 @@ from typing import Any
 from s2rctl.core.errors import UsageError
 from s2rctl.schema.profile import Profile
 from s2rctl.store.canonical import digest
-from s2rctl.systems.protocol import EVERYTHING, Stage
+from s2rctl.systems.protocol import APART, EVERYTHING, Stage
 
 
 def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,8 +20,15 @@ def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(value, Mapping) or part not in value:
                 raise UsageError(f"stage {stage.name} reads '{path}', which this profile does not have")
             value = value[part]
-        fields[path] = value
+        fields[path] = _without_apart(path, value)
     return fields
+
+
+def _without_apart(path: str, value: Any) -> Any:
+    """Return a task's section without the parts that a stage has to name."""
+    if path.startswith("tasks.") and path.count(".") == 1 and isinstance(value, Mapping):
+        return {name: item for name, item in value.items() if name not in APART}
+    return value
 
 
 def cache_key(stage: Stage, profile: Profile, inputs: Mapping[str, str]) -> str:

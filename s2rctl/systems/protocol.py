@@ -112,6 +112,10 @@ class System:
 SCENE = ("system", "robot.name", "simulation.physics", "simulation.timestep_s", "simulation.substeps")
 """Profile paths that decide the scene and its physics."""
 
+APART = ("dynamics",)
+"""Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: worlds that nobody
+trains in. What trains or exports is not made again when they change."""
+
 
 def environment_reads(task: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return what an environment of a task is built from; how a policy for it learns is not part of it."""

@@ -125,6 +125,17 @@ def test_geom_sizes_follow_physics():
     np.testing.assert_allclose(look.geom_size, sizes, rtol=1e-6)
 
 
+def test_worlds_that_repeat_others_look_like_these_but_for_their_sizes():
+    limits = Look(camera_position_m=(0.01, 0.02, 0.0), light_intensity=0.3, brightness=(0.5, 2.5))
+    images = Images(MODEL, Fake(), Vision(cameras=(EYE,), appearance=limits))
+    sizes = np.random.default_rng(0).uniform(0.01, 0.1, (6, MODEL.ngeom, 3)).astype(np.float32)
+    look, settings = images.with_geom_size(sizes).draw(jax.random.key(0), 6, 3)
+    own, own_settings = images.draw(jax.random.key(0), 2)
+    np.testing.assert_array_equal(settings.brightness, np.tile(own_settings.brightness, (3, 1)))
+    np.testing.assert_array_equal(look.camera_pos_offset, np.tile(own.camera_pos_offset, (3, 1, 1)))
+    np.testing.assert_array_equal(look.geom_size, sizes)
+
+
 def test_each_part_of_the_look_stays_in_its_limits():
     limits = Look(
         camera_position_m=(0.01, 0.02, 0.0),

@@ -6,7 +6,9 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from s2rctl.core.errors import RunError
 from s2rctl.env import stepping
 from s2rctl.env.stepping import spread
 from s2rctl.env.vec_env import VecEnv
@@ -155,6 +157,58 @@ def test_actions_arrive_late():
     np.testing.assert_array_equal(seen[2:, :, 0], actions[:-2, :, 0])
     np.testing.assert_array_equal(seen[1:, :, 1], actions[:-1, :, 1])
     assert (seen[:2, :, 0] == 0).all(), "before the first action the robot stands still"
+
+
+def test_commands_are_later_in_the_worlds_that_say_so():
+    actions = jax.random.uniform(jax.random.key(3), (10, WORLDS, 2), minval=-1.0)
+    delays = Delays(joint_action=(0, 1), gripper_action=(1,))
+    _, states = roll(make(toy.make(100), delays=delays, dynamics={"latency": np.array([0.0, 1, 2, 0, 0, 0])}), actions)
+    for world, more in enumerate((0, 1, 2, 0, 0, 0)):
+        for entry, own in enumerate((1, 0)):
+            late_by = own + more
+            expected = np.asarray(actions[: len(actions) - late_by, world, entry])
+            np.testing.assert_array_equal(states.task.seen[late_by:, world, entry], expected)
+            assert (states.task.seen[:late_by, world, entry] == 0).all()
+
+
+def test_a_part_of_a_step_is_a_probability_and_jitter_is_drawn_anew():
+    worlds, steps = 400, 24
+    rising = jnp.broadcast_to(jnp.linspace(0.0, 1.0, steps)[:, None, None], (steps, worlds, 2))
+    turning = rising * jnp.where(jnp.arange(steps) % 2 == 0, 1.0, -1.0)[:, None, None]  # so that no cart drives away
+    cases = {"latency": 0.25, "jitter": 1.5}
+    draws = {name: np.where(np.arange(worlds) < worlds // 2, 0.0, value) for name, value in cases.items()}
+    for name, mean in (("latency", 0.25), ("jitter", 0.75)):
+        env = make(toy.make(100), worlds=worlds, dynamics={name: draws[name]})
+        _, states = roll(env, turning)
+        lag = np.round((np.asarray(rising) - np.abs(states.task.seen))[4:] * (steps - 1)).astype(int)
+        assert (lag[:, : worlds // 2] == 0).all(), "nothing was drawn for these"
+        np.testing.assert_array_equal(lag[..., 0], lag[..., 1], err_msg="one bus carries both")
+        seen = lag[:, worlds // 2 :, 0]
+        assert abs(seen.mean() - mean) < 0.03 and seen.min() == 0 and seen.max() == np.ceil(cases[name])
+
+
+def test_draws_that_are_nominal_change_nothing():
+    actions = jax.random.uniform(jax.random.key(1), (6, WORLDS, 2), minval=-1.0)
+    delays = Delays(joint_action=(1, 1), observation=(1, 1, 1))
+    one = roll(make(delays=delays), actions)
+    two = roll(make(delays=delays, dynamics={"latency": np.zeros(WORLDS), "gain": np.ones(WORLDS)}), actions)
+    for a, b in zip(jax.tree.leaves(one[0]), jax.tree.leaves(two[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_worlds_that_repeat_others_begin_as_these_and_differ_by_their_dynamics():
+    plain = make(toy.make(100), worlds=2)
+    cells = make(toy.make(100), dynamics={"gain": np.repeat([1.0, 0.9, 1.1], 2)}, repeat=3)
+    np.testing.assert_array_equal(cells.params["mass"], np.tile(plain.params["mass"], 3))
+    push = jnp.ones((4, 2, 2))
+    _, one = roll(plain, push)
+    _, many = roll(cells, jnp.tile(push, (1, 3, 1)))
+    np.testing.assert_array_equal(many.task.goal, np.tile(one.task.goal, (1, 3)))
+    carts = many.physics.qpos[-1, :, 0].reshape(3, 2)
+    np.testing.assert_allclose(carts[0], one.physics.qpos[-1, :, 0], rtol=1e-6)
+    assert (carts[1] < carts[0]).all() and (carts[0] < carts[2]).all()
+    with pytest.raises(RunError, match="6 worlds cannot be 4 times the same ones"):
+        make(repeat=4)
 
 
 def test_actions_are_cut_to_their_range():

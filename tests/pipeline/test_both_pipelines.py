@@ -17,7 +17,7 @@ from s2rctl.pipeline.run import Job, Outcome, run_stage
 from s2rctl.schema.load import load_profile
 from s2rctl.store.store import Artifact, Store
 from s2rctl.store.verify import verify
-from s2rctl.systems.protocol import EVERYTHING, Stage
+from s2rctl.systems.protocol import APART, EVERYTHING, Stage
 from tests.recording_profile import recording
 
 pytestmark = pytest.mark.pipelines
@@ -76,7 +76,11 @@ class Done:
 
 
 def within(path: str, prefixes: Iterable[str]) -> bool:
-    return any(path == prefix or path.startswith(f"{prefix}.") for prefix in prefixes)
+    """Whether one of the prefixes covers the path; parts that stand apart have to be named."""
+    room, _, part, *_ = (*path.split("."), "", "")
+    shortest = 3 if room == "tasks" and part in APART else 1
+    covering = [prefix for prefix in prefixes if path == prefix or path.startswith(f"{prefix}.")]
+    return any(len(prefix.split(".")) >= shortest for prefix in covering)
 
 
 def execute(stage: Stage, name: str, sets: Sequence[str], store: Store, inputs: Mapping[str, Artifact]) -> Done:

@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from s2rctl.pipeline.graph import downstream, graph_of, producer_of, stage_named
+from s2rctl.pipeline.graph import downstream, evaluation_stage, graph_of, producer_of, stage_named
 from s2rctl.pipeline.key import cache_key, read_fields
 from s2rctl.pipeline.plan import flat
 from s2rctl.schema.load import load_profile
@@ -34,7 +34,9 @@ def test_graphs_are_in_running_order_and_read_fields_that_exist(system):
 def test_every_profile_value_reaches_some_cache_key(system):
     """A field that no stage declares to read would be ignored by the cache."""
     values = load_profile(PROFILES[system]).profile.model_dump(mode="json")
-    read = {prefix for stage in graph_of(system) if "*" not in stage.reads for prefix in stage.reads}
+    evaluations = [evaluation_stage(SYSTEMS.load(system), policy) for policy in SYSTEMS.load(system).policies]
+    stages = [*graph_of(system), *evaluations]
+    read = {prefix for stage in stages if "*" not in stage.reads for prefix in stage.reads}
     unread = [path for path in flat(values) if not within(path, (*FREE, *read))]
     assert unread == []
 
@@ -48,6 +50,16 @@ def test_key_depends_on_inputs_and_nothing_else_changes_it():
     assert key != cache_key(stage, load_profile("aloha-smoke", seed=1).profile, {"pick": "a" * 64})
     changed = load_profile("aloha-smoke", ["teacher.insert.ppo.clip=0.1"]).profile
     assert key != cache_key(stage, changed, {"pick": "a" * 64})
+
+
+def test_worlds_that_nobody_trains_in_are_in_the_keys_of_evaluations_alone():
+    def keys(*sets):
+        profile = load_profile("aloha-smoke", sets).profile
+        return {stage.name: cache_key(stage, profile, {}) for stage in graph_of("aloha") if "*" not in stage.reads}
+
+    before, after = keys(), keys("tasks.insertion.dynamics.friction=[0.9, 1.1]")
+    assert [name for name in before if before[name] != after[name]] == ["evaluate"]
+    assert keys("tasks.insertion.action_scale=0.03")["distill"] != before["distill"]
 
 
 def test_stages_of_the_graphs_can_be_loaded():

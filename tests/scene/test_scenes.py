@@ -1,5 +1,7 @@
 """What holds for every row of the scene table."""
 
+from inspect import signature
+
 import mujoco
 import numpy as np
 import pytest
@@ -54,6 +56,16 @@ def test_home_holds_for_two_seconds(model: mujoco.MjModel) -> None:
     run(model, data, 2.0)
     assert np.abs(data.qpos - begin).max() < 0.03
     assert np.abs(data.qvel).max() < 0.01
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "movable" in signature(SCENES.load(name)).parameters])
+def test_built_movable_it_moves_alike(name: str) -> None:
+    plain, movable = SCENES.load(name)(), SCENES.load(name)(movable=True)
+    assert movable.ngravcomp > 0 == plain.ngravcomp and not movable.body_simple[movable.body_dofnum == 6].any()
+    one, two = at_home(plain), at_home(movable)
+    run(plain, one, 0.5)
+    run(movable, two, 0.5)
+    np.testing.assert_allclose(two.qpos, one.qpos, atol=1e-9)
 
 
 def test_inertias_are_those_of_solid_bodies(model: mujoco.MjModel) -> None:
