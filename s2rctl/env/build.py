@@ -1,5 +1,6 @@
 """From a profile to an environment: the one place where task, scene, physics and renderer are put together."""
 
+import inspect
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
@@ -8,10 +9,10 @@ import numpy as np
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.env.colours import COLOURS
+from s2rctl.env.dynamics import Draws, applicable, check_draws, draw_dynamics, needs_movable
 from s2rctl.env.hide import hiding_of
-from s2rctl.env.images import DepthFaults, Images
+from s2rctl.env.images import DepthFaults, Images, Imaging
 from s2rctl.env.keys import make_key
-from s2rctl.env.randomise import Scales, scaled_edits
 from s2rctl.env.vec_env import Pilot, VecEnv
 from s2rctl.env.visibility import points_in_sight
 from s2rctl.physics import PHYSICS
@@ -28,7 +29,7 @@ from s2rctl.tasks.protocol import Start, Task, TaskSettings
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What decides an environment without pilot and bank; equal profiles are equal whoever loaded them."""
+    """What decides an environment without its extras; equal profiles are equal whoever loaded them."""
 
     resolved: str  # the profile as JSON
     task: str
@@ -38,7 +39,23 @@ class _Wanted:
     randomise: bool
     hide: float
     emphasis: float
+    repeat: int
     profile: Profile = field(compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Extras:
+    """What belongs to one environment alone."""
+
+    pilot: Pilot | None = None
+    bank: Start | None = None
+    bank_probability: float | np.ndarray = 0.0
+    dynamics: Draws = field(default_factory=dict)
+    imaging: Imaging | None = None
+
+    @property
+    def none(self) -> bool:
+        return self.pilot is None and self.bank is None and not self.dynamics and self.imaging is None
 
 
 def make_env(
@@ -54,24 +71,30 @@ def make_env(
     randomise: bool = True,
     hide: float = 0.0,
     emphasis: float = 0.0,
-    scales: Scales | None = None,
+    dynamics: Draws | None = None,
+    repeat: int = 1,
+    imaging: Imaging | None = None,
 ) -> VecEnv:
     """Return ``worlds`` copies of a task as the profile describes it.
 
     ``images`` adds the policy cameras (default: for the tasks whose policies see, which is everything but pick);
     ``seed`` decides the per-world quantities; ``hide`` is the share of episodes that hide each object from its arm
-    (insertion only); ``emphasis`` draws hard worlds more often than evaluation does; ``scales`` are factors of
-    model fields in every world, on top of the per-world quantities; the other arguments are VecEnv's.
-    Raises ProfileError when the profile does not fit the task and UsageError for an unknown task or backend.
+    (insertion only); ``emphasis`` draws hard worlds more often than evaluation does; ``dynamics`` are values of axes
+    by world, on top of the per-world quantities (``env/dynamics.py``). With ``repeat``, the worlds are that many times
+    the same ones: world w has the quantities, starts and looks of world w % (worlds // repeat), and these are those of
+    an environment of worlds // repeat worlds; only ``dynamics``, noise and delays tell them apart. ``imaging`` are
+    other cameras than the profile's; starts are still drawn in sight of the profile's. The other arguments are
+    VecEnv's. Raises ProfileError when the profile does not fit the task and UsageError for an unknown task or backend,
+    or for an axis of dynamics that cannot change anything.
 
-    Equal environments without pilot, bank and scales are the same object, because whoever uses it next then finds its
-    step compiled; where a task has no per-world quantities, environments of all seeds are equal.
+    Equal environments without pilot, bank, dynamics and imaging are the same object, because whoever uses it next then
+    finds its step compiled; where a task has no per-world quantities, environments of all seeds are equal.
     """
-    shown = _seen(profile, task) if images is None else images
-    if pilot is None and bank is None and not scales:
-        resolved = profile.model_dump_json()
-        return _shared(_Wanted(resolved, task, worlds, seed, shown, randomise, hide, emphasis, profile))
-    return _make(profile, task, worlds, seed, shown, randomise, pilot, bank, bank_probability, hide, emphasis, scales)
+    shown = imaging is not None or (_seen(profile, task) if images is None else images)
+    resolved = profile.model_dump_json()
+    wanted = _Wanted(resolved, task, worlds, seed, shown, randomise, hide, emphasis, repeat, profile)
+    extras = _Extras(pilot, bank, bank_probability, dynamics or {}, imaging)
+    return _shared(wanted) if extras.none else _make(wanted, extras)
 
 
 def _seen(profile: Profile, task: str) -> bool:
@@ -84,73 +107,69 @@ def _shared(wanted: _Wanted) -> VecEnv:
     profile, task = wanted.profile, wanted.task
     if wanted.seed and not make_task(profile, task, make_model(profile, task)).randomised:
         return _shared(replace(wanted, seed=0))
-    return _make(
-        profile,
-        task,
-        wanted.worlds,
-        wanted.seed,
-        wanted.images,
-        wanted.randomise,
-        None,
-        None,
-        0.0,
-        wanted.hide,
-        wanted.emphasis,
-        None,
-    )
+    return _make(wanted, _Extras())
 
 
-def _make(
-    profile: Profile,
-    task: str,
-    worlds: int,
-    seed: int,
-    shown: bool,
-    randomise: bool,
-    pilot: Pilot | None,
-    bank: Start | None,
-    bank_probability: float | np.ndarray,
-    hide: float,
-    emphasis: float,
-    scales: Scales | None,
-) -> VecEnv:
-    model = make_model(profile, task)
+def _make(wanted: _Wanted, extras: _Extras) -> VecEnv:
+    profile, task, worlds = wanted.profile, wanted.task, wanted.worlds
+    model = make_model(profile, task, movable=needs_movable(extras.dynamics))
     made = make_task(profile, task, model)
+    check_draws(extras.dynamics, worlds, model, made)
     simulation = profile.simulation
 
     def physics(edits: ModelEdits) -> Physics:
-        edits = scaled_edits(model, edits, scales, worlds) if scales else edits
         backend: Physics = PHYSICS.load(simulation.physics)(
-            model, worlds, substeps=simulation.substeps, edits=edits, poses=shown, threads=simulation.threads
+            model, worlds, substeps=simulation.substeps, edits=edits, poses=wanted.images, threads=simulation.threads
         )
         return backend
 
-    images = make_images(profile, task, model) if shown else None
-    accept = points_in_sight(made, model, profile.vision) if images is not None else None
+    own = make_images(profile, task, model) if wanted.images else None
+    accept = points_in_sight(made, model, profile.vision) if own is not None else None
     return VecEnv(
         made,
         model,
         physics,
         worlds,
-        key=make_key(seed),
+        key=make_key(wanted.seed),
         delays=profile.task(task).delays,
-        images=images,
-        pilot=pilot,
-        bank=bank,
-        bank_probability=bank_probability,
-        randomise=randomise,
-        emphasis=emphasis,
-        hiding=hiding_of(made, model, hide) if hide > 0 else None,
+        images=extras.imaging or own,
+        pilot=extras.pilot,
+        bank=extras.bank,
+        bank_probability=extras.bank_probability,
+        randomise=wanted.randomise,
+        emphasis=wanted.emphasis,
+        hiding=hiding_of(made, model, wanted.hide) if wanted.hide > 0 else None,
         accept=accept,
+        sight=own if extras.imaging is not None else None,
+        dynamics=extras.dynamics,
+        repeat=wanted.repeat,
     )
 
 
-def make_model(profile: Profile, task: str) -> mujoco.MjModel:
-    """Return the model of the task's scene with the profile's time step; ProfileError for another system's task."""
+def make_model(profile: Profile, task: str, movable: bool = False) -> mujoco.MjModel:
+    """Return the model of the task's scene with the profile's time step; ProfileError for another system's task.
+
+    ``movable`` builds it for all axes of dynamics, where the scene offers that (``scene.pieces.make_movable``).
+    """
     profile.task(task)
-    scene = system_named(profile.system).scenes[task]
-    model: mujoco.MjModel = SCENES.load(scene)(profile.simulation.timestep_s)
+    build = SCENES.load(system_named(profile.system).scenes[task])
+    offered = movable and "movable" in inspect.signature(build).parameters
+    timestep = profile.simulation.timestep_s
+    model: mujoco.MjModel = build(timestep, movable=True) if offered else build(timestep)
     return model
+
+
+def axes_of(profile: Profile, task: str) -> tuple[str, ...]:
+    """Return the axes of dynamics that can change anything in a task, by name."""
+    model = make_model(profile, task, movable=True)
+    return applicable(model, make_task(profile, task, model))
+
+
+def profile_dynamics(profile: Profile, task: str, worlds: int, seed: int, share: float = 1.0) -> Draws:
+    """Return a draw of every axis that applies, from the profile's ranges (``tasks.<task>.dynamics``)."""
+    model = make_model(profile, task, movable=True)
+    ranges = profile.task(task).dynamics
+    return draw_dynamics(ranges, worlds, seed, model=model, task=make_task(profile, task, model), share=share)
 
 
 def task_settings(profile: Profile, task: str, model: mujoco.MjModel) -> TaskSettings:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.env.dynamics import Lateness
 from s2rctl.schema.simulation import Delays
 from s2rctl.schema.tensors import GOAL, JOINT_TARGET
 
@@ -22,9 +23,9 @@ def draw_delay(key: jax.Array, weights: tuple[float, ...], worlds: int) -> jax.A
     return jnp.sum(draws >= jnp.asarray(cumulative[:-1], jnp.float32), axis=-1).astype(jnp.int32)
 
 
-def action_history_length(delays: Delays) -> int:
+def action_history_length(delays: Delays, late: Lateness | None = None) -> int:
     """Return how many actions must be remembered."""
-    return max(len(delays.joint_action), len(delays.gripper_action))
+    return max(len(delays.joint_action), len(delays.gripper_action)) + (0 if late is None else late.steps)
 
 
 def push(history: jax.Array, newest: jax.Array) -> jax.Array:
@@ -37,22 +38,33 @@ def recall(history: jax.Array, delay: jax.Array) -> jax.Array:
     return jnp.take_along_axis(history, delay[:, None, None], axis=1)[:, 0]
 
 
-def delayed_action(key: jax.Array, history: jax.Array, delays: Delays, grippers: tuple[int, ...]) -> jax.Array:
+def delayed_action(
+    key: jax.Array, history: jax.Array, delays: Delays, grippers: tuple[int, ...], late: Lateness | None = None
+) -> jax.Array:
     """Return the action (B, n) that reaches the robot now.
 
     One delay is drawn per world and step for all joints, a second one for the entries ``grippers``: they hang on
-    another bus and lag differently.
+    another bus and lag differently. ``late`` adds to both, by one draw.
     """
     if history.shape[1] == 1:
         return history[:, 0]
     joint_key, gripper_key = jax.random.split(key)
     worlds, _, size = history.shape
-    joints = recall(history, draw_delay(joint_key, delays.joint_action, worlds))
+    more = 0 if late is None else _later(jax.random.fold_in(key, 2), late)
+    joints = recall(history, draw_delay(joint_key, delays.joint_action, worlds) + more)
     if not grippers:
         return joints
-    fingers = recall(history, draw_delay(gripper_key, delays.gripper_action, worlds))
+    fingers = recall(history, draw_delay(gripper_key, delays.gripper_action, worlds) + more)
     is_gripper = np.isin(np.arange(size), np.asarray(grippers))
     return jnp.where(is_gripper, fingers, joints)
+
+
+def _later(key: jax.Array, late: Lateness) -> jax.Array:
+    """Return (B,) int32 whole control steps: a part of one comes with that probability."""
+    draws = jax.random.uniform(key, (2, len(late.latency)))
+    steps = jnp.asarray(late.latency, jnp.float32) + jnp.asarray(late.jitter, jnp.float32) * draws[0]
+    whole = jnp.floor(steps)
+    return (whole + (draws[1] < steps - whole)).astype(jnp.int32)
 
 
 def measured(inputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

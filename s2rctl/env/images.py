@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 
 from s2rctl.core.errors import RunError
 from s2rctl.env.appearance import ImageSettings, Palette, draw_appearance, draw_image_settings, palette
+from s2rctl.env.rows import tiled
 from s2rctl.render.pixel_noise import pixel_bits, signed_bytes
 from s2rctl.render.protocol import Appearance, Frames, Renderer
 from s2rctl.scene.poses import Poses
@@ -18,6 +20,26 @@ from s2rctl.schema.tensors import depth_name, rgb_name
 
 DepthFaults = Callable[[jax.Array, jax.Array], jax.Array]
 """(key, depth (N, H, W) m) -> depth with the faults of a real camera; 0 = no measurement."""
+
+
+class Imaging(Protocol):
+    """Cameras of an environment: what an episode looks like, and what is seen of it."""
+
+    @property
+    def cameras(self) -> tuple[CameraSettings, ...]:
+        """The policy cameras, of one size."""
+
+    def with_geom_size(self, geom_size: np.ndarray) -> "Imaging":
+        """Return the same cameras looking at worlds whose geoms have the half sizes (B, ngeom, 3)."""
+
+    def draw(self, key: jax.Array, worlds: int, repeat: int = 1) -> tuple[Any, Any]:
+        """Return the look of one episode in each world and what the cameras do to it: pytrees with leaves (B, ...).
+
+        With ``repeat``, world w looks like world w % (worlds // repeat), which looks as without it among so many.
+        """
+
+    def take(self, key: jax.Array, poses: Poses, appearance: Any, settings: Any) -> dict[str, jax.Array]:
+        """Return the image tensors of all worlds by input name."""
 
 
 class Images:
@@ -53,14 +75,16 @@ class Images:
         other._geom_size = geom_size
         return other
 
-    def draw(self, key: jax.Array, worlds: int) -> tuple[Appearance, ImageSettings]:
-        """Return the look of one episode in each world."""
-        base = self._renderer.appearance(worlds)
-        if self._geom_size is not None:
-            base = base._replace(geom_size=jnp.asarray(self._geom_size, jnp.float32))
+    def draw(self, key: jax.Array, worlds: int, repeat: int = 1) -> tuple[Appearance, ImageSettings]:
+        """Return the look of one episode in each world; see ``Imaging.draw``."""
+        base = self._renderer.appearance(worlds // repeat)
         look_key, image_key = jax.random.split(key)
         look = draw_appearance(look_key, base, self._colours, self._settings)
-        return look, draw_image_settings(image_key, worlds, len(self.cameras), self._settings)
+        settings = draw_image_settings(image_key, worlds // repeat, len(self.cameras), self._settings)
+        look, settings = tiled((look, settings), repeat)
+        if self._geom_size is not None:
+            look = look._replace(geom_size=jnp.asarray(self._geom_size, jnp.float32))
+        return look, settings
 
     def take(
         self, key: jax.Array, poses: Poses, appearance: Appearance, settings: ImageSettings

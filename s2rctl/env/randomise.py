@@ -1,6 +1,6 @@
 """Domain randomisation of physics as data: draws per world, and the model fields that follow from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,6 @@ from s2rctl.core.errors import RunError
 from s2rctl.core.tables import suggestion
 from s2rctl.physics.protocol import ModelEdits
 from s2rctl.tasks.protocol import Params, Randomised
-
-Scales = Mapping[str, np.ndarray]
-"""Model field -> factors of the field's shape."""
 
 # First part of a model array's name -> kind of element whose name selects the row.
 _ELEMENTS = {
@@ -78,16 +75,6 @@ def model_edits(model: mujoco.MjModel, randomised: Sequence[Randomised], params:
             raise RunError(f"'{path}' is given values of shape {values.shape[1:]}, {target.shape[1:]} is needed")
         target[...] = values.reshape(worlds, *(1,) * (target.ndim - 1)) if values.ndim == 1 else values
     return edits
-
-
-def scaled_edits(model: mujoco.MjModel, edits: ModelEdits, scales: Scales, worlds: int) -> ModelEdits:
-    """Return the per-world model fields (B, *field shape) with the factors on top, in every world."""
-    found = dict(edits)
-    for field, factors in scales.items():
-        if field not in found:
-            found[field] = np.repeat(np.asarray(getattr(model, field))[None], worlds, axis=0)
-        found[field] = found[field] * factors
-    return found
 
 
 def _locate(model: mujoco.MjModel, path: str) -> tuple[str, int, int | None]:

@@ -13,6 +13,13 @@ def where(mask: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda n, o: jnp.where(mask.reshape((-1,) + (1,) * (n.ndim - 1)), n, o), new, old)
 
 
+def tiled(values: Any, repeat: int) -> Any:
+    """Return a pytree with leaves (B, ...) as one with (repeat * B, ...): all rows, then all again."""
+    if repeat == 1:
+        return values
+    return jax.tree.map(lambda leaf: jnp.tile(leaf, (repeat,) + (1,) * (leaf.ndim - 1)), values)
+
+
 def cut(values: jax.Array, limit: float) -> jax.Array:
     """Replace what is not finite by 0 and cut to ± limit, so that one broken world cannot poison any statistic."""
     if not jnp.issubdtype(values.dtype, jnp.floating):

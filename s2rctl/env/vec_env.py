@@ -1,13 +1,14 @@
 """The vectorised environment: one task in many worlds, with latency, episode clocks and automatic resets."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from s2rctl.core.errors import RunError
 from s2rctl.env.appearance import ImageSettings
 from s2rctl.env.corrupt import (
     action_history_length,
@@ -18,12 +19,14 @@ from s2rctl.env.corrupt import (
     push,
     recall,
 )
-from s2rctl.env.hide import Hiding, hide
-from s2rctl.env.images import Images
+from s2rctl.env.dynamics import Draws, dynamic_edits, lateness
+from s2rctl.env.hide import Hiding
+from s2rctl.env.images import Imaging
 from s2rctl.env.keys import make_key
 from s2rctl.env.parts import INLINE, Run
 from s2rctl.env.randomise import draw_params, model_edits, nominal_params
-from s2rctl.env.rows import apart, cut, own_key, where
+from s2rctl.env.rows import apart, cut, own_key, tiled, where
+from s2rctl.env.starts import Starts
 from s2rctl.env.types import Aim, EnvState, Episode, InputHistory, Moved, Step
 from s2rctl.env.visibility import Accept
 from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
@@ -39,8 +42,6 @@ LARGEST_OBSERVATION = 1e4
 LARGEST_REWARD = 1e3
 KEYS = 6
 """How many keys a step splits off its state's."""
-CANDIDATES = 6
-"""Maximum start samples; if none is acceptable, use the first."""
 
 
 class VecEnv:
@@ -51,7 +52,9 @@ class VecEnv:
     ``images`` adds camera tensors to ``Observation.inputs``; the physics must then give poses. ``pilot`` acts where
     ``task.acting`` is false. ``bank`` is a ``Start`` whose leaves have a leading axis: with ``bank_probability``, one
     for all worlds or (B,), an episode begins at a random entry instead of ``task.reset``. ``hiding`` puts objects
-    aside; ``accept`` decides, given an episode's look, whether it may begin where it was drawn.
+    aside; ``accept`` decides, given an episode's look (that of ``sight`` if given), whether it may begin where it was
+    drawn. ``dynamics`` are values of axes by world. With ``repeat``, world w has the task's quantities, start and look
+    of world w % (worlds // repeat).
 
     What policies see, images included, is as late as ``delays.observation`` says, with one lag for everything that
     is measured in a step.
@@ -66,7 +69,7 @@ class VecEnv:
         *,
         key: jax.Array,
         delays: Delays | None = None,
-        images: Images | None = None,
+        images: Imaging | None = None,
         pilot: Pilot | None = None,
         bank: Start | None = None,
         bank_probability: float | np.ndarray = 0.0,
@@ -74,33 +77,50 @@ class VecEnv:
         emphasis: float = 0.0,
         hiding: Hiding | None = None,
         accept: Accept | None = None,
+        sight: Imaging | None = None,
+        dynamics: Draws | None = None,
+        repeat: int = 1,
     ) -> None:
         self.task = task
         self.model = model
         self.worlds = worlds
         self.action_size = task.action_size
-        self.params = (
-            draw_params(task.randomised, key, worlds, emphasis)
+        if repeat < 1 or worlds % repeat:
+            raise RunError(f"{worlds} worlds cannot be {repeat} times the same ones", "use a multiple")
+        params = (
+            draw_params(task.randomised, key, worlds // repeat, emphasis)
             if randomise
-            else nominal_params(task.randomised, worlds)
+            else nominal_params(task.randomised, worlds // repeat)
         )
+        self.params: dict[str, jax.Array] = tiled(params, repeat)
         edits = model_edits(model, task.randomised, self.params)
+        if dynamics:
+            edits = dynamic_edits(model, task, edits, dynamics, worlds, repeat)
         self.physics = physics(edits)
         self.delays = delays or Delays()
         self._signals: SignalReader[Any] = SignalReader(model, task.signals)
         sized = images is not None and "geom_size" in edits
         self._images = images.with_geom_size(edits["geom_size"]) if images and sized else images
         self._pilot = pilot
-        self._bank = bank if np.any(np.asarray(bank_probability) > 0) else None
-        self._bank_probability = jnp.asarray(bank_probability, jnp.float32)
-        self._hiding = hiding
-        self._accept = accept if images is not None else None
+        self._late = lateness(dynamics or {}, worlds)
+        self._starts = Starts(
+            task,
+            self.params,
+            worlds,
+            repeat,
+            self._images,
+            sight,
+            bank if np.any(np.asarray(bank_probability) > 0) else None,
+            jnp.asarray(bank_probability, jnp.float32),
+            hiding,
+            accept if images is not None else None,
+        )
         self.shapes: EnvState = jax.eval_shape(self.reset, make_key(0))
         self.actor_size = self.shapes.observation.actor.shape[1]
         self.critic_size = self.shapes.observation.critic.shape[1]
 
     @property
-    def images(self) -> Images | None:
+    def images(self) -> Imaging | None:
         """The policy cameras, where the environment has any."""
         return self._images
 
@@ -128,19 +148,7 @@ class VecEnv:
 
     def draw(self, key: jax.Array) -> Episode:
         """Draw the next episode of each world."""
-        start_key, look_key, hide_key = jax.random.split(jax.random.split(key)[0], 3)
-        look, image = (None, None) if self._images is None else self._images.draw(look_key, self.worlds)
-        if self._accept is None:
-            start = self._starts(start_key)
-        else:
-            options = jax.vmap(self._starts)(jax.random.split(start_key, CANDIDATES))
-            fit = jax.vmap(self._accept, in_axes=(0, None))(options, cast(Appearance, look))
-            first, worlds = jnp.argmax(fit, axis=0), jnp.arange(self.worlds)
-            start = jax.tree.map(lambda leaf: leaf[first, worlds], options)
-        still = None
-        if self._hiding is not None:
-            start, still = hide(hide_key, start, self._hiding, self.action_size)
-        return Episode(start, still, look, image)
+        return self._starts.draw(key)
 
     def begin(self, key: jax.Array, physics: PhysicsState, episode: Episode) -> EnvState:
         """Return a state in which every world is at its first step; images and earlier inputs are still missing."""
@@ -152,7 +160,7 @@ class VecEnv:
             task=task_state,
             step=jnp.zeros((self.worlds,), jnp.int32),
             observation=observation,
-            action_history=jnp.zeros((self.worlds, action_history_length(self.delays), self.action_size)),
+            action_history=jnp.zeros((self.worlds, action_history_length(self.delays, self._late), self.action_size)),
             actor_history=seen,
             appearance=episode.look,
             image=episode.image,
@@ -167,7 +175,7 @@ class VecEnv:
         delay_key = jax.random.split(state.key, KEYS)[1]
         action, acting = self._who_acts(state, action)
         actions = push(state.action_history, action)
-        applied = delayed_action(delay_key, actions, self.delays, self.task.gripper_actions)
+        applied = delayed_action(delay_key, actions, self.delays, self.task.gripper_actions, self._late)
         ctrl, task_state = jax.vmap(self.task.target)(self._worlds(state.physics, state.task), applied)
         return Aim(ctrl, task_state, action, acting, actions)
 
@@ -250,18 +258,6 @@ class VecEnv:
     def _worlds(self, physics: PhysicsState, task_state: Any) -> World:
         """Return the batched view that the task's functions are mapped over."""
         return World(jax.vmap(self._signals.read)(physics.sensors), physics.ctrl, task_state, self.params)
-
-    def _starts(self, key: jax.Array) -> Start:
-        """Draw where the next episode of each world would begin."""
-        task_key, which_key, use_key = jax.random.split(key, 3)
-        start: Start = jax.vmap(self.task.reset)(jax.random.split(task_key, self.worlds), self.params)
-        if self._bank is None:
-            return start
-        entries = len(jax.tree.leaves(self._bank)[0])
-        which = jax.random.randint(which_key, (self.worlds,), 0, entries)
-        use = jax.random.bernoulli(use_key, self._bank_probability, (self.worlds,))
-        banked = jax.tree.map(lambda leaf: jnp.asarray(leaf)[which], self._bank)
-        return where(use, banked, start)
 
     def _observe(
         self, key: jax.Array, lag_key: jax.Array, physics: PhysicsState, task_state: Any, history: jax.Array

@@ -1,8 +1,8 @@
 """Perturbations of an evaluation: one named departure from what the policy was trained for, with one number each.
 
-Most change the resolved profile, so that they go through the very code that training randomises with; the others scale
-fields of the model in every world, after the task's own per-world quantities. A perturbation that could not change
-anything (camera noise for a policy without cameras) is refused instead of reported as robustness.
+Most change the resolved profile, so that they go through the very code that training randomises with; the others are
+axes of dynamics (``env/dynamics.py``) held at one value in every world. A perturbation that could not change anything
+(camera noise for a policy without cameras) is refused instead of reported as robustness.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ import numpy as np
 
 from s2rctl.core.errors import UsageError
 from s2rctl.core.tables import suggestion
-from s2rctl.env.randomise import Scales
-from s2rctl.schema.base import Model
+from s2rctl.env.build import make_task
+from s2rctl.env.dynamics import AXES
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Noise
 
@@ -32,7 +32,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One row of the table; ``change`` gives the new profile or the factors of model fields."""
+    """One row of the table; ``change`` gives the new profile, None for an axis of dynamics."""
 
     unit: str
     text: str
@@ -41,16 +41,16 @@ class Perturbation:
     example: float
     applies: Callable[[Situation], bool]
     needs: str  # what a policy or task must have for it to apply
-    change: Callable[[Situation, float], Profile | Scales]
+    change: Callable[[Situation, float], Profile] | None
 
 
-def apply(situation: Situation, perturb: Mapping[str, float]) -> tuple[Profile, Scales]:
-    """Return the profile and the model factors with all perturbations applied, in the table's order.
+def apply(situation: Situation, perturb: Mapping[str, float]) -> tuple[Profile, dict[str, float]]:
+    """Return the profile with all perturbations applied, in the table's order, and the axes of dynamics with values.
 
     Raises UsageError for an unknown name, a value out of range, or one that cannot change anything here.
     """
     check_names(perturb)
-    profile, scales = situation.profile, dict[str, np.ndarray]()
+    profile, axes = situation.profile, dict[str, float]()
     for name in (name for name in PERTURBATIONS if name in perturb):
         row, value = PERTURBATIONS[name], perturb[name]
         now = Situation(profile, situation.task, situation.images, situation.model)
@@ -59,12 +59,11 @@ def apply(situation: Situation, perturb: Mapping[str, float]) -> tuple[Profile, 
                 f"the perturbation '{name}' would change nothing in {situation.task}: it needs {row.needs}",
                 f"use one of {', '.join(n for n, r in PERTURBATIONS.items() if r.applies(situation))}",
             )
-        changed = row.change(now, value)
-        if isinstance(changed, Model):
-            profile = changed
+        if row.change is None:
+            axes[name] = value
         else:
-            scales |= {field: scales.get(field, 1.0) * factors for field, factors in changed.items()}
-    return profile, scales
+            profile = row.change(now, value)
+    return profile, axes
 
 
 def check_names(perturb: Mapping[str, float]) -> None:
@@ -133,58 +132,6 @@ def _noisier(noise: Noise, value: float) -> Noise:
     return noise.model_copy(update={name: value * getattr(noise, name) for name in Noise.model_fields})
 
 
-def _rows(model: mujoco.MjModel, field: str, rows: np.ndarray, value: float, columns: Any = slice(None)) -> np.ndarray:
-    """Return factors of a field: ``value`` in the given rows (and columns), 1 elsewhere."""
-    factors = np.ones_like(getattr(model, field), dtype=float)
-    if factors.ndim == 1:
-        factors[rows] = value
-    else:
-        factors[np.ix_(rows, np.arange(factors.shape[1])[columns])] = value
-    return factors
-
-
-def _bodies(model: mujoco.MjModel, objects: bool) -> np.ndarray:
-    """Return the bodies that belong to objects (trees that a free joint begins), or to the arms (other joints)."""
-    free = {
-        int(b) for b, kind in zip(model.jnt_bodyid, model.jnt_type, strict=True) if kind == mujoco.mjtJoint.mjJNT_FREE
-    }
-    jointed = {int(body) for body in model.jnt_bodyid}
-
-    def belongs(body: int) -> bool:
-        chain = []
-        while body:
-            chain.append(body)
-            body = int(model.body_parentid[body])
-        loose = any(b in free for b in chain)
-        return loose if objects else not loose and any(b in jointed for b in chain)
-
-    return np.array([body for body in range(model.nbody) if belongs(body)], int)
-
-
-def _heavier(objects: bool) -> Callable[[Situation, float], Scales]:
-    def scale(situation: Situation, value: float) -> Scales:
-        rows = _bodies(situation.model, objects)
-        return {field: _rows(situation.model, field, rows, value) for field in ("body_mass", "body_inertia")}
-
-    return scale
-
-
-def _longer(situation: Situation, value: float) -> Scales:
-    return {"body_pos": _rows(situation.model, "body_pos", _bodies(situation.model, objects=False), value)}
-
-
-def _friction(situation: Situation, value: float) -> Scales:
-    return {"geom_friction": _rows(situation.model, "geom_friction", np.arange(situation.model.ngeom), value, [0])}
-
-
-def _gain(situation: Situation, value: float) -> Scales:
-    every = np.arange(situation.model.nu)
-    return {
-        "actuator_gainprm": _rows(situation.model, "actuator_gainprm", every, value, [0]),
-        "actuator_biasprm": _rows(situation.model, "actuator_biasprm", every, value, [1]),
-    }
-
-
 def _sees(situation: Situation) -> bool:
     return situation.images
 
@@ -206,6 +153,19 @@ def _anything(situation: Situation) -> bool:
     return True
 
 
+def _axis(name: str, example: float) -> Perturbation:
+    """Return the row of an axis of dynamics, held at one value in every world."""
+    axis = AXES[name]
+
+    def applies(situation: Situation) -> bool:
+        return axis.applies(situation.model, make_task(situation.profile, situation.task, situation.model))
+
+    return Perturbation(
+        axis.kind.unit, axis.kind.text, axis.kind.lowest, axis.kind.highest, example, applies, axis.needs, None
+    )
+
+
+_EXAMPLES = {"friction": 0.5, "mass": 2.0, "arm_mass": 1.5, "links": 1.01, "gain": 0.7, "damping": 3.0}
 _LOOK = "vision.appearance"
 _CAMERAS = "a policy that sees camera images"
 _DEPTH = "a policy that sees depth, and vision.depth_noise in the profile"
@@ -263,31 +223,6 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
         0.0, 20.0, 2.0, _is_noisy, "noise in the profile that reaches this policy",
         _changing("tasks.{task}.noise", _noisier),
     ),
-    "friction": Perturbation(
-        "", "the sliding friction of every surface is multiplied by this factor",
-        0.05, 20.0, 0.5, _anything, "nothing", _friction,
-    ),
-    "mass": Perturbation(
-        "", "mass and inertia of every handled object are multiplied by this factor",
-        0.05, 20.0, 2.0, lambda situation: _bodies(situation.model, objects=True).size > 0, "an object that is handled",
-        _heavier(objects=True),
-    ),
-    "arm_mass": Perturbation(
-        "", "mass and inertia of every link of the arms are multiplied by this factor",
-        0.1, 10.0, 1.5, _anything, "nothing", _heavier(objects=False),
-    ),
-    "links": Perturbation(
-        "", "every link of the arms is this many times as long as the robot's figures say",
-        0.9, 1.1, 1.01, _anything, "nothing", _longer,
-    ),
-    "gain": Perturbation(
-        "", "the position gain of every motor is multiplied by this factor",
-        0.1, 10.0, 0.7, _anything, "nothing", _gain,
-    ),
-    "damping": Perturbation(
-        "", "the damping of every joint is multiplied by this factor",
-        0.05, 20.0, 3.0, lambda situation: bool(np.any(situation.model.dof_damping > 0)), "joints with damping",
-        lambda situation, value: {"dof_damping": np.full(situation.model.nv, value)},
-    ),
+    **{name: _axis(name, example) for name, example in _EXAMPLES.items()},
 }  # fmt: skip
 """All perturbations by name."""

@@ -2,7 +2,8 @@
 
 from s2rctl.core.tables import Table
 
-# Each row is a function (timestep: float) -> mujoco.MjModel.
+# Each row is a function (timestep: float) -> mujoco.MjModel. One that also takes ``movable: bool`` offers the axes of
+# dynamics that need ``pieces.make_movable``.
 SCENES = Table(
     "scene",
     {

@@ -15,8 +15,11 @@ from s2rctl.scene import pieces, props, sensors
 _HAND_BODIES = ("base_link", "gripper_base", "left_finger_link", "right_finger_link")
 
 
-def build_pick(timestep: float = 0.005) -> mujoco.MjModel:
-    """Return the left arm and a block. qpos: 8 joints, block position and quaternion (7); ctrl: 7."""
+def build_pick(timestep: float = 0.005, movable: bool = False) -> mujoco.MjModel:
+    """Return the left arm and a block. qpos: 8 joints, block position and quaternion (7); ctrl: 7.
+
+    ``movable``: see ``pieces.make_movable``.
+    """
     spec = pieces.load("aloha/arena.xml")
     pieces.set_options(spec, timestep)
     _attach_arm(spec, "left")
@@ -30,11 +33,14 @@ def build_pick(timestep: float = 0.005) -> mujoco.MjModel:
         site="box_far_end",
         reference_body="left/base_link",
     )
-    return _compile(spec, arms=1, objects=("box",))
+    return _compile(spec, arms=1, objects=("box",), movable=movable)
 
 
-def build_insertion(timestep: float = 0.005) -> mujoco.MjModel:
-    """Return both arms, socket and peg. qpos: left 8, right 8, socket 7, peg 7; ctrl: left 7, right 7."""
+def build_insertion(timestep: float = 0.005, movable: bool = False) -> mujoco.MjModel:
+    """Return both arms, socket and peg. qpos: left 8, right 8, socket 7, peg 7; ctrl: left 7, right 7.
+
+    ``movable``: see ``pieces.make_movable``.
+    """
     spec = pieces.load("aloha/arena.xml")
     pieces.set_options(spec, timestep)
     for arm in ("left", "right"):
@@ -54,7 +60,7 @@ def build_insertion(timestep: float = 0.005) -> mujoco.MjModel:
         site="peg_end1",
         reference_site="socket_end",
     )
-    return _compile(spec, arms=2, objects=("socket", "peg"))
+    return _compile(spec, arms=2, objects=("socket", "peg"), movable=movable)
 
 
 def _attach_arm(spec: mujoco.MjSpec, arm: str) -> None:
@@ -66,11 +72,13 @@ def _attach_arm(spec: mujoco.MjSpec, arm: str) -> None:
     spec.camera(f"{prefix}wrist_cam").name = f"wrist_cam_{arm}"
 
 
-def _compile(spec: mujoco.MjSpec, arms: int, objects: Sequence[str]) -> mujoco.MjModel:
+def _compile(spec: mujoco.MjSpec, arms: int, objects: Sequence[str], movable: bool) -> mujoco.MjModel:
     """Compile with the keyframe ``home``: arms at home, objects where they were added."""
     qpos = [*ARM_HOME, FINGER_HOME, FINGER_HOME] * arms
     for name in objects:
         body = spec.body(name)
         qpos += [*body.pos, *body.quat]
     spec.add_key(name="home", qpos=qpos, ctrl=[*ARM_HOME, FINGER_HOME] * arms)
+    if movable:
+        pieces.make_movable(spec)
     return spec.compile()

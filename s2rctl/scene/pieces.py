@@ -29,3 +29,18 @@ def set_options(spec: mujoco.MjSpec, timestep: float) -> None:
     spec.option.impratio = 10
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     spec.option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
+
+
+def make_movable(spec: mujoco.MjSpec) -> None:
+    """Let masses be moved and arms be heavier than compensated, world by world, in the model that is compiled next.
+
+    MuJoCo compiles a free body whose centre of mass is its origin into a shorter formula, which leaves no room for
+    another centre, and passes over ``body_gravcomp`` in a model where it is 0 everywhere: here a body that stands on
+    the world has it, which changes nothing. The formula rounds differently, so only worlds that need it are built so.
+    """
+    for body in spec.bodies:
+        if any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in body.joints):
+            body.simple = False
+    for body in spec.worldbody.bodies:
+        if not body.joints:
+            body.gravcomp = 1.0

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from s2rctl.schema.base import Line, Model, Range, quantity, within
+from s2rctl.schema.dynamics import Dynamics
 from s2rctl.schema.simulation import Delays, Noise
 
 Rewards = Annotated[dict[Line, float], Field(max_length=64), AfterValidator(within(-1e6, 1e6))]
@@ -18,6 +19,7 @@ class TaskSection(Model):
         0.02, "rad, m", "change of each commanded target per control step at |action| = 1", ge=1e-5, le=1
     )
     delays: Delays = Delays()
+    dynamics: Dynamics = Dynamics()
     rewards: Rewards = quantity({}, "", "reward weights that replace the task's own")
 
     @property

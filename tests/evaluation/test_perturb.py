@@ -11,9 +11,10 @@ import pytest
 from s2rctl.core.errors import UsageError
 from s2rctl.core.resources import data_folder
 from s2rctl.env.build import make_images, make_model
+from s2rctl.env.dynamics import dynamic_edits, held
 from s2rctl.env.images import spoil_colours
 from s2rctl.env.keys import make_key
-from s2rctl.env.randomise import model_edits, scaled_edits
+from s2rctl.env.randomise import model_edits
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.perturb import PERTURBATIONS, Situation, apply, parse
 from s2rctl.evaluation.worlds import Worlds, make_worlds
@@ -59,8 +60,8 @@ def drawn(situation: Situation) -> Callable[[Profile], list[np.ndarray]]:
 
 @pytest.mark.parametrize("name", LOOKS)
 def test_episodes_look_different(name: str, situation: Situation, drawn: Callable[[Profile], list[np.ndarray]]) -> None:
-    profile, scales = apply(situation, {name: PERTURBATIONS[name].example})
-    assert not scales
+    profile, axes = apply(situation, {name: PERTURBATIONS[name].example})
+    assert not axes
     assert any(np.any(a != b) for a, b in zip(drawn(situation.profile), drawn(profile), strict=True))
 
 
@@ -134,9 +135,9 @@ def test_the_world_moves_differently(name: str, plain: VecEnv, profile: Profile)
 
 def test_factors_come_on_top_of_the_tasks_own_quantities(plain: VecEnv) -> None:
     situation = Situation(load_profile("aloha").profile, "pick", False, plain.model)
-    _, scales = apply(situation, {"mass": 2.0})
+    _, axes = apply(situation, {"mass": 2.0})
     own = model_edits(plain.model, plain.task.randomised, plain.params)
-    edits = scaled_edits(plain.model, own, scales, WORLDS)
+    edits = dynamic_edits(plain.model, plain.task, own, held(axes, WORLDS), WORLDS)
     box, arm = plain.model.body("box").id, plain.model.body("left/gripper_base").id
     assert np.ptp(own["body_mass"][:, box]) > 0  # the task gives every world its own box
     np.testing.assert_allclose(edits["body_mass"][:, box], 2 * own["body_mass"][:, box])
@@ -145,9 +146,9 @@ def test_factors_come_on_top_of_the_tasks_own_quantities(plain: VecEnv) -> None:
 
 
 def test_several_are_applied_together(situation: Situation) -> None:
-    changed, scales = apply(situation, {"friction": 0.5, "brightness": 0.5, "latency": 0.05})
+    changed, axes = apply(situation, {"friction": 0.5, "brightness": 0.5, "latency": 0.05})
     assert changed.vision.appearance.brightness == tuple(b / 2 for b in situation.profile.vision.appearance.brightness)
-    assert set(scales) == {"geom_friction"}
+    assert axes == {"friction": 0.5}
 
 
 @pytest.mark.parametrize(
