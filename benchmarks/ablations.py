@@ -27,7 +27,7 @@ REACH: Mapping[str, tuple[str, ...]] = {
 }
 PICK: Mapping[str, tuple[str, ...]] = {
     "as_profile": (),
-    "no_tracking": ("teacher.pick.tracking=false",),
+    "no_tracking": ("tasks.pick.tracking=false",),
     "no_warm_start": ("teacher.pick.warm_start.rounds=0",),
     "no_ppo": ("teacher.pick.ppo.steps=0",),
     "no_averaging": ("teacher.pick.ppo.averaging=0",),
@@ -127,7 +127,7 @@ def _train(what: str, profile: str, sets: Sequence[str], seed: int) -> Any:
     from s2rctl.store.store import Store
 
     loaded = load_profile(profile, sets, seed).profile
-    job = Job(loaded, seed, Store(find_store(None)), LineReporter(sys.stderr), "the same command")
+    job = Job(loaded, Store(find_store(None)), LineReporter(sys.stderr), "the same command")
     graph = graph_of(loaded.system)
     outcomes = [
         run_alone(stage, job, make_inputs(graph, stage, job))

@@ -23,6 +23,7 @@ from s2rctl.robots import DRIVERS
 from s2rctl.robots.xarm7.driver import make as make_driver
 from s2rctl.scene import SCENES
 from s2rctl.schema.load import load_profile
+from s2rctl.schema.robots import XArm7Robot
 
 REPEATS, CALLS = 9, 100
 PAYLOAD = {"joint_pos": np.zeros(16, np.float32), "rgb": np.zeros((64, 64, 3), np.uint8)}
@@ -54,7 +55,9 @@ def drivers() -> tuple[str, float, str, float]:
     """Read the emulated xArm7 through both drivers."""
     with make_emulator(SCENES.load("reach")(0.005)) as emulator:
         profile = load_profile("xarm7-reach", emulator.settings()).profile
-        near, apart = (make(profile.robot, profile.deploy.safety) for make in (make_driver, DRIVERS.load("xarm7")))
+        robot, safety, period = profile.robot, profile.deploy.safety, profile.simulation.period_s
+        assert isinstance(robot, XArm7Robot)
+        near, apart = make_driver(robot, safety, period), DRIVERS.load("xarm7")(robot, safety, period)
         with contextlib.closing(near), contextlib.closing(apart):
             near.connect()
             apart.connect()

@@ -25,7 +25,7 @@ def hello(name: str = "world") -> None:
 
 app()
 """
-COMMANDS = (
+COMMANDS: tuple[tuple[str, ...], ...] = (
     ("--help",),
     ("pipeline", "run", "--help"),
     ("profile", "list"),
@@ -45,8 +45,8 @@ def main() -> None:
             programs["s2rctl " + " ".join(words)] = ["-m", "s2rctl.cli.main", *words]
         spent: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
         for _ in range(REPEATS + 1):  # the first one fills the file caches
-            for name, words in programs.items():
-                spent[name].append(seconds([sys.executable, *words], environment))
+            for name, call in programs.items():
+                spent[name].append(seconds([sys.executable, *call], environment))
     medians = {name: np.median(rows[1:], axis=0) for name, rows in spent.items()}
     print(f"medians of {REPEATS} interleaved repeats")
     print(f"{'program':<40} {'CPU s':>7} {'clock s':>8} {'CPU / bare':>11}")

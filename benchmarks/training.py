@@ -29,10 +29,11 @@ def _case(task: str) -> str:
     from s2rctl.env.build import make_env
     from s2rctl.learning.teacher import networks
     from s2rctl.learning.teacher.ppo import PpoTrainer
+    from s2rctl.schema.learning import Teacher
     from s2rctl.schema.load import load_profile
 
     profile = load_profile("aloha").profile
-    phase = getattr(profile.teacher, _PHASES[task])  # type: ignore[union-attr]
+    phase = getattr(profile.section("teacher", Teacher), _PHASES[task])
     ppo = phase.ppo
     env = make_env(profile, task, ppo.worlds, seed=0, images=False)
     settings = networks.teacher_settings(env.actor_size, env.action_size, phase.network)

@@ -74,7 +74,10 @@ def of_policy(policy: Policy) -> Graph:
 
 def of_student(policy: Policy) -> Graph:
     """Return a loaded student as a graph."""
-    return student_graph(StudentSettings.model_validate(upgraded_student(policy.config)), policy.params)
+    settings = StudentSettings.model_validate(upgraded_student(policy.config))
+    if policy.memory:
+        return remembering_graph(policy, student.raw_shapes(settings), settings.action_size)
+    return student_graph(settings, policy.params)
 
 
 def of_reach(policy: Policy) -> Graph:

@@ -1,11 +1,14 @@
 """How each kind of policy file becomes a function of an observation."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from s2rctl.tasks.protocol import Observation
+
+if TYPE_CHECKING:
+    from s2rctl.learning.policy_files import Remembering
 
 Apply = Callable[[Any, Observation], jax.Array]
 """(params, observation of B worlds) -> action (B, n) in [-1, 1]."""
@@ -31,11 +34,16 @@ def upgraded_student(config: Mapping[str, Any]) -> dict[str, Any]:
     return new
 
 
-def student(config: Mapping[str, Any]) -> Apply:
+def student(config: Mapping[str, Any]) -> "Apply | Remembering":
     """Return the image student over the raw input tensors."""
-    from s2rctl.learning.student.network import StudentSettings, mean
+    from s2rctl.learning.policy_files import Remembering
+    from s2rctl.learning.student.network import StudentSettings, act, mean
 
     settings = StudentSettings.model_validate(upgraded_student(config))
+    if settings.memory:
+        return Remembering(
+            settings.memory, lambda params, observation, memory: act(params, settings, observation.inputs, memory)
+        )
     return lambda params, observation: mean(params, settings, observation.inputs)
 
 

@@ -28,7 +28,7 @@ def export_stage(system: System, policy: Policy) -> Stage:
     """
     return Stage(
         "export" if policy is system.deployed else f"export-{policy.name}",
-        version=2,
+        version=3,
         reads=(*_environment(system, policy), "export"),
         inputs=(Input("policy", policy.kind, policy.name),),
         kind="onnx",
@@ -41,7 +41,7 @@ def evaluation_stage(system: System, policy: Policy) -> Stage:
     """Return the stage that evaluates a policy's export."""
     return Stage(
         "evaluate",
-        version=2,
+        version=3,
         reads=(*_environment(system, policy), "evaluate"),
         inputs=(Input("onnx", "onnx", policy.export),),
         kind="evaluation",

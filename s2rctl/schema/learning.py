@@ -1,8 +1,8 @@
 """Profile sections that describe training."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from s2rctl.schema.base import (
     STEPS_LIMIT,
@@ -175,6 +175,20 @@ class Distill(Model):
         ge=0,
         le=1_000_000_000,
     )
+    estimates: float = quantity(
+        0.0,
+        "",
+        "weight of telling the objects' poses from the images, beside imitating the teacher; 0: the student tells none",
+        ge=0,
+        le=1000,
+    )
+    filters: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = quantity(
+        (),
+        "",
+        "shares of the past per control step in running means of the told poses, which the student remembers; none: a "
+        "student without memory",
+        max_length=8,
+    )
     behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
     teacher_prefix: float = quantity(
         0.0,
@@ -201,8 +215,11 @@ class Distill(Model):
     checkpoint_interval_s: float = quantity(30.0, "s", "longest time between checkpoints", gt=0, le=86_400)
 
     @model_validator(mode="after")
-    def _fits_memory(self) -> "Distill":
-        require(too_many("steps", worlds=self.worlds, steps=self.steps))
+    def _consistent(self) -> "Distill":
+        problems = too_many("steps", worlds=self.worlds, steps=self.steps)
+        if self.filters and not self.estimates:
+            problems.append("filters: only poses that the student tells can be filtered; give estimates a weight")
+        require(problems)
         return self
 
 

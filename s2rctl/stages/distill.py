@@ -3,16 +3,18 @@
 import shutil
 from collections import deque
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.errors import Interrupted, ProfileError
-from s2rctl.env.build import make_env, make_model, make_task
+from s2rctl.env.build import make_env
 from s2rctl.env.keys import make_key
+from s2rctl.env.vec_env import VecEnv
 from s2rctl.experts import make_expert
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import load_policy, save_policy
-from s2rctl.learning.replay import Replay
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Distiller, Snapshot, make_replay
 from s2rctl.learning.student.network import StudentSettings
@@ -24,7 +26,7 @@ from s2rctl.systems import system_named
 from s2rctl.systems.protocol import Policy
 from s2rctl.tasks.protocol import Start
 
-_PANELS = (("action_error",), ("success",), ("switched",))
+_PANELS = (("action_error", "pose_error"), ("success",), ("switched",))
 BANK_WORLDS = 256
 """Episodes of the pick teacher from which the starts at the switch are taken."""
 _RECENT = 50
@@ -35,10 +37,8 @@ def run(context: Context) -> Result:
     """Write the student's policy files and training curves; metrics: action error and running success."""
     profile = context.profile
     distill = profile.section("distill", Distill)
-    taught = _taught(context)
-    settings = _settings(context, distill, taught)
-    replay = make_replay(distill, settings, context.run_folder / "aggregate")
-    distiller = _distiller(context, distill, taught, settings, replay)
+    distiller = _distiller(context, distill, _taught(context))
+    settings, replay = distiller.settings, distiller.replay
     context.reporter.start("distill", distill.iterations, "iterations")
     checkpoints = Checkpoints(context.run_folder / "checkpoints")
     snapshot = distiller.start(_params(context, distill, settings))
@@ -86,46 +86,55 @@ def _taught(context: Context) -> Policy:
     return next(policy for policy in system.policies if policy.kind == "teacher" and policy.task == task)
 
 
-def _settings(context: Context, distill: Distill, taught: Policy) -> StudentSettings:
+def _settings(context: Context, distill: Distill, taught: Policy, env: VecEnv) -> StudentSettings:
     """Return what the student is made of."""
     profile = context.profile
-    task = make_task(profile, taught.task, make_model(profile, taught.task))
     return student.student_settings(
         profile.vision.cameras,
         profile.section("encoder", Encoder),
         distill,
         profile.robot.name,
-        ready=task.ready,
+        ready=env.task.ready,
         switched=taught.pilot is not None,
+        estimates=_estimates(env) if distill.estimates else 0,
     )
 
 
-def _distiller(
-    context: Context, distill: Distill, taught: Policy, settings: StudentSettings, replay: Replay | None
-) -> Distiller:
+def _estimates(env: VecEnv) -> int:
+    """Return how many numbers the task asks of each camera's image; ProfileError if it asks none."""
+    targets = env.task.image_targets
+    if targets is None:
+        raise ProfileError(f"the task {env.task.name} does not say what its images show", "set distill.estimates to 0")
+    told = jax.eval_shape(lambda state: jax.vmap(targets)(env.world(state)), env.shapes)
+    return int(told.shape[-1])
+
+
+def _distiller(context: Context, distill: Distill, taught: Policy) -> Distiller:
     """Return the distillation that the profile describes, of the teacher among the inputs and of its pilot."""
     profile, task, make_pilot = context.profile, taught.task, taught.load_pilot()
     pilot = make_pilot(load_policy(context.inputs[taught.pilot_role].folder())) if make_pilot is not None else None
     from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
     if from_switch.any() and pilot is None:
         raise ProfileError(f"the {task} teacher has no pilot, so there is no switch", "set distill.from_switch to 0")
+    env = make_env(
+        profile,
+        task,
+        distill.worlds,
+        seed=context.seed,
+        hide=distill.hide_object,
+        bank=_bank(context, task, pilot) if from_switch.any() and pilot is not None else None,
+        bank_probability=from_switch.astype(float),
+    )
+    settings = _settings(context, distill, taught, env)
     return Distiller(
-        env=make_env(
-            profile,
-            task,
-            distill.worlds,
-            seed=context.seed,
-            hide=distill.hide_object,
-            bank=_bank(context, task, pilot) if from_switch.any() and pilot is not None else None,
-            bank_probability=from_switch.astype(float),
-        ),
+        env=env,
         settings=settings,
         distill=distill,
         teacher=load_policy(context.inputs[taught.name].folder()).reflex(),
         pilot=pilot,
         seed=context.seed,
         from_home=~from_switch,
-        replay=replay,
+        replay=make_replay(distill, settings, context.run_folder / "aggregate"),
     )
 
 
@@ -143,4 +152,11 @@ def _params(context: Context, distill: Distill, settings: StudentSettings) -> st
     if distill.encoder == "random":
         return fresh
     pretrained = load_encoder(context.inputs["encoder"].folder(), settings.encoder)
-    return {**fresh, "encoder": pretrained["encoder"]}
+    params = {**fresh, "encoder": pretrained["encoder"]}
+    if settings.estimates and _alike(pretrained["head"], fresh["estimate"]):  # not so for one trained on CIFAR-10
+        params["estimate"] = pretrained["head"]
+    return params
+
+
+def _alike(one: student.Params, other: student.Params) -> bool:
+    return jax.tree.map(jnp.shape, one) == jax.tree.map(jnp.shape, other)

@@ -9,6 +9,7 @@ import numpy as np
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, RunError
+from s2rctl.core.seeds import derived_seed
 from s2rctl.env.randomise import model_edits
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Clip, Episode, Episodes, rate, summary
@@ -18,8 +19,6 @@ from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.stages.policies import Player, load_player, policy_of
 from s2rctl.stages.protocol import Context, Result
 
-SEED_OFFSET = 1_000_003
-"""Added to the seed: episodes of an evaluation are never those that training with the same seed saw."""
 FILM_SIZE = (640, 480)
 
 
@@ -43,7 +42,7 @@ def run(context: Context) -> Result:
         context.profile,
         player.task,
         min(settings.worlds, settings.gate.episodes),
-        context.seed + SEED_OFFSET,
+        derived_seed(context.seed, "evaluate"),  # never the episodes that training with this seed saw
         images=player.images or (other is not None and other.images),
         perturb=settings.perturb,
     )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from s2rctl.core.atomic import write_atomic
+from s2rctl.core.seeds import derived_seed
 from s2rctl.env.stepping import prepare
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.actors import Act, Actor, State, as_actor
@@ -27,8 +28,6 @@ from s2rctl.stages.policies import Player, load_player
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.tasks.protocol import Observation
 
-SEED_OFFSET = 2_000_003
-"""Added to the seed: the gate's observations are neither those of training nor those of an evaluation."""
 WORLDS = 16
 """Episodes of each side of the closed loop."""
 
@@ -40,7 +39,7 @@ def run(context: Context) -> Result:
     with Conversion(artifact.folder(), profile.export.opset) as conversion:
         player = load_player(artifact)
         exported = graph.of_policy(load_policy(artifact.folder()))
-        seed = context.seed + SEED_OFFSET
+        seed = _seed(context)
         env = make_worlds(Worlds(profile, player.task, WORLDS, seed, player.images, {}))
         prepare(env)
         recorder = Recorder(player.act, tuple(exported.inputs))
@@ -108,8 +107,13 @@ class Recorder:
         return {name: np.concatenate([part[name] for part in self._parts])[rows] for name in self._names}
 
 
+def _seed(context: Context) -> int:
+    """Return the gate's own: its observations are neither those of training nor those of an evaluation."""
+    return derived_seed(context.seed, "export")
+
+
 def _play(env: VecEnv, player: Player, context: Context, episodes: int, **options: Any) -> Episodes:
-    return player.play(env, episodes, context.seed + SEED_OFFSET, context.interrupt, **options)
+    return player.play(env, episodes, _seed(context), context.interrupt, **options)
 
 
 def _drive(env: VecEnv, recorder: Recorder, player: Player, context: Context) -> Episodes:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,9 @@ READY = (*FACING["left"], *FACING["right"])
 
 
 def make(budget):
-    settings = student.student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True)
+    settings = student.student_settings(
+        CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True, estimates=2
+    )
     return Distiller(ENV, settings, budget, teacher, pilot, seed=5)
 
 
@@ -156,3 +160,39 @@ def test_a_resumed_distillation_equals_an_uninterrupted_one(distiller, tmp_path)
         resumed, _ = distiller.iterate(resumed)
     for one, other in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(straight.params), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+REMEMBERING = BUDGET.model_copy(update={"estimates": 1.0, "filters": (0.5, 0.9), "aggregate": 2_000})
+
+
+def test_a_student_tells_poses_and_remembers_their_means_within_an_episode(tmp_path):
+    distiller = make(REMEMBERING)
+    distiller = dataclasses.replace(distiller, replay=make_replay(REMEMBERING, distiller.settings, tmp_path))
+    figures = []
+    snapshot = distiller.run(fresh(distiller), lambda s: None, lambda n, m: figures.append(m), Interrupt())
+    assert figures[-1]["pose_error"] < 0.5 * figures[0]["pose_error"]
+    sums = np.asarray(snapshot.memory["estimates"])
+    assert sums.shape == (32, 2, 5)
+    # The weight says how many steps ago the episode began: 1 - share^steps.
+    steps = np.asarray(snapshot.env.step)
+    np.testing.assert_allclose(sums[:, :, -1], 1.0 - np.array([0.5, 0.9]) ** steps[:, None], atol=1e-6)
+    # Of what does not change, the mean is what was told; nothing is remembered of the episode before.
+    told = sums[:, 1, :-1] / np.maximum(sums[:, 1, -1:], 1e-9)
+    hidden = np.asarray(snapshot.env.hidden)
+    assert np.median(np.abs(told - hidden)[steps > 6]) < 0.2
+
+
+def test_resuming_goes_on_with_what_was_remembered(tmp_path):
+    distiller = make(REMEMBERING.model_copy(update={"aggregate": 0, "iterations": 6}))
+    whole = half = fresh(distiller)
+    for _ in range(6):
+        whole, _ = distiller.iterate(whole)
+    for _ in range(3):
+        half, _ = distiller.iterate(half)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, half)
+    again = checkpoints.restore(fresh(distiller))
+    for _ in range(3):
+        again, _ = distiller.iterate(again)
+    jax.tree.map(np.testing.assert_array_equal, again.params, whole.params)
+    jax.tree.map(np.testing.assert_array_equal, again.memory, whole.memory)

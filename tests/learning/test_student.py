@@ -2,11 +2,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from s2rctl.export.graph import of_policy
 from s2rctl.learning.policy_files import load_policy, save_policy
 from s2rctl.learning.student import network as student
+from s2rctl.schema.contract import start
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.schema.simulation import CameraSettings
+from s2rctl.schema.tensors import memory_in, memory_out
 from s2rctl.tasks.peg_insertion import READY as FACING
 from tests.learning.toy_insertion import SIZE, ToyInsertion
 
@@ -62,3 +66,31 @@ def test_files_give_back_the_same_policy(parts, observation, tmp_path):
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), params)
     policy = load_policy(tmp_path)
     np.testing.assert_array_equal(policy.act(observation), student.mean(params, settings, observation.inputs))
+
+
+def test_a_student_with_memory_is_one_on_disk_and_as_a_graph(observation, tmp_path):
+    budget = Distill(network=(16,), estimates=1.0, filters=(0.6,))
+    settings = student.student_settings(
+        CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=3
+    )
+    params = student.init(jax.random.key(0), settings)
+    save_policy(tmp_path, "student", settings.model_dump(mode="json"), params)
+    policy = load_policy(tmp_path)
+    assert [(item.name, item.shape) for item in policy.memory] == [("estimates", (1, 7))]
+    memory = start(policy.memory, 3)
+    for _ in range(3):
+        action, memory = policy.step(observation, memory)
+    once, first = student.act(params, settings, observation.inputs, start(policy.memory, 3))
+    np.testing.assert_allclose(action, once, atol=1e-5)  # the mean of the same picture's estimates is the estimate
+    assert np.allclose(np.asarray(memory["estimates"])[:, 0, -1], 1 - 0.6**3) and not np.allclose(
+        memory["estimates"], first["estimates"]
+    )
+    graph = of_policy(policy)
+    found = graph({**observation.inputs, memory_in("estimates"): start(policy.memory, 3)["estimates"]})
+    np.testing.assert_allclose(found["action"], once, atol=1e-6)
+    np.testing.assert_allclose(found[memory_out("estimates")], first["estimates"], atol=1e-6)
+
+
+def test_filters_without_estimates_are_refused():
+    with pytest.raises(ValidationError, match="only poses that the student tells can be filtered"):
+        Distill(filters=(0.5,))

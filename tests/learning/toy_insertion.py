@@ -34,6 +34,11 @@ class ToyTask:
     def acting(state: TaskState) -> jax.Array:
         return state.switched
 
+    @staticmethod
+    def image_targets(hidden: jax.Array) -> jax.Array:
+        """What each of the two images shows: a colour and a depth."""
+        return hidden.reshape(2, 2)
+
 
 class ToyInsertion:
     """Hidden numbers drift with the action; the learner acts from step 5 on."""
@@ -48,6 +53,9 @@ class ToyInsertion:
         hidden = jax.random.uniform(draw, (self.worlds, HIDDEN))
         step = jax.random.randint(clock, (self.worlds,), 0, 1)
         return self._state(hidden, step, key, noise)
+
+    def world(self, state: ToyState) -> jax.Array:
+        return state.hidden
 
     def step(self, state: ToyState, action: jax.Array) -> tuple[ToyState, Step]:
         key, draw, noise = jax.random.split(state.key, 3)

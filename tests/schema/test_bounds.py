@@ -128,11 +128,13 @@ def test_every_seed_that_is_valid_gives_keys_of_its_own(seed):
     import jax
     import numpy as np
 
+    from s2rctl.core.seeds import derived_seed
     from s2rctl.env.keys import make_key
 
     assert load_profile("aloha", seed=seed).profile.seed == seed
-    keys = [tuple(jax.random.key_data(make_key(seed + offset)).tolist()) for offset in (0, 1_000_003, 2_000_003)]
-    assert len(set(keys)) == 3 and keys[0] != tuple(jax.random.key_data(make_key(SEED_LIMIT - 1)).tolist())
+    seeds = [seed, *(derived_seed(seed, purpose) for purpose in ("evaluate", "export", "rehearse"))]
+    keys = [tuple(jax.random.key_data(make_key(each)).tolist()) for each in seeds]
+    assert len(set(keys)) == len(seeds) and keys[0] != tuple(jax.random.key_data(make_key(SEED_LIMIT - 1)).tolist())
     np.random.default_rng(seed)
 
 

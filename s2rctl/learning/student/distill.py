@@ -32,16 +32,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
-from s2rctl.learning.optimiser import make_optimiser
 from s2rctl.learning.replay import Field, Replay
 from s2rctl.learning.student import network as student
+from s2rctl.learning.student.fit import Plan, fit, minibatches
 from s2rctl.learning.student.network import Params, StudentSettings
 from s2rctl.learning.vision import preprocess
+from s2rctl.schema.contract import start
 from s2rctl.schema.learning import Distill
 from s2rctl.tasks.protocol import Observation
 
@@ -62,6 +62,7 @@ class Snapshot(NamedTuple):
     acting: Params  # the student that acts next, one iteration behind
     optimiser: Any
     env: Any
+    memory: dict[str, Any]  # of the student that acts, by name (B, ...)
     iteration: np.ndarray  # () int64: iterations done
     replay: np.ndarray  # (2,) int64: Replay.position() of the aggregate buffer
 
@@ -70,6 +71,7 @@ class Samples(NamedTuple):
     """What one iteration collected."""
 
     env: Any  # the environment afterwards
+    memory: dict[str, Any]  # likewise
     rows: dict[str, Any]  # (T, B, ...), labelled
     counts: dict[str, float]
 
@@ -94,21 +96,11 @@ class Distiller:
     def start(self, params: Params) -> Snapshot:
         """Return the snapshot before the first iteration; worlds begin at random ages, to spread the resets."""
         env_state = stepping.spread(self.env, stepping.reset(self.env, self._key(0)), self._key(0))
-        optimiser = self.optimiser().init(self._trained(params))
+        plan = Plan(self.settings, self.distill, self._learned(), self._total())
+        optimiser = plan.optimiser().init(plan.trained(params))
         position = np.zeros(2, np.int64) if self.replay is None else self.replay.position()
-        return Snapshot(params, params, optimiser, env_state, np.array(0, np.int64), position)
-
-    def optimiser(self) -> optax.GradientTransformation:
-        """Return the optimiser; its rate falls, so that late iterations average over more states."""
-        total = self.distill.iterations * self.distill.epochs * self._minibatches(self._learned())
-        distill = self.distill
-        return make_optimiser(
-            distill.optimiser,
-            distill.learning_rate,
-            total,
-            final=distill.final_rate,
-            weight_decay=distill.weight_decay,
-        )
+        memory = start(self.settings.memory, self.env.worlds)
+        return Snapshot(params, params, optimiser, env_state, memory, np.array(0, np.int64), position)
 
     def run(
         self,
@@ -123,7 +115,9 @@ class Distiller:
         with ThreadPoolExecutor(1, "fit") as learner:
             while samples is not None and not interrupt.requested:
                 fitted = learner.submit(self.fit, snapshot, samples)
-                ahead = snapshot._replace(acting=snapshot.params, env=samples.env, iteration=snapshot.iteration + 1)
+                ahead = snapshot._replace(
+                    acting=snapshot.params, env=samples.env, memory=samples.memory, iteration=snapshot.iteration + 1
+                )
                 following = self.collect(ahead) if int(ahead.iteration) < last else None
                 snapshot, metrics = fitted.result()
                 samples = following
@@ -142,7 +136,7 @@ class Distiller:
         """Act for one iteration and label what was seen."""
         number = int(snapshot.iteration)
         key = jax.random.fold_in(self._key(1 + number), 1)
-        return _collect(self, snapshot.acting, snapshot.env, self.taught(number), key)
+        return _collect(self, snapshot, self.taught(number), key)
 
     def taught(self, iteration: int) -> np.ndarray:
         """Return for how many steps of each world's episodes the teacher drives (B,) int32."""
@@ -166,11 +160,13 @@ class Distiller:
                 learned = {name: np.concatenate([learned[name], earlier[name]]) for name in learned}
             self.replay.add(_named(samples.rows))
         key = self._key(1 + number)
-        params, optimiser, error = _fit(self, snapshot.params, snapshot.optimiser, learned, key)
-        metrics = samples.counts | {"action_error": float(error)}
+        plan = Plan(self.settings, self.distill, len(learned["label"]), self._total())
+        params, optimiser, errors = fit(plan, snapshot.params, snapshot.optimiser, learned, key)
+        metrics = samples.counts | {name: float(error) for name, error in errors.items()}
         position = snapshot.replay if self.replay is None else self.replay.position()
         done = np.array(number + 1, np.int64)
-        return Snapshot(params, snapshot.params, optimiser, samples.env, done, position), metrics
+        after = Snapshot(params, snapshot.params, optimiser, samples.env, samples.memory, done, position)
+        return after, metrics
 
     def label(self, observation: Observation, acting: jax.Array, still: jax.Array | None = None) -> jax.Array:
         """Return the teacher's action (B, n) for the true state; 0 in the entries of arms that shall be ``still``."""
@@ -183,15 +179,14 @@ class Distiller:
     def _key(self, number: int) -> jax.Array:
         return jax.random.fold_in(make_key(self.seed), number)
 
-    def _trained(self, params: Params) -> Params:
-        return {"head": params["head"]} if self.distill.encoder == "frozen" else params
-
     def _learned(self) -> int:
         """Return how many samples an iteration learns from; the first one, without earlier ones, from half of them."""
         return self.env.worlds * self.distill.steps * (2 if self.distill.aggregate else 1)
 
-    def _minibatches(self, samples: int) -> int:
-        return max(1, samples // self.distill.batch)
+    def _total(self) -> int:
+        """Return how many optimiser steps all iterations take."""
+        distill = self.distill
+        return distill.iterations * distill.epochs * minibatches(self._learned(), distill.batch)
 
 
 def make_replay(distill: Distill, settings: StudentSettings, folder: Path | None = None) -> Replay | None:
@@ -202,6 +197,9 @@ def make_replay(distill: Distill, settings: StudentSettings, folder: Path | None
         "label": Field((settings.action_size,), np.float32),
         "joints": Field((settings.joints.size,), np.float32),
     }
+    if settings.estimates:
+        fields["told"] = Field((settings.told,), np.float32)
+    fields |= {f"memory_{item.name}": Field(item.shape, item.dtype) for item in settings.memory}
     if distill.encoder == "frozen":
         fields["seen"] = Field((len(settings.cameras) * settings.encoder.latent,), np.float32)
     else:
@@ -218,16 +216,18 @@ def _flat(leaf: np.ndarray) -> np.ndarray:
     return leaf.reshape(-1, *leaf.shape[2:])
 
 
-def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.ndarray, key: jax.Array) -> Samples:
+def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: jax.Array) -> Samples:
     """Take ``steps`` steps and count the student's own episodes that end, those with a hidden object apart."""
     rows, counts = [], {"episodes": 0.0, "successes": 0.0, "switched": 0.0}
+    env_state, memory = snapshot.env, snapshot.memory
     for index in range(distiller.distill.steps):
         if distiller.distill.resample_appearance > 0:
             env_state = appearances.refresh(
                 distiller.env, env_state, jax.random.fold_in(key, index), distiller.distill.resample_appearance
             )
-        action, sample, switched, own = _consider(distiller, params, env_state, taught)
+        action, memory, sample, switched, own = _consider(distiller, snapshot.acting, env_state, memory, taught)
         env_state, result = stepping.step(distiller.env, env_state, action)
+        memory = _begun(distiller, memory, result.done)
         ended = np.asarray(result.done & ~result.diverged & own)
         if distiller.from_home is not None:
             ended = ended & distiller.from_home
@@ -235,59 +235,40 @@ def _collect(distiller: Distiller, params: Params, env_state: Any, taught: np.nd
         counts["episodes"] += float(ended.sum())
         counts["successes"] += float((ended & np.asarray(result.success)).sum())
         counts["switched"] += float(switched) / distiller.distill.steps
-    return Samples(env_state, jax.tree.map(lambda *leaves: np.stack(leaves), *rows), counts)
+    return Samples(env_state, memory, jax.tree.map(lambda *leaves: np.stack(leaves), *rows), counts)
+
+
+def _begun(distiller: Distiller, memory: dict[str, Any], done: jax.Array) -> dict[str, Any]:
+    """Return the memory with that of a new episode where one began (B,)."""
+    fresh = start(distiller.settings.memory, distiller.env.worlds)
+    return {
+        name: jnp.where(jnp.reshape(done, (-1,) + (1,) * (value.ndim - 1)), fresh[name], value)
+        for name, value in memory.items()
+    }
 
 
 @partial(jax.jit, static_argnums=0)
 def _consider(
-    distiller: Distiller, params: Params, state: Any, taught: jax.Array
-) -> tuple[jax.Array, dict[str, Any], jax.Array, jax.Array]:
-    """Return action (B, n), labelled samples (B, ...), the share past the switch, and which episodes count."""
+    distiller: Distiller, params: Params, state: Any, memory: dict[str, Any], taught: jax.Array
+) -> tuple[jax.Array, dict[str, Any], dict[str, Any], jax.Array, jax.Array]:
+    """Return action (B, n), memory, labelled samples (B, ...), the share past the switch, and which episodes count."""
     env, settings, observation = distiller.env, distiller.settings, state.observation
     acting = jnp.broadcast_to(jax.vmap(env.task.acting)(state.task), (env.worlds,))
     label = distiller.label(observation, acting, state.still)
     counts = (taught == 0) if state.still is None else (taught == 0) & ~jnp.any(state.still, axis=-1)
-    seen = student.latents(params["encoder"], settings, observation.inputs)
+    seen = student.tell(params, settings, student.latents(params["encoder"], settings, observation.inputs))
     joints = settings.joints.features(observation.inputs)
-    action = student.act_on(params["head"], settings, seen, joints)
-    # A frozen encoder's latents are the sample: 100 times smaller than the images and computed once.
+    after = student.remember(settings, memory, seen.told)
+    action = student.act_on(params["head"], settings, seen, joints, after)
     sample: dict[str, Any] = {"label": label, "joints": joints}
+    if settings.estimates:
+        sample["told"] = jax.vmap(env.task.image_targets)(env.world(state)).reshape(env.worlds, settings.told)
+    # What was remembered when it acted: an older student told it, but poses mean the same to every student.
+    sample |= {f"memory_{name}": value for name, value in memory.items()}
+    # A frozen encoder's latents are the sample: 100 times smaller than the images and computed once.
     if distiller.distill.encoder == "frozen":
-        sample["seen"] = seen
+        sample["seen"] = seen.latents
     else:
         sample["inputs"] = {name: observation.inputs[name] for name in preprocess.raw_shapes(settings.cameras)}
     action = jnp.where((state.step < taught)[:, None], label, action)
-    return action, sample, jnp.mean(acting.astype(jnp.float32)), counts
-
-
-@partial(jax.jit, static_argnums=0)
-def _fit(
-    distiller: Distiller, params: Params, optimiser_state: Any, samples: dict[str, Any], key: jax.Array
-) -> tuple[Params, Any, jax.Array]:
-    """Return parameters and optimiser after all epochs, and the root mean square action error in the first of them."""
-    distill, settings = distiller.distill, distiller.settings
-    optimiser = distiller.optimiser()
-    count = samples["label"].shape[0]
-    minibatches = distiller._minibatches(count)
-    size = min(count, distill.batch)
-
-    def loss(trained: Params, batch: dict[str, Any]) -> jax.Array:
-        frozen = distill.encoder == "frozen"
-        seen = batch["seen"] if frozen else student.latents(trained["encoder"], settings, batch)
-        action = student.act_on(trained["head"], settings, seen, batch["joints"])
-        return jnp.mean(jnp.sum((action - batch["label"]) ** 2, axis=-1))
-
-    def step(carry: tuple[Params, Any], rows: jax.Array) -> tuple[tuple[Params, Any], jax.Array]:
-        trained, state = carry
-        batch = jax.tree.map(lambda leaf: leaf[rows], samples)
-        value, gradient = jax.value_and_grad(loss)(trained, batch)
-        change, state = optimiser.update(gradient, state, trained)
-        return (optax.apply_updates(trained, change), state), value
-
-    def rows_of(epoch_key: jax.Array) -> jax.Array:
-        return jax.random.permutation(epoch_key, count)[: minibatches * size].reshape(minibatches, size)
-
-    rows = jax.vmap(rows_of)(jax.random.split(key, distill.epochs)).reshape(-1, size)
-    (trained, optimiser_state), losses = jax.lax.scan(step, (distiller._trained(params), optimiser_state), rows)
-    error = jnp.sqrt(jnp.mean(losses[:minibatches]) / samples["label"].shape[1])
-    return params | trained, optimiser_state, error
+    return action, after, sample, jnp.mean(acting.astype(jnp.float32)), counts
