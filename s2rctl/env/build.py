@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 
 from s2rctl.core.errors import ProfileError
+from s2rctl.core.seeds import derived_seed
 from s2rctl.env.colours import COLOURS
 from s2rctl.env.dynamics import Draws, applicable, check_draws, draw_dynamics, needs_movable
 from s2rctl.env.hide import hiding_of
@@ -170,6 +171,13 @@ def profile_dynamics(profile: Profile, task: str, worlds: int, seed: int, share:
     model = make_model(profile, task, movable=True)
     ranges = profile.task(task).dynamics
     return draw_dynamics(ranges, worlds, seed, model=model, task=make_task(profile, task, model), share=share)
+
+
+def training_dynamics(profile: Profile, task: str, worlds: int, seed: int, share: float) -> Draws | None:
+    """Return the physics of worlds that train, never that of an evaluation with the same seed; None: nominal."""
+    if not share:
+        return None
+    return profile_dynamics(profile, task, worlds, derived_seed(seed, "train"), share)
 
 
 def task_settings(profile: Profile, task: str, model: mujoco.MjModel) -> TaskSettings:

@@ -1,6 +1,6 @@
 """Profile sections that describe training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -96,6 +96,17 @@ class Gate(Model):
     episodes: int = quantity(512, "", "episodes that decide it", ge=1, le=1_000_000)
 
 
+def _dynamics() -> Any:
+    return quantity(
+        0.0,
+        "",
+        "how far from nominal the worlds' physics is drawn, as a share of tasks.<task>.dynamics; 0: every world is "
+        "nominal",
+        ge=0,
+        le=1,
+    )
+
+
 class TeacherPhase(Model):
     """How one teacher learns: warm start and PPO."""
 
@@ -109,6 +120,7 @@ class TeacherPhase(Model):
         ge=0,
         le=10,
     )
+    dynamics: float = _dynamics()
     bank_probability: float = quantity(0.0, "", "share of episodes that start from the state bank", ge=0, le=1)
     gate: Gate = quantity(Gate(success_low=0.95), "", "when the teacher is good enough, judged from the task's start")
     stop_early: bool = quantity(True, "", "end when the gate is met with confidence")
@@ -206,6 +218,7 @@ class Distill(Model):
         ge=0,
         le=1,
     )
+    dynamics: float = _dynamics()
     from_switch: float = quantity(
         0.0, "", "share of the worlds whose episodes begin where the pick teacher hands over", ge=0, lt=1
     )
@@ -266,6 +279,7 @@ class Reach(Model):
         ge=0,
         le=1,
     )
+    dynamics: float = _dynamics()
     bottleneck: float = quantity(1.0, "", "weight of MSE(position, predicted position)", ge=0, le=1e6)
     action_l2: float = quantity(0.3, "", "penalty on the squared action", ge=0, le=1e6)
     exploration_noise: float = quantity(

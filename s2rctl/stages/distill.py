@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.errors import Interrupted, ProfileError
-from s2rctl.env.build import make_env
+from s2rctl.env.build import make_env, training_dynamics
 from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.experts import make_expert
@@ -128,6 +128,7 @@ def _distiller(context: Context, distill: Distill, taught: Policy) -> Distiller:
         hide=distill.hide_object,
         bank=_bank(context, task, pilot) if from_switch.any() and pilot is not None else None,
         bank_probability=from_switch.astype(float),
+        dynamics=training_dynamics(profile, task, distill.worlds, context.seed, distill.dynamics),
     )
     settings = _settings(context, distill, taught, env)
     return Distiller(

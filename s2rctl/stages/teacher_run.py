@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from s2rctl.core.errors import Interrupted
-from s2rctl.env.build import make_env
+from s2rctl.env.build import make_env, training_dynamics
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
@@ -231,6 +231,9 @@ class TeacherRun:
                 bank=bank,
                 bank_probability=self.phase.bank_probability if bank is not None else 0.0,
                 emphasis=0.0 if home else self.phase.emphasis,
+                dynamics=training_dynamics(
+                    self.context.profile, self.task, worlds, self.context.seed, self.phase.dynamics
+                ),
             )
         return self._made[kind]
 

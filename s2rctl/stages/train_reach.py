@@ -11,7 +11,7 @@ import numpy as np
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import Interrupted
 from s2rctl.core.lines import PlannerState
-from s2rctl.env.build import make_env
+from s2rctl.env.build import make_env, training_dynamics
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState
 from s2rctl.env.visibility import Sight, facing, in_frame
@@ -43,7 +43,8 @@ def run(context: Context) -> Result:
     profile = context.profile
     reach, task = profile.section("reach", Reach), system_named(profile.system).deployed.task
     context.reporter.start("train-reach", reach.steps, "steps")
-    env = make_env(profile, task, reach.worlds, seed=context.seed)
+    dynamics = training_dynamics(profile, task, reach.worlds, context.seed, reach.dynamics)
+    env = make_env(profile, task, reach.worlds, seed=context.seed, dynamics=dynamics)
     place = pretrain_targets.workspace(env.task)
     settings = reach_settings(
         profile.vision.cameras, profile.section("extractor", Encoder), reach, env.task.action_scale, *place
