@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import jax
@@ -10,16 +9,14 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from s2rctl.env.geoms import members
 from s2rctl.render.protocol import Appearance
 from s2rctl.schema.simulation import Appearance as Settings
 from s2rctl.schema.simulation import ColourRange
 from s2rctl.tasks import rotation
 
-
-class ImageSettings(NamedTuple):
-    """What a camera does to its image during one episode."""
-
-    brightness: jax.Array  # (B, C) factor
+TRIES = 16
+"""Further draws of a colour that is too like what lies behind it."""
 
 
 class Palette(NamedTuple):
@@ -29,17 +26,25 @@ class Palette(NamedTuple):
     low: np.ndarray  # (R, 3)
     high: np.ndarray  # (R, 3)
     grey: np.ndarray  # (R,) bool
+    tint: np.ndarray  # (R,)
+    each: np.ndarray  # (R,) bool
+    against: np.ndarray  # (R, ngeom) bool: what the colour must stand out from
+    contrast: np.ndarray  # (R,)
 
 
 def palette(model: mujoco.MjModel, ranges: Sequence[ColourRange]) -> Palette:
     """Resolve the geom name patterns of ``ranges`` on ``model``; a range that matches nothing has no effect."""
-    names = [model.geom(i).name for i in range(model.ngeom)]
-    member = np.array([[any(fnmatchcase(n, p) for p in r.geoms) for n in names] for r in ranges], bool)
+    member = np.array([members(model, r.geoms) for r in ranges], bool)
+    against = np.array([members(model, r.against) for r in ranges], bool)
     return Palette(
         member.reshape(len(ranges), model.ngeom),
         np.array([r.low for r in ranges], np.float32).reshape(-1, 3),
         np.array([r.high for r in ranges], np.float32).reshape(-1, 3),
         np.array([r.grey for r in ranges], bool),
+        np.array([r.tint for r in ranges], np.float32),
+        np.array([r.each for r in ranges], bool),
+        against.reshape(len(ranges), model.ngeom),
+        np.array([r.contrast for r in ranges], np.float32),
     )
 
 
@@ -62,12 +67,6 @@ def draw_appearance(key: jax.Array, base: Appearance, colours: Palette, settings
     )
 
 
-def draw_image_settings(key: jax.Array, worlds: int, cameras: int, settings: Settings) -> ImageSettings:
-    """Return the cameras' settings for one episode of each world."""
-    low, high = settings.brightness
-    return ImageSettings(jax.random.uniform(key, (worlds, cameras), minval=low, maxval=high))
-
-
 def _symmetric(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Return draws from [-1, 1]."""
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
@@ -77,15 +76,60 @@ def _paint(key: jax.Array, rgba: jax.Array, colours: Palette, strength: float) -
     """Move each geom (B, ngeom, 4) by ``strength`` towards a colour drawn for its range; one draw per range."""
     if strength == 0 or not len(colours.member):
         return rgba
+    drawn = _drawn(key, colours, rgba.shape[0])
+    rgb = rgba[..., :3]
+    for index, mine in enumerate(colours.member):
+        goal = drawn[:, None, index]
+        if colours.each[index]:
+            goal = _drawn(jax.random.fold_in(key, index), colours, (rgba.shape[0], rgba.shape[1]))[..., index, :]
+        moved = rgb + strength * (goal - rgb)
+        rgb = jnp.where(jnp.asarray(mine)[:, None], moved, rgb)
+    return rgba.at[..., :3].set(rgb)
+
+
+def _drawn(key: jax.Array, colours: Palette, shape: int | tuple[int, ...]) -> jax.Array:
+    """Return colours (*shape, R, 3) from the ranges."""
     low, high = jnp.asarray(colours.low), jnp.asarray(colours.high)
-    shares = jax.random.uniform(key, (rgba.shape[0], *low.shape))
+    wide = (shape,) if isinstance(shape, int) else shape
+    shares = jax.random.uniform(key, (*wide, *low.shape))
     shares = jnp.where(jnp.asarray(colours.grey)[:, None], shares[..., :1], shares)
     drawn = low + (high - low) * shares
-    rgb = rgba[..., :3]
-    for index, members in enumerate(colours.member):
-        moved = rgb + strength * (drawn[:, None, index] - rgb)
-        rgb = jnp.where(jnp.asarray(members)[:, None], moved, rgb)
-    return rgba.at[..., :3].set(rgb)
+    if not colours.tint.any():
+        return drawn
+    tint = jnp.asarray(colours.tint)[:, None] * _symmetric(jax.random.fold_in(key, 1), shares.shape)
+    return jnp.clip(drawn + tint, 0.0, 1.0)
+
+
+def stand_out(key: jax.Array, look: Appearance, colours: Palette, strength: float) -> Appearance:
+    """Draw colours again that are too like what they shall stand out from; the best of TRIES where none is enough.
+
+    What counts is the distance of colours without their grey parts: brightness changes with the light, hue does not.
+    A texture's second colour counts like the first.
+    """
+    rgb = look.geom_rgba[..., :3]
+    for index in np.flatnonzero(colours.against.any(axis=1) & (strength > 0)):
+        behind = rgb[:, colours.against[index]]
+        if look.textures is not None:
+            second = look.textures.other[:, : rgb.shape[1]][:, colours.against[index]]
+            has = look.textures.pattern[:, : rgb.shape[1]][:, colours.against[index]] > 0
+            behind = jnp.concatenate([behind, jnp.where(has[..., None], second, behind)], axis=1)
+        mine = np.flatnonzero(colours.member[index])
+        keys = jax.random.split(jax.random.fold_in(key, index), TRIES)
+        fresh = jnp.stack([_drawn(each, colours, rgb.shape[0])[:, index] for each in keys], axis=1)
+        nominal = rgb[:, mine[:1]]
+        tried = jnp.concatenate([nominal, nominal + strength * (fresh - nominal)], axis=1)  # (B, 1 + TRIES, 3)
+        apart = jnp.linalg.norm(_hue(tried)[:, :, None] - _hue(behind)[:, None], axis=-1).min(-1)
+        enough = apart >= colours.contrast[index]
+        choice = jnp.where(enough.any(1), jnp.argmax(enough, axis=1), jnp.argmax(apart, axis=1))
+        chosen = jnp.take_along_axis(tried, choice[:, None, None], 1)
+        again = (choice > 0)[:, None, None] & jnp.asarray(colours.member[index])[:, None]
+        rgb = jnp.where(again, chosen, rgb)
+    return look._replace(geom_rgba=look.geom_rgba.at[..., :3].set(rgb))
+
+
+def _hue(colour: jax.Array) -> jax.Array:
+    """Return a colour (..., 3) without its grey part."""
+    return colour - colour.mean(-1, keepdims=True)
 
 
 def _rotation_vectors(key: jax.Array, shape: tuple[int, ...], limit: float) -> jax.Array:

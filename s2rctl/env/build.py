@@ -3,6 +3,7 @@
 import inspect
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,6 +15,7 @@ from s2rctl.env.dynamics import Draws, applicable, check_draws, draw_dynamics, n
 from s2rctl.env.hide import hiding_of
 from s2rctl.env.images import DepthFaults, Images, Imaging
 from s2rctl.env.keys import make_key
+from s2rctl.env.pictures import load_pictures
 from s2rctl.env.vec_env import Pilot, VecEnv
 from s2rctl.env.visibility import points_in_sight
 from s2rctl.physics import PHYSICS
@@ -207,21 +209,38 @@ def make_images(profile: Profile, task: str, model: mujoco.MjModel) -> Images:
         raise ProfileError("vision.cameras: all policy cameras must have one size", "give them equal width and height")
     (width, height) = sizes.pop()
     names = tuple(camera.name for camera in vision.cameras)
-    renderer = RENDERERS.load(vision.renderer)(model, names, width, height, shadows=vision.shadows)
-    _require_variable(renderer, vision)
+    make = RENDERERS.load(vision.renderer)
+    _require_variable(make, vision)
+    pictures = load_pictures(vision.backgrounds) if _shows_pictures(vision) else None
+    hung = {"pictures": pictures.tiles} if pictures is not None else {}
+    renderer: Renderer = make(model, names, width, height, shadows=vision.shadows, **hung)
     colours = vision.appearance.colours or COLOURS.get(system_named(profile.system).scenes[task], ())
-    return Images(model, renderer, vision, colours=colours, depth_faults=_depth_faults(vision))
+    return Images(model, renderer, vision, colours=colours, depth_faults=_depth_faults(vision), pictures=pictures)
 
 
-def _require_variable(renderer: Renderer, vision: Vision) -> None:
-    """Raise ProfileError when the profile varies what this renderer draws the same in all worlds."""
-    fixed: frozenset[str] = getattr(renderer, "fixed", frozenset())
-    asked = {"camera_fovy": vision.appearance.camera_fovy_deg, "light_diffuse": vision.appearance.light_intensity}
+def _shows_pictures(vision: Vision) -> bool:
+    """Return whether some texture or background may be a picture."""
+    ranges = [*vision.appearance.textures, *([vision.appearance.background] if vision.appearance.background else [])]
+    return any("picture" in limits.patterns for limits in ranges)
+
+
+def _require_variable(make: Any, vision: Vision) -> None:
+    """Raise ProfileError when the profile varies what renderers of this class draw the same in all worlds."""
+    fixed: frozenset[str] = getattr(make, "fixed", frozenset())
+    look = vision.appearance
+    asked = {
+        "camera_fovy": look.camera_fovy_deg,
+        "light_diffuse": look.light_intensity,
+        "textures": len(look.textures),
+        "background": int(look.background is not None),
+        "extras": len(look.distractors) + len(look.skins),
+        "lamps": int(look.lamps is not None),
+    }
     for quantity, amount in asked.items():
         if quantity in fixed and amount > 0:
             raise ProfileError(
                 f"the renderer '{vision.renderer}' cannot vary {quantity.replace('_', ' ')} by world",
-                "set that part of vision.appearance to 0, or use vision.renderer=raycast",
+                "leave that part of vision.appearance out, or use vision.renderer=raycast",
             )
 
 

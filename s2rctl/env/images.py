@@ -10,11 +10,15 @@ import mujoco
 import numpy as np
 
 from s2rctl.core.errors import RunError
-from s2rctl.env.appearance import ImageSettings, Palette, draw_appearance, draw_image_settings, palette
+from s2rctl.env.appearance import Palette, draw_appearance, palette, stand_out
+from s2rctl.env.development import Development, ImageSettings, develop_colours, develop_depth, draw_image_settings
+from s2rctl.env.finish import finish, wardrobe
+from s2rctl.env.pictures import Pictures
 from s2rctl.env.rows import tiled
 from s2rctl.render.pixel_noise import pixel_bits, signed_bytes
 from s2rctl.render.protocol import Appearance, Frames, Renderer
 from s2rctl.scene.poses import Poses
+from s2rctl.schema.looks import ImageRange
 from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
 from s2rctl.schema.tensors import depth_name, rgb_name
 
@@ -58,11 +62,13 @@ class Images:
         colours: Sequence[ColourRange] = (),
         depth_faults: DepthFaults | None = None,
         geom_size: np.ndarray | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self.cameras: tuple[CameraSettings, ...] = vision.cameras
         self._renderer = renderer
         self._settings = vision.appearance
         self._colours: Palette = palette(model, colours)
+        self._wardrobe = wardrobe(model, vision.appearance, pictures)
         self._depth_faults = depth_faults
         self._geom_size = geom_size
         names = tuple(camera.name for camera in self.cameras)
@@ -80,10 +86,14 @@ class Images:
         base = self._renderer.appearance(worlds // repeat)
         look_key, image_key = jax.random.split(key)
         look = draw_appearance(look_key, base, self._colours, self._settings)
+        look = finish(jax.random.fold_in(look_key, 1), look, self._wardrobe)
+        look = stand_out(jax.random.fold_in(look_key, 2), look, self._colours, self._settings.colour)
+        apparent = jnp.where(base.geom_size > 0, look.geom_size / base.geom_size, 1.0)
         settings = draw_image_settings(image_key, worlds // repeat, len(self.cameras), self._settings)
-        look, settings = tiled((look, settings), repeat)
+        look, settings, apparent = tiled((look, settings, apparent), repeat)
         if self._geom_size is not None:
-            look = look._replace(geom_size=jnp.asarray(self._geom_size, jnp.float32))
+            size = jnp.asarray(self._geom_size, jnp.float32)
+            look = look._replace(geom_size=size * apparent if self._settings.sizes else size)
         return look, settings
 
     def take(
@@ -95,8 +105,11 @@ class Images:
     def _develop(self, key: jax.Array, frames: Frames, settings: ImageSettings) -> dict[str, jax.Array]:
         """Turn frames into image tensors."""
         rgb_key, depth_key = jax.random.split(key)
-        rgb = spoil_colours(rgb_key, frames.rgb, settings.brightness, self._settings.pixel_noise)
+        limits, own = self._settings.image, settings.development
+        rgb = spoil_colours(rgb_key, frames.rgb, settings.brightness, self._settings.pixel_noise, own, limits)
         depth = frames.depth
+        if limits is not None and own is not None:
+            depth = develop_depth(depth, own, limits)
         if self._depth_faults is not None and any(camera.depth for camera in self.cameras):
             depth = self._depth_faults(depth_key, depth.reshape(-1, *depth.shape[2:])).reshape(depth.shape)
         out: dict[str, jax.Array] = {}
@@ -115,9 +128,21 @@ def depth_counts(depth: jax.Array, camera: CameraSettings) -> jax.Array:
     return jnp.clip(counts, 0, 65535).astype(jnp.uint16)
 
 
-def spoil_colours(key: jax.Array, rgb: jax.Array, brightness: jax.Array, noise: float) -> jax.Array:
-    """Scale uint8 images (B, C, H, W, 3) by ``brightness`` (B, C), add uniform ± ``noise`` (of 1), clip, round."""
+def spoil_colours(
+    key: jax.Array,
+    rgb: jax.Array,
+    brightness: jax.Array,
+    noise: float,
+    own: Development | None = None,
+    limits: ImageRange | None = None,
+) -> jax.Array:
+    """Scale uint8 images (B, C, H, W, 3) by ``brightness`` (B, C), add uniform ± ``noise`` (of 1), clip, round.
+
+    Between the two comes what the camera does besides, ``own`` as far as it has ``limits``.
+    """
     values = rgb.astype(jnp.float32) * brightness[:, :, None, None, None]
+    if own is not None and limits is not None:
+        values = develop_colours(values, own, limits)
     if noise > 0:
         bits = pixel_bits(key, rgb.shape[:-1], rgb.shape[0] * rgb.shape[1])
         values = values + (255.0 * noise) * signed_bytes(bits)

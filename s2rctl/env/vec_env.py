@@ -9,7 +9,6 @@ import mujoco
 import numpy as np
 
 from s2rctl.core.errors import RunError
-from s2rctl.env.appearance import ImageSettings
 from s2rctl.env.corrupt import (
     action_history_length,
     delayed_action,
@@ -20,6 +19,7 @@ from s2rctl.env.corrupt import (
     recall,
 )
 from s2rctl.env.dynamics import Draws, dynamic_edits, lateness
+from s2rctl.env.development import ImageSettings
 from s2rctl.env.hide import Hiding
 from s2rctl.env.images import Imaging
 from s2rctl.env.keys import make_key

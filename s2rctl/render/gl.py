@@ -18,7 +18,7 @@ from s2rctl.core.errors import MissingEnvironmentError
 from s2rctl.core.spatial import from_rotation_vector
 from s2rctl.render.layout import DRAWN_GROUPS, camera_ids
 from s2rctl.render.look import model_look
-from s2rctl.render.protocol import Appearance, Frames
+from s2rctl.render.protocol import OPTIONAL, Appearance, Frames
 from s2rctl.render.worker import Worker
 from s2rctl.scene.host import call_host
 from s2rctl.scene.poses import Poses
@@ -83,6 +83,8 @@ class GlRenderer:
     Sizes of planes and meshes are those of the model: OpenGL gets their shape when the context is made.
     """
 
+    fixed = OPTIONAL
+
     def __init__(self, model: Any, cameras: Sequence[str], width: int, height: int, *, shadows: bool = False) -> None:
         self.cameras = tuple(cameras)
         self.width = width
@@ -114,7 +116,7 @@ class GlRenderer:
 
     def _call(self, poses: Any, appearance: Any) -> Any:
         host_poses = Poses(*map(np.asarray, poses))  # type: ignore[arg-type]
-        host_look = Appearance(*map(np.asarray, appearance))  # type: ignore[arg-type]
+        host_look = jax.tree.map(np.asarray, appearance)
         return self._thread.call(self._draw, host_poses, host_look)
 
     def _draw(self, poses: Any, look: Any) -> Any:

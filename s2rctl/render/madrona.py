@@ -23,7 +23,7 @@ import numpy as np
 from s2rctl.core.errors import MissingEnvironmentError
 from s2rctl.render.layout import DRAWN_GROUPS, camera_ids
 from s2rctl.render.look import model_look
-from s2rctl.render.protocol import Appearance, Frames
+from s2rctl.render.protocol import OPTIONAL, Appearance, Frames
 from s2rctl.render.view import rotation
 from s2rctl.scene.poses import Poses
 
@@ -34,7 +34,7 @@ _BY_RGBA = -2
 class MadronaRenderer:
     """madrona_mjx's BatchRenderer; MissingEnvironmentError where it is not installed."""
 
-    fixed = frozenset({"camera_fovy", "ambient", "light_diffuse"})
+    fixed = OPTIONAL | {"camera_fovy", "ambient", "light_diffuse"}
     """Fields of Appearance that change nothing."""
 
     def __init__(self, model: Any, cameras: Sequence[str], width: int, height: int, *, shadows: bool = False) -> None:

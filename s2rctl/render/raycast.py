@@ -5,17 +5,19 @@ skipped. On an accelerator all frames are drawn side by side.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from s2rctl.render.dress import dressed
 from s2rctl.render.layout import Layout, build_layout
 from s2rctl.render.look import model_look
 from s2rctl.render.loops import visit_all, visit_set_bits
 from s2rctl.render.protocol import Appearance, Frames
-from s2rctl.render.shade import BLACK, shade
+from s2rctl.render.shade import BLACK, Surfaces, background, shade
 from s2rctl.render.shadow import lit_pixels
 from s2rctl.render.tiles import cut, visible
 from s2rctl.render.trace import miss_id, nothing, trace, unpack
@@ -27,15 +29,28 @@ _TILE_PIXELS = 512
 
 
 class RaycastRenderer:
-    """Draws planes, boxes, capsules, cylinders, spheres and ellipsoids with Lambert shading."""
+    """Draws planes, boxes, capsules, cylinders, spheres and ellipsoids with Lambert shading.
 
-    def __init__(self, model: Any, cameras: Sequence[str], width: int, height: int, *, shadows: bool = False) -> None:
+    ``pictures`` (T, S, S, 3) uint8 are what textures and backgrounds with the pattern "picture" show.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        cameras: Sequence[str],
+        width: int,
+        height: int,
+        *,
+        shadows: bool = False,
+        pictures: np.ndarray | None = None,
+    ) -> None:
         self.cameras = tuple(cameras)
         self.width = width
         self.height = height
         self._shadows = shadows
         self._layout = build_layout(model, cameras, width, height)
         self._look = model_look(model)
+        self._pictures = None if pictures is None else _packed(pictures)
 
     def appearance(self, worlds: int) -> Appearance:
         """Return the model's own look, repeated for ``worlds`` worlds."""
@@ -44,19 +59,35 @@ class RaycastRenderer:
     def render(self, poses: Poses, appearance: Appearance) -> Frames:
         """Return the frames of all worlds."""
         worlds = poses.geom_xpos.shape[0]
-        view = look(self._layout, poses, appearance)
-        if jax.default_backend() == "cpu":
-            colours, hits = draw_in_bands(self._layout, view, self.width, self.height, self._shadows)
-        else:
-            colours, hits = draw_side_by_side(self._layout, view, self.width, self.height, self._shadows)
+        layout, poses, appearance = dressed(self._layout, poses, appearance)
+        view = look(layout, poses, appearance)
+        pictures = None if self._pictures is None else jnp.asarray(self._pictures)
+        scene = Scene(layout, self._shadows, appearance.textures is not None, pictures)
+        draw = draw_in_bands if jax.default_backend() == "cpu" else draw_side_by_side
+        colours, hits = draw(scene, view, self.width, self.height)
         shape = (worlds, len(self.cameras), self.height, self.width)
         rgb = lax.bitcast_convert_type(colours, jnp.uint8)[..., :3].reshape(*shape, 3)
-        depth, number = unpack(self._layout, hits.reshape(shape))
-        return Frames(rgb, jnp.where(number == miss_id(self._layout), 0.0, depth))
+        depth, number = unpack(layout, hits.reshape(shape))
+        return Frames(rgb, jnp.where(number == miss_id(layout), 0.0, depth))
 
 
-def draw_in_bands(layout: Layout, view: View, width: int, height: int, shadows: bool) -> tuple[jax.Array, jax.Array]:
+class Scene(NamedTuple):
+    """What is drawn the same way in all frames."""
+
+    layout: Layout
+    shadows: bool
+    textured: bool = False
+    pictures: jax.Array | None = None  # (T, S, S) int32
+
+    @property
+    def surfaces(self) -> Surfaces | None:
+        """The textures' part of shading, if there are any."""
+        return Surfaces(self.pictures) if self.textured else None
+
+
+def draw_in_bands(scene: Scene, view: View, width: int, height: int) -> tuple[jax.Array, jax.Array]:
     """Return packed colours and hits (F * T, P), one band of one frame after the other."""
+    layout = scene.layout
     tiles = cut(width, height, _TILE_PIXELS)
     bands = len(tiles.low)
     words = visible(layout, view, tiles).reshape(-1, len(layout.groups))
@@ -64,27 +95,33 @@ def draw_in_bands(layout: Layout, view: View, width: int, height: int, shadows: 
 
     def band(item: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         number, band_words = item
+        y, frame = rows[number % bands], number // bands
 
         def full() -> tuple[jax.Array, jax.Array]:
-            y = rows[number % bands]
-            frame = number // bands
             hits = trace(layout, view.table, frame, band_words, x, y, visit_set_bits)
-            lit = _lit_where_asked(layout, view, frame, hits, x, y) if shadows else None
-            return shade(layout, view.table, frame, band_words, hits, x, y, visit_set_bits, lit), hits
+            lit = _lit_where_asked(layout, view, frame, hits, x, y) if scene.shadows else None
+            return shade(layout, view.table, frame, band_words, hits, x, y, visit_set_bits, lit, scene.surfaces), hits
 
         def empty() -> tuple[jax.Array, jax.Array]:
             return jnp.full(x.shape, BLACK, jnp.int32), jnp.full(x.shape, nothing(layout), jnp.int32)
 
-        return lax.cond((band_words != 0).any(), full, empty)
+        colours, hits = lax.cond((band_words != 0).any(), full, empty)
+        if view.sky is None:
+            return colours, hits
+        sky, missed = lax.optimization_barrier(view.sky[frame]), unpack(layout, hits)[1] == miss_id(layout)
+        return lax.cond(
+            missed.any(),
+            lambda: jnp.where(missed, background(sky, x, y, scene.pictures), colours),
+            lambda: colours,
+        ), hits
 
     colours, hits = lax.map(band, (jnp.arange(words.shape[0]), words))
     return colours, hits
 
 
-def draw_side_by_side(
-    layout: Layout, view: View, width: int, height: int, shadows: bool
-) -> tuple[jax.Array, jax.Array]:
+def draw_side_by_side(scene: Scene, view: View, width: int, height: int) -> tuple[jax.Array, jax.Array]:
     """Return packed colours and hits (F, P), all frames at once."""
+    layout = scene.layout
     tiles = cut(width, height, width * height)
     words = visible(layout, view, tiles)[:, 0]
     x, y = jnp.asarray(tiles.x), jnp.asarray(tiles.y[0])
@@ -92,10 +129,22 @@ def draw_side_by_side(
     def frame(own: View, frame_words: jax.Array) -> tuple[jax.Array, jax.Array]:
         alone, first = jax.tree.map(lambda leaf: leaf[None], own), jnp.int32(0)
         hits = trace(layout, alone.table, first, frame_words, x, y, visit_all)
-        lit = jnp.where(own.shadows, lit_pixels(layout, alone, first, hits, x, y, visit_all), -1) if shadows else None
-        return shade(layout, alone.table, first, frame_words, hits, x, y, visit_all, lit), hits
+        lit = None
+        if scene.shadows:
+            lit = jnp.where(own.shadows, lit_pixels(layout, alone, first, hits, x, y, visit_all), -1)
+        colours = shade(layout, alone.table, first, frame_words, hits, x, y, visit_all, lit, scene.surfaces)
+        if own.sky is not None:
+            missed = unpack(layout, hits)[1] == miss_id(layout)
+            colours = jnp.where(missed, background(own.sky, x, y, scene.pictures), colours)
+        return colours, hits
 
     return jax.vmap(frame)(view, words)
+
+
+def _packed(pictures: np.ndarray) -> np.ndarray:
+    """Return pictures (T, S, S, 3) uint8 as int32 (T, S, S), red in the lowest byte."""
+    red, green, blue = (pictures[..., channel].astype(np.int32) for channel in range(3))
+    return red | green << 8 | blue << 16
 
 
 def _lit_where_asked(

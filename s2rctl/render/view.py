@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.render.layout import Layout
-from s2rctl.render.primitives import Shape, capsule_half, half_extents, unit_scale
-from s2rctl.render.protocol import Appearance
+from s2rctl.render.primitives import Components, Shape, capsule_half, half_extents, unit_scale
+from s2rctl.render.protocol import Appearance, Background, Textures
 from s2rctl.scene.poses import Poses
 
 
@@ -28,6 +28,7 @@ class View(NamedTuple):
     image: jax.Array  # (F, 4) half width, half height and shift right and up of the image plane at depth 1
     lights: jax.Array  # (F, L, 3) m, camera frame: position of a light, or unit direction towards a directional one
     shadows: jax.Array  # (F,) bool
+    sky: jax.Array | None = None  # (F, columns): what the background needs to know; None: it is black
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,52 @@ class Row:
         start = 20 + 3 * (2 * self.lights + light)
         return self.values[start : start + 3]
 
+    @property
+    def finish(self) -> "Finish":
+        """The texture, in a table that was made with textures."""
+        return Finish(self.values[20 + 9 * self.lights :])
+
+
+@dataclass(frozen=True)
+class Finish:
+    """A texture's columns: of a geom's row, or of the background."""
+
+    values: jax.Array
+
+    @property
+    def pattern(self) -> jax.Array:
+        """Place in PATTERNS, () int32."""
+        return self.values[0].astype(jnp.int32)
+
+    @property
+    def own(self) -> jax.Array:
+        """First colour (3,)."""
+        return self.values[1:4]
+
+    @property
+    def other(self) -> jax.Array:
+        """Second colour (3,)."""
+        return self.values[4:7]
+
+    def at(self, point: Components) -> Components:
+        """Return the pattern's coordinates at points (or directions) of the frame that it belongs to."""
+        x, y, z = point
+        axes, phase = self.values[7:16], self.values[16:19]
+        first, second, third = (
+            axes[3 * i] * x + axes[3 * i + 1] * y + axes[3 * i + 2] * z + phase[i] for i in range(3)
+        )
+        return first, second, third
+
+    @property
+    def picture(self) -> jax.Array:
+        """Number of the picture, () int32."""
+        return self.values[19].astype(jnp.int32)
+
+    @property
+    def shine(self) -> jax.Array:
+        """Highlight of a geom."""
+        return self.values[20]
+
 
 def look(layout: Layout, poses: Poses, appearance: Appearance) -> View:
     """Return the view of all cameras in all worlds; frame index = world * C + camera."""
@@ -106,6 +153,7 @@ def look(layout: Layout, poses: Poses, appearance: Appearance) -> View:
         shown[..., None].astype(jnp.float32),
         jnp.broadcast_to(scale[:, None], (*wide, 3)),
         *_lighting(layout, appearance, eye, axes, mat, rgba, origin),
+        *_finish(appearance.textures, rgba, geoms, wide),
     ]
     view = View(
         table=jnp.concatenate(columns, -1),
@@ -115,8 +163,41 @@ def look(layout: Layout, poses: Poses, appearance: Appearance) -> View:
         image=image,
         lights=_lights_from(layout, appearance, eye, axes),
         shadows=jnp.broadcast_to(appearance.shadows[:, None], eye.shape[:2]),
+        sky=_sky(appearance.background, _image_plane(axes, image)),
     )
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), view)
+
+
+def _finish(textures: Textures | None, rgba: jax.Array, geoms: np.ndarray, wide: tuple[int, ...]) -> list[jax.Array]:
+    """Return the columns of ``Finish`` (B, C, N, ...), none without textures."""
+    if textures is None:
+        return []
+    pattern, other, axes, phase, picture, shine = (leaf[:, geoms] for leaf in textures)
+    columns = jnp.concatenate(
+        [
+            pattern[..., None].astype(jnp.float32),
+            rgba[..., :3],
+            other,
+            axes.reshape(*axes.shape[:2], 9),
+            phase,
+            picture[..., None].astype(jnp.float32),
+            shine[..., None],
+        ],
+        -1,
+    )
+    return [jnp.broadcast_to(columns[:, None], (*wide, columns.shape[-1]))]
+
+
+def _sky(background: Background | None, rays: jax.Array) -> jax.Array | None:
+    """Return (B, C, 28): the columns of ``Finish``, without shine, then the rays' matrix to the world's axes."""
+    if background is None:
+        return None
+    worlds = background.pattern.shape[0]
+    parts = [background.pattern[:, None], background.colour, background.other, background.axes.reshape(worlds, 9)]
+    columns = jnp.concatenate([*parts, background.phase, background.picture[:, None]], -1, dtype=jnp.float32)
+    cameras = rays.shape[1]
+    spread = jnp.broadcast_to(columns[:, None], (worlds, cameras, columns.shape[-1]))
+    return jnp.concatenate([spread, rays.reshape(worlds, cameras, 9)], -1)
 
 
 def rotation(vector: jax.Array) -> jax.Array:
@@ -165,7 +246,8 @@ def _lighting(
 ) -> list[jax.Array]:
     """Return the columns ``base``, ``diffuse``, ``light`` and ``beam`` (B, C, N, ...)."""
     wide = origin.shape[:3]
-    colour = 255.0 * rgba[..., :3]
+    # A texture's colours come in pixel by pixel.
+    colour = 255.0 * (rgba[..., :3] if appearance.textures is None else jnp.ones_like(rgba[..., :3]))
     emission = jnp.asarray(np.concatenate([group.emission for group in layout.groups]))[None, :, None]
     columns = [jnp.broadcast_to((colour * (appearance.ambient[:, None] + emission))[:, None], (*wide, 3))]
     positions, beams = [], []

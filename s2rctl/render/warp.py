@@ -18,7 +18,7 @@ import numpy as np
 from s2rctl.core.errors import MissingEnvironmentError, UsageError
 from s2rctl.render.layout import DRAWN_GROUPS, camera_ids
 from s2rctl.render.look import model_look
-from s2rctl.render.protocol import Appearance, Frames
+from s2rctl.render.protocol import OPTIONAL, Appearance, Frames
 from s2rctl.render.view import rotation
 from s2rctl.scene.poses import Poses
 
@@ -32,6 +32,8 @@ class WarpRenderer:
     Warp has no ambient light per world; it is carried by the first active light, so the model must have one
     (UsageError otherwise).
     """
+
+    fixed = OPTIONAL
 
     def __init__(self, model: Any, cameras: Sequence[str], width: int, height: int, *, shadows: bool = False) -> None:
         self.cameras = tuple(cameras)

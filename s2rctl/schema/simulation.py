@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from s2rctl.schema.base import CameraName, Line, Model, Range, quantity, require, within
+from s2rctl.schema.looks import Looks
 
 Weights = Annotated[tuple[float, ...], Field(min_length=1, max_length=32), AfterValidator(within(0, 1e6))]
 """One weight for each number of control steps that something can be late."""
@@ -81,6 +82,11 @@ class CameraSettings(Model):
     depth_range_m: Annotated[Range, AfterValidator(within(0, 1000))] = quantity(
         (0.0, 0.4), "m", "depth outside is read as nothing"
     )
+    normalise: Literal["none", "image"] = quantity(
+        "none",
+        "",
+        "how the policy reads colours: as they are, or each image brought to mean 0 and standard deviation 0.25",
+    )
 
     @model_validator(mode="after")
     def _depth(self) -> "CameraSettings":
@@ -116,10 +122,22 @@ class DepthNoise(Model):
 class ColourRange(Model):
     """One drawn RGB colour for all geoms whose names match."""
 
-    geoms: tuple[Line, ...] = quantity(..., "", "names or patterns of geoms", min_length=1, max_length=256)
+    geoms: tuple[Line, ...] = quantity(
+        ..., "", "names or patterns of geoms; body:PATTERN is all geoms of such bodies", min_length=1, max_length=256
+    )
     low: tuple[float, float, float] = quantity(..., "", "darkest red, green, blue")
     high: tuple[float, float, float] = quantity(..., "", "brightest red, green, blue")
     grey: bool = quantity(False, "", "one draw for all three channels")
+    tint: float = quantity(0.0, "", "± added to each channel of a grey draw", ge=0, le=1)
+    each: bool = quantity(False, "", "a colour of its own for each geom")
+    against: tuple[Line, ...] = quantity((), "", "geoms from which the colour must stand out", max_length=256)
+    contrast: float = quantity(
+        0.2,
+        "",
+        "least distance from the colours of those geoms, each without its grey part: brightness does not count",
+        ge=0,
+        le=1,
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "ColourRange":
@@ -128,7 +146,7 @@ class ColourRange(Model):
         return self
 
 
-class Appearance(Model):
+class Appearance(Looks):
     """Visual randomisation per world or episode. 0 switches a part off."""
 
     colour: float = quantity(1.0, "", "how much of the colour ranges is used", ge=0, le=1)
@@ -159,4 +177,7 @@ class Vision(Model):
         (), "", "policy cameras, of one size and kind", max_length=MOST_CAMERAS
     )
     appearance: Appearance = Appearance()
+    backgrounds: Line | None = quantity(
+        None, "", "folder of pictures (PNG, JPEG) of the user's own surroundings, for the pattern 'picture'"
+    )
     depth_noise: DepthNoise | None = quantity(None, "", "depth camera faults; none: perfect depth")

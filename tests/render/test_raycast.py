@@ -11,7 +11,7 @@ from s2rctl.render import shadow
 from s2rctl.render.film import Film
 from s2rctl.render.layout import build_layout
 from s2rctl.render.primitives import MISS, Shape, enter, normal
-from s2rctl.render.raycast import RaycastRenderer, draw_in_bands, draw_side_by_side
+from s2rctl.render.raycast import RaycastRenderer, Scene, draw_in_bands, draw_side_by_side
 from s2rctl.render.tiles import cut
 from s2rctl.render.trace import unpack
 from s2rctl.render.view import look, rotation
@@ -28,8 +28,8 @@ def test_both_drivers_draw_the_same() -> None:
 
     @jax.jit
     def both(poses, appearance):
-        view = look(layout, poses, appearance)
-        return draw_in_bands(layout, view, 32, 24, True), draw_side_by_side(layout, view, 32, 24, True)
+        scene, view = Scene(layout, shadows=True), look(layout, poses, appearance)
+        return draw_in_bands(scene, view, 32, 24), draw_side_by_side(scene, view, 32, 24)
 
     bands, whole = both(poses_of(model, 3), renderer.appearance(3))
     near, far = (np.asarray(unpack(layout, hits)[0]).reshape(-1) for _, hits in (bands, whole))
@@ -48,7 +48,7 @@ def test_geoms_that_shadow_rays_skip_would_have_cast_no_shadow(monkeypatch, scen
     views = [look(layout, poses, appearance) for appearance in (plain, moved)]
 
     def drawn(shadows: bool) -> list[np.ndarray]:
-        draw = jax.jit(lambda v: draw_in_bands(layout, v, 32, 32, shadows)[0])
+        draw = jax.jit(lambda v: draw_in_bands(Scene(layout, shadows), v, 32, 32)[0])
         return [np.asarray(draw(view)) for view in views]
 
     skips, nothing = drawn(True), drawn(False)

@@ -4,6 +4,7 @@ Only operations that jax2onnx turns into plain ONNX nodes; the batch axis is alw
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,10 @@ from s2rctl.schema.tensors import depth_name, rgb_name
 
 Inputs = Mapping[str, jax.Array]
 """Raw tensors by ONNX input name, each with a leading batch axis."""
+SPREAD = 0.25
+"""Standard deviation of a normalised image: about that of plain ones, so that networks need no other start."""
+LEAST_SPREAD = 0.02
+"""Added to an image's own spread (of 1) as squares."""
 
 
 class Camera(Model):
@@ -26,6 +31,8 @@ class Camera(Model):
     depth_unit_m: float = quantity(1e-4, "m", "metres per count of the uint16 depth image", gt=0)
     depth_range_m: tuple[float, float] = quantity((0.0, 0.4), "m", "depth outside is read as nothing")
 
+    normalise: Literal["none", "image"] = quantity("none", "", "colours as they are, or of mean 0 and one spread")
+
     @property
     def channels(self) -> int:
         """Channels of the network's image: RGB, or RGB and depth."""
@@ -34,13 +41,24 @@ class Camera(Model):
 
 def camera_from(settings: CameraSettings) -> Camera:
     """Return the part of the profile's camera that the network depends on."""
-    fields = ("name", "width", "height", "depth", "depth_unit_m", "depth_range_m")
+    fields = ("name", "width", "height", "depth", "depth_unit_m", "depth_range_m", "normalise")
     return Camera(**{name: getattr(settings, name) for name in fields})
 
 
 def rgb(counts: jax.Array) -> jax.Array:
     """Return uint8 (N, H, W, 3) as float32 in [-0.5, 0.5]."""
     return counts.astype(jnp.float32) * (1.0 / 255.0) - 0.5
+
+
+def one_scale(colour: jax.Array) -> jax.Array:
+    """Return images (N, H, W, 3), each with mean 0 and standard deviation 0.25 over all its values.
+
+    Exposure and contrast drop out; colours keep their order. An image of almost one value is not stretched without end.
+    """
+    mean = jnp.mean(colour, axis=(1, 2, 3), keepdims=True)
+    apart = colour - mean
+    variance = jnp.mean(apart * apart, axis=(1, 2, 3), keepdims=True)
+    return apart * (SPREAD / jnp.sqrt(variance + LEAST_SPREAD**2))
 
 
 def depth(counts: jax.Array, unit_m: float, range_m: tuple[float, float]) -> jax.Array:
@@ -54,6 +72,8 @@ def depth(counts: jax.Array, unit_m: float, range_m: tuple[float, float]) -> jax
 def image(inputs: Inputs, camera: Camera) -> jax.Array:
     """Return the camera's image (N, H, W, 3 or 4) float32, depth last."""
     colour = rgb(inputs[rgb_name(camera.name)])
+    if camera.normalise == "image":
+        colour = one_scale(colour)
     if not camera.depth:
         return colour
     far = depth(inputs[depth_name(camera.name)], camera.depth_unit_m, camera.depth_range_m)

@@ -1,0 +1,162 @@
+"""What a camera does to its image before anybody sees it: colours, sharpness, framing, compression, depth errors."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2rctl.schema.looks import ImageRange
+from s2rctl.schema.simulation import Appearance as Settings
+
+BLOCK = 8
+"""Side of the blocks of JPEG."""
+_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)  # NTSC
+
+
+class Development(NamedTuple):
+    """What goes beyond brightness; leaves (B, C, ...)."""
+
+    colours: jax.Array  # (B, C, 3, 3) of values in [0, 1]
+    lift: jax.Array  # (B, C, 1) added after it
+    gamma: jax.Array  # (B, C)
+    vignette: jax.Array  # (B, C)
+    blur: jax.Array  # (B, C) share of the neighbours
+    shift: jax.Array  # (B, C, 2) int32 px, down and right
+    step: jax.Array  # (B, C) quantisation
+    depth: jax.Array  # (B, C, 2) factor and m
+
+
+class ImageSettings(NamedTuple):
+    """What a camera does to its image during one episode."""
+
+    brightness: jax.Array  # (B, C) factor
+    development: Development | None = None
+
+
+def draw_image_settings(key: jax.Array, worlds: int, cameras: int, settings: Settings) -> ImageSettings:
+    """Return the cameras' settings for one episode of each world."""
+    low, high = settings.brightness
+    brightness = jax.random.uniform(key, (worlds, cameras), minval=low, maxval=high)
+    if settings.image is None:
+        return ImageSettings(brightness)
+    return ImageSettings(brightness, _draw(jax.random.fold_in(key, 1), (worlds, cameras), settings.image))
+
+
+def _draw(key: jax.Array, shape: tuple[int, int], limits: ImageRange) -> Development:
+    keys = jax.random.split(key, 11)
+
+    def between(index: int, low: float, high: float, *more: int) -> jax.Array:
+        return jax.random.uniform(keys[index], (*shape, *more), minval=low, maxval=high)
+
+    gains = 1.0 + limits.white_balance * between(0, -1.0, 1.0, 3) * jnp.array([1.0, 0.0, 1.0])
+    contrast = between(1, *limits.contrast)[..., None, None]
+    turn = math.radians(limits.hue_deg) * between(2, -1.0, 1.0)
+    colours = _hue_and_saturation(turn, between(3, *limits.saturation)) * gains[..., None, :]
+    scale = 1.0 + limits.depth_scale * between(8, -1.0, 1.0)
+    return Development(
+        colours=contrast * colours,
+        lift=0.5 * (1.0 - contrast[..., 0]),
+        gamma=between(4, *limits.gamma),
+        vignette=between(5, 0.0, limits.vignette),
+        blur=between(6, 0.0, limits.blur),
+        shift=jax.random.randint(keys[7], (*shape, 2), -limits.shift_px, limits.shift_px + 1),
+        step=between(9, 0.0, limits.blocks),
+        depth=jnp.stack([scale, limits.depth_bias_m * between(10, -1.0, 1.0)], -1),
+    )
+
+
+def _hue_and_saturation(turn: jax.Array, saturation: jax.Array) -> jax.Array:
+    """Return matrices (..., 3, 3): chrominance turned by ``turn`` rad and stretched, luminance kept."""
+    c, s = saturation * jnp.cos(turn), saturation * jnp.sin(turn)
+    one, zero = jnp.ones_like(c), jnp.zeros_like(c)
+    rows = [jnp.stack(row, -1) for row in ((one, zero, zero), (zero, c, -s), (zero, s, c))]
+    back = jnp.asarray(np.linalg.inv(_TO_YIQ).astype(np.float32))
+    return back @ jnp.stack(rows, -2) @ jnp.asarray(_TO_YIQ)
+
+
+def develop_colours(rgb: jax.Array, own: Development, limits: ImageRange) -> jax.Array:
+    """Return values (B, C, H, W, 3) in about [0, 255] of images in [0, 255]; parts without a range cost nothing."""
+    red, green, blue = (rgb[..., channel] * (1.0 / 255.0) for channel in range(3))
+    if limits.shift_px:
+        red, green, blue = (shifted(plane, own.shift) for plane in (red, green, blue))
+    if limits.blur > 0:
+        red, green, blue = (_blurred(plane, own.blur) for plane in (red, green, blue))
+    if limits.vignette > 0:
+        fall = _vignette(own.vignette, *red.shape[2:])
+        red, green, blue = red * fall, green * fall, blue * fall
+    matrix, lift = own.colours[..., None, None], own.lift[..., None]
+    planes = [
+        matrix[:, :, i, 0] * red + matrix[:, :, i, 1] * green + matrix[:, :, i, 2] * blue + lift for i in range(3)
+    ]
+    if limits.gamma != (1.0, 1.0):
+        planes = [jnp.clip(plane, 1e-4, 1.0) ** own.gamma[..., None, None] for plane in planes]
+    if limits.blocks > 0:
+        planes = [_quantised(plane, own.step) for plane in planes]
+    return 255.0 * jnp.stack(planes, -1)
+
+
+def develop_depth(depth: jax.Array, own: Development, limits: ImageRange) -> jax.Array:
+    """Return depth (B, C, H, W) m with its bias and scale; 0 stays nothing."""
+    if limits.shift_px:
+        depth = shifted(depth, own.shift)
+    if not limits.depth_bias_m and not limits.depth_scale:
+        return depth
+    factor, bias = own.depth[..., 0, None, None], own.depth[..., 1, None, None]
+    return jnp.where(depth > 0, jnp.maximum(factor * depth + bias, 0.0), 0.0)
+
+
+def shifted(images: jax.Array, shift: jax.Array) -> jax.Array:
+    """Return images (B, C, H, W) moved by ``shift`` (B, C, 2) px; edges are repeated."""
+    height, width = images.shape[2:]
+    rows = jnp.clip(jnp.arange(height) - shift[..., 0, None], 0, height - 1)
+    columns = jnp.clip(jnp.arange(width) - shift[..., 1, None], 0, width - 1)
+    images = jnp.take_along_axis(images, rows[..., None], 2)
+    return jnp.take_along_axis(images, columns[..., None, :], 3)
+
+
+def _blurred(plane: jax.Array, share: jax.Array) -> jax.Array:
+    """Return (B, C, H, W) with ``share`` of each pixel taken from its neighbours, three by three."""
+    side = (share / 3.0)[..., None, None]  # separable: two passes of (side, 1 - 2 side, side)
+    for axis in (2, 3):
+        edge = [(0, 0)] * 4
+        edge[axis] = (1, 1)
+        wide = jnp.pad(plane, edge, mode="edge")
+        size = plane.shape[axis]
+        before, after = (jax.lax.slice_in_dim(wide, at, at + size, axis=axis) for at in (0, 2))
+        plane = plane + side * (before + after - 2.0 * plane)
+    return plane
+
+
+def _vignette(amount: jax.Array, height: int, width: int) -> jax.Array:
+    """Return factors (B, C, H, W): 1 in the middle, 1 - amount in the corners."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return 1.0 - amount[..., None, None] * jnp.asarray((0.5 * (x * x + y * y)).astype(np.float32))
+
+
+def _quantised(plane: jax.Array, step: jax.Array) -> jax.Array:
+    """Return (B, C, H, W) with the cosine transform of its blocks rounded to multiples of a step.
+
+    Steps grow with frequency about as in the table of the JPEG standard's annex K. The picture is filled up at its
+    edges to whole blocks.
+    """
+    height, width = plane.shape[2:]
+    down, right = -height % BLOCK, -width % BLOCK
+    full = jnp.pad(plane, ((0, 0), (0, 0), (0, down), (0, right)), mode="edge") if down or right else plane
+    tall, wide = height + down, width + right
+    # Block-diagonal matrices: two plain products for each way, and no transposes.
+    rows, columns = _cosines(tall), _cosines(wide)
+    frequency = (np.arange(tall) % BLOCK)[:, None] + (np.arange(wide) % BLOCK)[None]
+    table = jnp.asarray((BLOCK * (0.35 + 0.25 * frequency)).astype(np.float32)) * (step + 1e-4)[..., None, None]
+    parts = jnp.round(jnp.einsum("ih,bchw,jw->bcij", rows, full, columns) / table) * table
+    back: jax.Array = jnp.einsum("ih,bcij,jw->bchw", rows, parts, columns)
+    return back[:, :, :height, :width]
+
+
+def _cosines(size: int) -> np.ndarray:
+    """Return the orthonormal cosine transform (size, size) of each block of a line."""
+    k, n = np.meshgrid(np.arange(BLOCK), np.arange(BLOCK), indexing="ij")
+    one = np.sqrt(2.0 / BLOCK) * np.cos(np.pi * (2 * n + 1) * k / (2 * BLOCK))
+    one[0] = np.sqrt(1.0 / BLOCK)
+    return np.kron(np.eye(size // BLOCK), one).astype(np.float32)
