@@ -220,8 +220,10 @@ def make_images(profile: Profile, task: str, model: mujoco.MjModel) -> Images:
 
 def _shows_pictures(vision: Vision) -> bool:
     """Return whether some texture or background may be a picture."""
-    ranges = [*vision.appearance.textures, *([vision.appearance.background] if vision.appearance.background else [])]
-    return any("picture" in limits.patterns for limits in ranges)
+    shown = [limits.patterns for limits in vision.appearance.textures]
+    if vision.appearance.background is not None:
+        shown.append(vision.appearance.background.patterns)
+    return any("picture" in patterns for patterns in shown)
 
 
 def _require_variable(make: Any, vision: Vision) -> None:

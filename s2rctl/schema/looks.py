@@ -113,7 +113,7 @@ class ImageRange(Model):
 
 
 class Looks(Model):
-    """The parts of ``vision.appearance`` that only the ray caster draws, and the camera's image. None is drawn at first."""
+    """What ``vision.appearance`` adds to colours, lights and camera poses; nothing at first."""
 
     textures: tuple[TextureRange, ...] = quantity((), "", "patterns on geoms", max_length=64)
     background: BackgroundRange | None = quantity(None, "", "what lies behind everything; none: black")
