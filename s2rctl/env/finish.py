@@ -99,10 +99,11 @@ def _texture(key: jax.Array, look: Appearance, limits: TextureRange, own: Wardro
     shift = limits.spread * (_symmetric(keys[3], (worlds, 1)) + 0.5 * _symmetric(keys[4], (worlds, 3)))
     other = jnp.clip(look.geom_rgba[..., :3] + shift[:, None], 0.0, 1.0)
     if own.pictures is not None:
-        shown = (pattern == PATTERNS.index("picture"))[:, None, None]
-        other = jnp.where(shown, jnp.asarray(own.pictures.mean)[picture][:, None], other)
-    low, high = (math.log(period) for period in limits.period_m)
-    period = jnp.exp(jax.random.uniform(keys[5], (worlds, 1, 1, 1), minval=low, maxval=high))
+        is_picture = (pattern == PATTERNS.index("picture"))[:, None, None]
+        other = jnp.where(is_picture, jnp.asarray(own.pictures.mean)[picture][:, None], other)
+    share = jax.random.uniform(keys[5], (worlds, 1, 1, 1))
+    shown = (pattern == PATTERNS.index("picture"))[:, None, None, None]
+    period = jnp.where(shown, _between(share, limits.picture_m), _between(share, limits.period_m))
     wide = (worlds, geoms)
     return Textures(
         pattern=jnp.broadcast_to(pattern[:, None], wide),
@@ -127,9 +128,7 @@ def _background(key: jax.Array, look: Appearance, limits: BackgroundRange, pictu
     has = jax.random.bernoulli(keys[0], limits.probability, (worlds,))
     low, high = jnp.asarray(limits.low), jnp.asarray(limits.high)
     colours = low + (high - low) * jax.random.uniform(keys[1], (2, worlds, 3))
-    periods = jnp.exp(
-        jax.random.uniform(keys[2], (worlds, 1, 1), minval=math.log(_SKY_PERIODS[0]), maxval=math.log(_SKY_PERIODS[1]))
-    )
+    periods = _between(jax.random.uniform(keys[2], (worlds, 1, 1)), _SKY_PERIODS)
     pattern = _pattern(keys[3], worlds, limits.patterns, pictures)
     # One picture spans about a radian to either side, so that it is seen as a room and not as a wallpaper.
     periods = jnp.where((pattern == PATTERNS.index("picture"))[:, None, None], 0.7, periods)
@@ -265,6 +264,11 @@ def _about_last(angle: jax.Array) -> jax.Array:
     c, s, zero = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle)
     rows = [jnp.stack(row, -1) for row in ((c, -s, zero), (s, c, zero), (zero, zero, zero + 1.0))]
     return jnp.stack(rows, -2)
+
+
+def _between(share: jax.Array, ends: tuple[float, float]) -> jax.Array:
+    """Return what lies at ``share`` of the way between two lengths, by ratio."""
+    return ends[0] * (ends[1] / ends[0]) ** share
 
 
 def _symmetric(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:

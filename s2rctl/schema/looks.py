@@ -21,7 +21,10 @@ class TextureRange(Model):
     probability: float = quantity(1.0, "", "share of worlds in which they have a pattern", ge=0, le=1)
     patterns: tuple[Pattern, ...] = quantity(_ALL, "", "patterns drawn from", min_length=1, max_length=16)
     period_m: Annotated[Range, AfterValidator(within(1e-3, 100))] = quantity(
-        (0.02, 0.3), "m", "length of one period, or of a picture's side, range"
+        (0.02, 0.3), "m", "length of one period, range"
+    )
+    picture_m: Annotated[Range, AfterValidator(within(1e-2, 100))] = quantity(
+        (0.3, 2.0), "m", "side of a picture, range"
     )
     spread: float = quantity(
         0.5, "", "± of the second colour from the geom's own, in brightness; half of it in each channel", ge=0, le=1

@@ -39,3 +39,25 @@ def test_raw_shapes_list_images_in_graph_order():
         "depth_eye": ((8, 8), "uint16"),
         "rgb_side": ((8, 8, 3), "uint8"),
     }
+
+
+def test_a_normalised_image_is_the_same_at_every_exposure_and_contrast():
+    pixels = jax.random.uniform(jax.random.key(0), (4, 12, 12, 3), minval=0.2, maxval=0.5)
+    usual = np.asarray(preprocess.one_scale(pixels))
+    np.testing.assert_allclose(usual.mean(axis=(1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(usual.std(axis=(1, 2, 3)), 0.25, atol=0.02)
+    other = np.asarray(preprocess.one_scale(1.7 * pixels - 0.1))
+    assert np.abs(other - usual).max() < 0.02
+    flat = np.asarray(preprocess.one_scale(jnp.full((1, 8, 8, 3), 0.3).at[0, 0, 0].add(0.004)))
+    assert np.abs(flat).max() < 0.06, "noise of a flat image stays small"
+
+
+def test_images_are_normalised_where_the_camera_says_so_only():
+    plain = preprocess.Camera(name="eye", width=8, height=8, depth=True)
+    scaled = plain.model_copy(update={"normalise": "image"})
+    counts = jax.random.randint(jax.random.key(1), (2, 8, 8, 3), 0, 255).astype(jnp.uint8)
+    inputs = {"rgb_eye": counts, "depth_eye": jnp.full((2, 8, 8), 2000, jnp.uint16)}
+    as_is, brought = preprocess.image(inputs, plain), preprocess.image(inputs, scaled)
+    np.testing.assert_array_equal(as_is[..., :3], preprocess.rgb(counts))
+    np.testing.assert_array_equal(as_is[..., 3], brought[..., 3])
+    assert np.abs(as_is[..., :3] - brought[..., :3]).max() > 0.01
