@@ -41,8 +41,8 @@ def _case(scene: str, cameras: tuple[str, ...], side: int, shadows: bool, depth:
     from s2rctl.scene import SCENES
 
     model = SCENES.load(scene)(0.005)
-    data = _states(model)
-    poses = _poses(data)
+    data = states_of(model)
+    poses = poses_of(data)
     renderer = RaycastRenderer(model, cameras, side, side, shadows=shadows)
     look = renderer.appearance(_WORLDS)
     render = jax.jit(renderer.render)
@@ -56,7 +56,8 @@ def _case(scene: str, cameras: tuple[str, ...], side: int, shadows: bool, depth:
     print(f"{scene:<10} {kind:<22} {_text(cast):<26} {_text(reference):<22} {ratio:5.1f}  {compiled:.1f} s", flush=True)
 
 
-def _states(model) -> list:  # type: ignore[no-untyped-def]
+def states_of(model) -> list:  # type: ignore[no-untyped-def]
+    """Return the states of all worlds, near the scene's first keyframe."""
     import mujoco
     import numpy as np
 
@@ -71,7 +72,8 @@ def _states(model) -> list:  # type: ignore[no-untyped-def]
     return states
 
 
-def _poses(states: list):  # type: ignore[no-untyped-def]
+def poses_of(states: list):  # type: ignore[no-untyped-def]
+    """Return the poses of geoms and cameras in ``states``."""
     import jax.numpy as jnp
     import numpy as np
 

@@ -107,7 +107,9 @@ def stand_out(key: jax.Array, look: Appearance, colours: Palette, strength: floa
     A texture's second colour counts like the first.
     """
     rgb = look.geom_rgba[..., :3]
-    for index in np.flatnonzero(colours.against.any(axis=1) & (strength > 0)):
+    if strength == 0:
+        return look
+    for index in np.flatnonzero(colours.against.any(axis=1) & colours.member.any(axis=1)):
         behind = rgb[:, colours.against[index]]
         if look.textures is not None:
             second = look.textures.other[:, : rgb.shape[1]][:, colours.against[index]]

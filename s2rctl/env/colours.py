@@ -1,21 +1,30 @@
 """Which parts of each scene may take which colours, where the profile says nothing else.
 
-The ranges of the Aloha objects are those of the published sim-to-real reference (blue part: blue channel 0.5 to 1, the
-others up to 0.12; red part: red channel up to 1, the others up to 0.07). Its table is nearly black (grey up to 0.1);
-ours is lighter, so the range holds both. The xArm7 ranges are our own, around the look of the scene.
+The published sim-to-real reference draws its red part's red channel from 0 and has a nearly black table, so that some
+parts cannot be seen at all. Ours never have less than 0.35 in their main channel and stand out from the table in hue,
+whose grey is anything. The xArm7 ranges are our own, around the look of the scene.
 """
 
 from collections.abc import Mapping
 
 from s2rctl.schema.simulation import ColourRange
 
-_RED = ColourRange(geoms=("peg", "socket_back", "box"), low=(0.0, 0.0, 0.0), high=(1.0, 0.07, 0.07))
+_CONTRAST = 0.25
+_RED = ColourRange(
+    geoms=("peg", "socket_back", "box"),
+    low=(0.35, 0.0, 0.0),
+    high=(1.0, 0.25, 0.25),
+    against=("table",),
+    contrast=_CONTRAST,
+)
 _BLUE = ColourRange(
     geoms=("socket", "socket_top", "socket_bottom", "socket_left", "socket_right"),
-    low=(0.0, 0.0, 0.5),
-    high=(0.12, 0.12, 1.0),
+    low=(0.0, 0.0, 0.35),
+    high=(0.25, 0.25, 1.0),
+    against=("table",),
+    contrast=_CONTRAST,
 )
-_ALOHA_TABLE = ColourRange(geoms=("table",), low=(0.0, 0.0, 0.0), high=(0.5, 0.5, 0.5), grey=True)
+_ALOHA_TABLE = ColourRange(geoms=("table",), low=(0.0, 0.0, 0.0), high=(0.9, 0.9, 0.9), grey=True)
 
 COLOURS: Mapping[str, tuple[ColourRange, ...]] = {
     "pick": (_RED, _ALOHA_TABLE),

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2rctl.env.development import draw_image_settings
-from s2rctl.env.development import develop_colours, develop_depth
+from s2rctl.env.development import develop_colours, develop_depth, draw_image_settings
 from s2rctl.env.images import spoil_colours
 from s2rctl.schema.looks import ImageRange
 from s2rctl.schema.simulation import Appearance
@@ -99,8 +98,8 @@ def test_image_and_depth_are_shifted_together():
 
 
 def test_blocks_are_those_of_jpeg_and_small_steps_change_little():
-    coarse, fine = developed(blocks=0.3)[0], developed(blocks=0.001)[0]
-    np.testing.assert_allclose(fine, IMAGES, atol=2.5)
+    coarse, fine = developed(blocks=0.3)[0], developed(blocks=1e-4)[0]
+    np.testing.assert_allclose(fine, IMAGES, atol=1.5)
     assert np.abs(coarse - np.asarray(IMAGES)).mean() > 3
     flat, _ = developed(jnp.full_like(IMAGES, 100.0), blocks=0.3)
     assert np.abs(np.diff(flat, axis=3)).max() < 1e-2, "a flat image has no edges at blocks, not even at its own edge"

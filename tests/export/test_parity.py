@@ -7,8 +7,9 @@ import pytest
 from s2rctl.core.errors import GateError
 from s2rctl.core.exits import ExitCode
 from s2rctl.export import parity
+from s2rctl.export.graph import student_graph as student_graph_of
 from s2rctl.export.graph import to_onnx
-from s2rctl.export.session import open_session
+from s2rctl.export.session import open_session, run
 from tests.export.conftest import OPSET, observations
 
 LIMIT = 1e-5
@@ -27,6 +28,23 @@ def test_an_honest_export_passes_and_says_what_was_checked(student_graph, studen
     assert [row.inputs for row in report.agreement] == ["recorded", "single recorded", "random", "extreme"]
     assert [row.observations for row in report.agreement] == [300, 64, 300, 15]
     assert len(report.sensitivity) == 13
+
+
+def test_a_policy_that_normalises_its_images_passes_too(student_parts):
+    """Also on images of one single value, whose spread is 0."""
+    settings, params = student_parts
+    cameras = tuple(camera.model_copy(update={"normalise": "image"}) for camera in settings.cameras)
+    graph = student_graph_of(settings.model_copy(update={"cameras": cameras}), params)
+    session = open_session(to_onnx(graph, OPSET).SerializeToString())
+    report = parity.check(graph, session, observations(graph, 100), LIMIT, np.random.default_rng(0))
+    parity.require(report)
+    inputs = observations(graph, 4)
+    darker = inputs | {n: (v // 2).astype(v.dtype) for n, v in inputs.items() if n.startswith("rgb")}
+    bright, dark = run(session, inputs)["action"], run(session, darker)["action"]
+    np.testing.assert_allclose(dark, bright, atol=0.02)
+    grey = inputs | {n: np.full_like(v, 128) for n, v in inputs.items() if n.startswith("rgb")}
+    assert np.isfinite(run(session, grey)["action"]).all()
+    assert np.abs(run(session, grey)["action"] - bright).max() > 1e-3
 
 
 CHANGES = {
