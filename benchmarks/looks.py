@@ -37,9 +37,7 @@ def main() -> None:
 
 def _profile(name: str, task: str) -> None:
     rows = {"none": [], "all": list(_OFF), **{part: [part] for part in _OFF}}
-    made = {
-        row: _case(name, task, [f"{part}={_OFF[part]}" for part in _OFF if part not in on]) for row, on in rows.items()
-    }
+    made = {row: _case(name, task, [part for part in _OFF if part not in on]) for row, on in rows.items()}
     takes: dict[str, list[float]] = {row: [] for row in rows}
     draws: dict[str, list[float]] = {row: [] for row in rows}
     for _ in range(_ROUNDS):

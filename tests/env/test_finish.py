@@ -185,9 +185,9 @@ def test_a_colour_stands_out_from_both_colours_behind_it_in_hue():
 
 
 TASKS = (
-    ("aloha-robust", "pick", ("box",), 8),
-    ("aloha-robust", "insertion", ("peg",), 8),
-    ("aloha-robust", "insertion", ("socket", "socket_top", "socket_bottom", "socket_left", "socket_right"), 8),
+    ("aloha-robust", "pick", ("box",), 25),
+    ("aloha-robust", "insertion", ("peg",), 25),
+    ("aloha-robust", "insertion", ("socket", "socket_top", "socket_bottom", "socket_left", "socket_right"), 25),
     ("xarm7-robust", "reach", ("body:xarm_gripper_base_link",), 4),
 )
 
@@ -209,7 +209,7 @@ def test_what_the_task_is_about_can_be_seen_in_every_world(name, task, things, l
     shown, behind = (np.asarray(seen[f"rgb_{camera}"]).astype(float) for seen in (with_it, without))
     difference = np.abs(shown - behind).max(-1).reshape(worlds, -1)
     contrast = np.sort(difference, axis=1)[:, -8:].mean(1)  # the eight clearest pixels
-    assert (contrast > least).mean() > 0.98, np.sort(contrast)[:10]
+    assert (contrast > least).all(), np.sort(contrast)[:10]
     assert np.median(contrast) > 40
 
 
