@@ -18,8 +18,8 @@ from s2rctl.env.corrupt import (
     push,
     recall,
 )
-from s2rctl.env.dynamics import Draws, dynamic_edits, lateness
 from s2rctl.env.development import ImageSettings
+from s2rctl.env.dynamics import Draws, dynamic_edits, lateness
 from s2rctl.env.hide import Hiding
 from s2rctl.env.images import Imaging
 from s2rctl.env.keys import make_key
