@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2rctl.schema.looks import ImageRange
+from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import Appearance as Settings
 
 BLOCK = 8

@@ -12,7 +12,7 @@ import numpy as np
 from s2rctl.env.geoms import half_sides, members, thin_axes
 from s2rctl.env.pictures import Pictures
 from s2rctl.render.protocol import EXTRA_SHAPES, PATTERNS, Appearance, Background, Extras, Lamps, Textures
-from s2rctl.schema.looks import BackgroundRange, DistractorRange, LampRange, Looks, SkinRange, TextureRange
+from s2rctl.schema.appearance import BackgroundRange, DistractorRange, LampRange, Looks, SkinRange, TextureRange
 
 _AXES = np.eye(3, dtype=np.float32)
 _SKY_PERIODS = (0.3, 3.0)

@@ -18,7 +18,7 @@ from s2rctl.env.rows import tiled
 from s2rctl.render.pixel_noise import pixel_bits, signed_bytes
 from s2rctl.render.protocol import Appearance, Frames, Renderer
 from s2rctl.scene.poses import Poses
-from s2rctl.schema.looks import ImageRange
+from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
 from s2rctl.schema.tensors import depth_name, rgb_name
 

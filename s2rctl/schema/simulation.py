@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from s2rctl.schema.appearance import Looks
 from s2rctl.schema.base import CameraName, Line, Model, Range, quantity, require, within
-from s2rctl.schema.looks import Looks
 
 Weights = Annotated[tuple[float, ...], Field(min_length=1, max_length=32), AfterValidator(within(0, 1e6))]
 """One weight for each number of control steps that something can be late."""

@@ -7,7 +7,7 @@ import pytest
 
 from s2rctl.env.development import develop_colours, develop_depth, draw_image_settings
 from s2rctl.env.images import spoil_colours
-from s2rctl.schema.looks import ImageRange
+from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import Appearance
 
 WORLDS, CAMERAS, HEIGHT, WIDTH = 12, 2, 20, 28

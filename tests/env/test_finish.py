@@ -18,8 +18,7 @@ from s2rctl.env.pictures import MADE, load_pictures
 from s2rctl.render.protocol import OPTIONAL, PATTERNS
 from s2rctl.render.raycast import RaycastRenderer
 from s2rctl.scene.poses import Poses
-from s2rctl.schema.load import load_profile
-from s2rctl.schema.looks import (
+from s2rctl.schema.appearance import (
     BackgroundRange,
     DistractorRange,
     LampRange,
@@ -28,6 +27,7 @@ from s2rctl.schema.looks import (
     SkinRange,
     TextureRange,
 )
+from s2rctl.schema.load import load_profile
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Appearance, ColourRange
 from tests.render.scenes import CAMERAS, small_model
