@@ -1,0 +1,153 @@
+"""A robot's published meshes: from MuJoCo Menagerie where it can be had, from a package that carries them otherwise.
+
+They are coarsened, because software OpenGL pays for every vertex: two ALOHA arms have 330,000 triangles.
+"""
+
+import importlib.util
+import logging
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.spatial import to_matrix
+from s2rctl.robots.meshes import Part, RobotMeshes
+
+CELL_M = 0.002
+"""Vertices within a cube of this edge become one: less than a pixel of a policy camera, wherever one can look from."""
+MOST_FACES = 1200
+"""The cube grows until no mesh has more faces."""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """One mesh in the frame of one body of our model."""
+
+    body: str
+    vertices: np.ndarray  # (n, 3) m, body frame
+    faces: np.ndarray  # (m, 3) int
+    colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Meshes:
+    """All meshes of a robot and where they come from."""
+
+    parts: tuple[Mesh, ...]
+    source: str
+
+
+@lru_cache(maxsize=4)
+def load_meshes(robot: RobotMeshes) -> Meshes:
+    """Return the coarsened meshes; MissingEnvironmentError when nothing that carries them is installed."""
+    found = _from_menagerie(robot) or _from_package(robot)
+    if found is None:
+        raise MissingEnvironmentError(
+            "the robot's published meshes are not installed",
+            f'pip install "s2rctl[meshes]" where there is a network, or pip install --no-deps {robot.package}',
+        )
+    return replace(found, parts=tuple(_coarse(mesh) for mesh in found.parts))
+
+
+def _from_package(robot: RobotMeshes) -> Meshes | None:
+    spec = importlib.util.find_spec(robot.module)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    root = Path(next(iter(spec.submodule_search_locations)))
+    if not all((root / folder / part.file).is_file() for folder, part in robot.parts):
+        return None
+    loaded = [(part, *read_stl(root / folder / part.file)) for folder, part in robot.parts]
+    parts = [
+        Mesh(prefix + part.body, _placed(part, vertices), faces, part.colour)
+        for prefix in robot.prefixes
+        for part, vertices, faces in loaded
+    ]
+    return Meshes(tuple(parts), robot.package)
+
+
+def _placed(part: Part, vertices: np.ndarray) -> np.ndarray:
+    return vertices * part.scale @ to_matrix(part.quaternion).T + np.array(part.position)
+
+
+def read_stl(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return vertices (n, 3) and faces (m, 3) of a binary STL file; corners at one place are one vertex."""
+    raw = file.read_bytes()
+    count = int.from_bytes(raw[80:84], "little")
+    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    corners = np.frombuffer(raw, record, count, offset=84)["corners"].reshape(-1, 3)
+    vertices, faces = np.unique(corners, axis=0, return_inverse=True)
+    return vertices.astype(float), faces.reshape(-1, 3)
+
+
+def _from_menagerie(robot: RobotMeshes) -> Meshes | None:
+    """Return the menagerie's meshes, which it fetches at first use; None without it or without a network."""
+    if importlib.util.find_spec("mujoco_menagerie") is None:
+        return None
+    import mujoco_menagerie
+
+    try:
+        entry = mujoco_menagerie.get(robot.menagerie)
+        folder = Path(entry.path(progress=None))
+        file = folder / entry.entry(robot.model).file
+    except (OSError, mujoco_menagerie.MenagerieError) as error:
+        logging.getLogger("s2rctl").warning("meshes from %s: MuJoCo Menagerie: %s", robot.package, error)
+        return None
+    return Meshes(tuple(_visual(mujoco.MjModel.from_xml_path(str(file)), robot)), f"mujoco-menagerie {folder.name}")
+
+
+def _visual(model: Any, robot: RobotMeshes) -> list[Mesh]:
+    """Return the meshes that are looked at, those of bodies that we have not in the frame of one that we have."""
+    data = mujoco.MjData(model)
+    for joint, angle in robot.posture:
+        data.qpos[model.joint(joint).qposadr] = angle
+    mujoco.mj_kinematics(model, data)
+    ours = {prefix + part.body for prefix in robot.prefixes for _, part in robot.parts}
+    meshes = []
+    for geom in range(model.ngeom):
+        looked_at = not model.geom_contype[geom] and not model.geom_conaffinity[geom]
+        if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH or not looked_at:
+            continue
+        body = int(model.geom_bodyid[geom])
+        while body and model.body(body).name not in ours:
+            body = int(model.body_parentid[body])
+        if body:
+            meshes.append(_mesh_of(model, data, geom, body))
+    return meshes
+
+
+def _mesh_of(model: Any, data: Any, geom: int, body: int) -> Mesh:
+    mesh = int(model.geom_dataid[geom])
+    first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+    vertices = np.array(model.mesh_vert[first : first + count], float)
+    world = vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+    first, count = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
+    material = int(model.geom_matid[geom])
+    red, green, blue = (model.geom_rgba[geom] if material < 0 else model.mat_rgba[material])[:3]
+    local = (world - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
+    faces = np.array(model.mesh_face[first : first + count], int)
+    return Mesh(model.body(body).name, local, faces, (float(red), float(green), float(blue)))
+
+
+def _coarse(mesh: Mesh) -> Mesh:
+    vertices, faces, cell = mesh.vertices, mesh.faces, CELL_M
+    while len(faces) > MOST_FACES:
+        vertices, faces = cluster(mesh.vertices, mesh.faces, cell)
+        cell *= 1.25
+    return replace(mesh, vertices=vertices, faces=faces)
+
+
+def cluster(vertices: np.ndarray, faces: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mesh with all vertices of a cube of edge ``cell`` joined in their mean (Rossignac and Borrel 1993)."""
+    _, index = np.unique(np.floor(vertices / cell).astype(np.int64), axis=0, return_inverse=True)
+    index = index.reshape(-1)
+    count = np.bincount(index)
+    mean = np.stack([np.bincount(index, vertices[:, axis]) for axis in range(3)], 1) / count[:, None]
+    joined = index[faces]
+    whole = (joined[:, 0] != joined[:, 1]) & (joined[:, 1] != joined[:, 2]) & (joined[:, 2] != joined[:, 0])
+    joined = joined[whole]
+    _, first = np.unique(np.sort(joined, axis=1), axis=0, return_index=True)
+    return mean, joined[np.sort(first)]
