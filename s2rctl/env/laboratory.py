@@ -16,6 +16,7 @@ import numpy as np
 from s2rctl.core.errors import UsageError
 from s2rctl.env.build import make_images
 from s2rctl.env.images import Images, depth_counts
+from s2rctl.env.rows import tiled
 from s2rctl.render.laboratory import MESHES
 from s2rctl.render.laboratory.memory import Sizes
 from s2rctl.render.laboratory.meshes import Mesh, load_meshes
@@ -87,18 +88,23 @@ class LaboratoryImages:
         """End the processes; the next picture starts new ones."""
         self._pool.close()
 
-    def draw(self, key: jax.Array, worlds: int) -> tuple[Appearance, LaboratoryLook]:
-        """Return the training's own look, by which starts are chosen, and the laboratory's draws."""
-        look, _ = self._usual.draw(key, worlds)
+    def draw(self, key: jax.Array, worlds: int, repeat: int = 1) -> tuple[Appearance, LaboratoryLook]:
+        """Return the training's own look, by which starts are chosen, and the laboratory's draws.
+
+        With ``repeat``, world w gets what world w % (worlds // repeat) gets.
+        """
+        look, _ = self._usual.draw(key, worlds, repeat)
+        some = worlds // repeat
         share_key, seed_key, way_key, sign_key = jax.random.split(jax.random.fold_in(key, _STREAM), 4)
         # one key for each axis, so that a new one leaves the others' draws
         keys = jax.vmap(lambda number: jax.random.fold_in(share_key, number))(jnp.array(_numbers()))
-        share = jax.vmap(lambda one: jax.random.uniform(one, (worlds,)))(keys).T
-        ways = jax.random.normal(way_key, (worlds, len(self.cameras), 2, 3))
+        share = jax.vmap(lambda one: jax.random.uniform(one, (some,)))(keys).T
+        ways = jax.random.normal(way_key, (some, len(self.cameras), 2, 3))
         ways = ways / jnp.maximum(jnp.linalg.norm(ways, axis=-1, keepdims=True), 1e-6)
-        sign = jnp.where(jax.random.bernoulli(sign_key, 0.5, (worlds, len(self.cameras), 1)), 1.0, -1.0)
-        direction = jnp.concatenate([ways.reshape(worlds, -1, 6), sign], -1)
-        return look, LaboratoryLook(share, jax.random.bits(seed_key, (worlds,), jnp.uint32), direction)
+        sign = jnp.where(jax.random.bernoulli(sign_key, 0.5, (some, len(self.cameras), 1)), 1.0, -1.0)
+        direction = jnp.concatenate([ways.reshape(some, -1, 6), sign], -1)
+        drawn = LaboratoryLook(share, jax.random.bits(seed_key, (some,), jnp.uint32), direction)
+        return look, tiled(drawn, repeat)
 
     def take(
         self, key: jax.Array, poses: Poses, appearance: Appearance, settings: LaboratoryLook

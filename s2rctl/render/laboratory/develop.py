@@ -12,6 +12,7 @@ DISPLAY = 2.2
 """Exponent of the display's tone curve."""
 MID_GREY = 0.2
 """Linear light that an automatic exposure aims at."""
+_SMALL_PX = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. ITU-R BT.709
 _QUANTISATION = np.array(
     [
@@ -70,9 +71,11 @@ def _column(value: np.ndarray) -> np.ndarray:
 def _shifted(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Return images moved by whole pixels, edges repeated."""
     height, width = image.shape[1:3]
-    row = np.clip(np.arange(height) + rows, 0, height - 1)
-    column = np.clip(np.arange(width) + columns, 0, width - 1)
-    return image[:, row][:, :, column]
+    if rows:
+        image = image[:, np.clip(np.arange(height) + rows, 0, height - 1)]
+    if columns:
+        image = image[:, :, np.clip(np.arange(width) + columns, 0, width - 1)]
+    return image
 
 
 def _blurred(light: np.ndarray, values: Values, chance: Chance) -> np.ndarray:
@@ -83,25 +86,34 @@ def _blurred(light: np.ndarray, values: Values, chance: Chance) -> np.ndarray:
         weight = np.exp(-0.5 * (steps / np.maximum(sigma, 1e-3)[:, None]) ** 2)
         weight = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
         for down in (True, False):
-            parts = [_shifted(light, step if down else 0, 0 if down else step) for step in steps]
-            light = sum((_column(weight[:, i]) * part for i, part in enumerate(parts)), np.zeros_like(light))
+            total = np.zeros_like(light)
+            for index, step in enumerate(steps):
+                total += _column(weight[:, index]) * _shifted(light, step if down else 0, 0 if down else step)
+            light = total
     length = values["motion_blur"]
     if np.any(length > 0):
         angle = np.array([draw.uniform(0, np.pi) for draw in chance("motion")])
-        across, along = length / 2 * np.cos(angle), length / 2 * np.sin(angle)
-        light = (_moved(light, along, across) + light + _moved(light, -along, -across)) / 3
+        ways = np.stack([np.sin(angle), np.cos(angle)], -1) * length[:, None] / 2
+        ends = [_moved(light, sign * ways) for sign in (1, -1)]
+        light = np.where(_column(length) > 0, (ends[0] + light + ends[1]) / 3, light)
     return light
 
 
-def _moved(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return images moved by fractions of pixels, at most 2: weights of the pixels around."""
-    total = np.zeros_like(image)
-    for row in range(-2, 3):
-        for column in range(-2, 3):
-            weight = np.maximum(1 - np.abs(rows - row), 0) * np.maximum(1 - np.abs(columns - column), 0)
-            if np.any(weight > 0):
-                total += _column(weight) * _shifted(image, row, column)
-    return total
+def _moved(images: np.ndarray, ways: np.ndarray) -> np.ndarray:
+    """Return images moved by fractions of pixels (n, 2), rows and columns: weights of the four pixels around."""
+    moved = np.zeros_like(images)
+    for index, way in enumerate(ways):
+        first = np.floor(way).astype(int)
+        row, column = (float(share) for share in way - first)
+        for down, right, weight in (
+            (0, 0, (1 - row) * (1 - column)),
+            (0, 1, (1 - row) * column),
+            (1, 0, row * (1 - column)),
+            (1, 1, row * column),
+        ):
+            part = _shifted(images[index : index + 1], int(first[0]) + down, int(first[1]) + right)
+            moved[index] += np.float32(weight) * part[0]
+    return moved
 
 
 def _gains(light: np.ndarray, values: Values) -> np.ndarray:
@@ -133,10 +145,10 @@ def _mosaic(light: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def _noisy(light: np.ndarray, values: Values, chance: Chance) -> np.ndarray:
-    """Add noise: half of its variance at mid-grey is the photons', which grows with the light; and whole rows'."""
+    """Add noise: most of its variance at mid-grey is the photons', which grows with the light; and whole rows'."""
     if np.any(values["noise"] > 0):
         white = np.stack([draw.standard_normal(light.shape[1:], np.float32) for draw in chance("noise")])
-        spread = np.sqrt(0.5 + 0.5 * np.maximum(light, 0) / MID_GREY)
+        spread = np.sqrt(0.1 + 0.9 * np.maximum(light, 0) / MID_GREY)
         light = light + _column(values["noise"]) * spread * white
     if np.any(values["rolling_noise"] > 0):
         rows = np.stack([draw.standard_normal((light.shape[1], 1, 1), np.float32) for draw in chance("rows")])
@@ -145,17 +157,18 @@ def _noisy(light: np.ndarray, values: Values, chance: Chance) -> np.ndarray:
 
 
 def _compressed(image: np.ndarray, coarseness: np.ndarray) -> np.ndarray:
-    """Quantise blocks of 8 x 8 as JPEG does at quality 100 (1 - coarseness), on pictures of twice the size.
+    """Quantise blocks of 8 x 8 as JPEG does at quality 100 (1 - coarseness).
 
-    A camera compresses before its picture is made small; twice is a compromise between its blocks and ours.
+    A camera compresses before its picture is made small, so small pictures are compressed at twice their size.
     """
     if not np.any(coarseness > 0):
         return image
     quality = np.clip(100 * (1 - coarseness), 2, 100)
     scale = np.where(quality < 50, 50 / quality, 2 - quality / 50)  # as the Independent JPEG Group's library
     height, width = image.shape[1:3]
-    big = np.repeat(np.repeat(image, 2, axis=1), 2, axis=2)
-    big = np.pad(big, ((0, 0), (0, -2 * height % 8), (0, -2 * width % 8), (0, 0)), mode="edge")
+    times = 2 if height < _SMALL_PX else 1
+    big = np.repeat(np.repeat(image, times, axis=1), times, axis=2)
+    big = np.pad(big, ((0, 0), (0, -times * height % 8), (0, -times * width % 8), (0, 0)), mode="edge")
     count, rows, columns, channels = big.shape
     blocks = big.reshape(count, rows // 8, 8, columns // 8, 8, channels) * 255 - 128
     cosine = _cosines()
@@ -163,8 +176,8 @@ def _compressed(image: np.ndarray, coarseness: np.ndarray) -> np.ndarray:
     step = np.maximum(_QUANTISATION[None] * scale[:, None, None], 1e-3)[:, None, :, None, :, None].astype(np.float32)
     waves = np.round(waves / step) * step
     blocks = np.einsum("ui,nruqvc,vj->nriqjc", cosine, waves, cosine, optimize=True)
-    big = ((blocks + 128) / 255).reshape(big.shape)[:, : 2 * height, : 2 * width]
-    small = big.reshape(count, height, 2, width, 2, channels).mean(axis=(2, 4))
+    big = ((blocks + 128) / 255).reshape(big.shape)[:, : times * height, : times * width]
+    small = big.reshape(count, height, times, width, times, channels).mean(axis=(2, 4))
     return np.where(_column(coarseness) > 0, small, image)
 
 

@@ -19,7 +19,7 @@ from s2rctl.robots.meshes import Part, RobotMeshes
 
 CELL_M = 0.002
 """Vertices within a cube of this edge become one: less than a pixel of a policy camera, wherever one can look from."""
-MOST_FACES = 1200
+MOST_FACES = 500
 """The cube grows until no mesh has more faces."""
 
 

@@ -10,7 +10,7 @@ from s2rctl.render.laboratory.dress import Outfit, Thing
 from s2rctl.render.laboratory.plan import MESH, TEXTURED, THING, Plan
 
 _SHOWN, _HIDDEN = 0, 5  # geom groups
-_SHADOW_REACH_M = 0.2
+_SHADOW_REACH_M = 0.1
 """What is this far out of the picture may still cast a shadow into it."""
 
 

@@ -23,8 +23,8 @@ def cloud(rng: np.random.Generator, n: int, slope: float = 1.0) -> np.ndarray:
     spectrum = (rng.normal(size=radius.shape) + 1j * rng.normal(size=radius.shape)) / radius**slope
     spectrum[0, 0] = 0.0
     image = np.fft.irfft2(spectrum, (n, n))
-    low, high = np.percentile(image, (1, 99))
-    return np.clip((image - low) / max(high - low, 1e-9), 0.0, 1.0)
+    # a normal distribution has 1 % beyond 2.3 standard deviations on each side
+    return np.clip(0.5 + image / max(4.6 * float(image.std()), 1e-9), 0.0, 1.0)
 
 
 def hue(rng: np.random.Generator, saturation: float, value: float) -> np.ndarray:
@@ -114,13 +114,14 @@ def picture(rng: np.random.Generator, n: int) -> np.ndarray:
     tone = cloud(rng, n, 1.2)
     image = _between(tone, hue(rng, 0.5, rng.uniform(0.05, 0.4)), hue(rng, 0.35, rng.uniform(0.6, 1.0)))
     image += 0.25 * (np.stack([cloud(rng, n, 1.1) for _ in range(3)], -1) - 0.5)
+    grain = 0.25 * (cloud(rng, n, 1.0) - 0.5)
     x, y = _grid(n)
     for _ in range(int(rng.integers(4, 14))):
         (u, v), (a, b) = rng.random(2), rng.uniform(0.04, 0.28, 2)
         angle = rng.uniform(0, np.pi) if rng.random() < 0.4 else 0.0
         s, t = (x - u) * np.cos(angle) + (y - v) * np.sin(angle), (y - v) * np.cos(angle) - (x - u) * np.sin(angle)
         inside = (np.abs(s) < a) & (np.abs(t) < b) if rng.random() < 0.6 else (s / a) ** 2 + (t / b) ** 2 < 1
-        shade = 0.7 + 0.5 * (s / a) * rng.uniform(-1, 1) + 0.25 * (cloud(rng, n, 1.0) - 0.5)
+        shade = 0.7 + 0.5 * (s / a) * rng.uniform(-1, 1) + np.roll(grain, int(rng.integers(n)), 1)
         image = np.where(
             inside[..., None], hue(rng, rng.uniform(0, 0.9), rng.uniform(0.1, 1.0)) * shade[..., None], image
         )
@@ -130,9 +131,10 @@ def picture(rng: np.random.Generator, n: int) -> np.ndarray:
 def board(rng: np.random.Generator, n: int) -> np.ndarray:
     """Photographs, papers and shelves on a plain wall."""
     image = np.broadcast_to(hue(rng, 0.12, rng.uniform(0.5, 1.0)), (n, n, 3)).copy()
-    for _ in range(int(rng.integers(2, 7))):
-        (row, column), (height, width) = rng.integers(0, n - n // 6, 2), rng.integers(n // 6, n // 2, 2)
-        part = picture(rng, n)[: min(height, n - row), : min(width, n - column)]
+    for _ in range(int(rng.integers(2, 6))):
+        part = picture(rng, n // 2)
+        (row, column), (height, width) = rng.integers(0, n - n // 6, 2), rng.integers(n // 6, n // 2 + 1, 2)
+        part = part[: min(height, n - row), : min(width, n - column)]
         image[row : row + part.shape[0], column : column + part.shape[1]] = part
     return image
 
