@@ -4,6 +4,7 @@ They are coarsened, because software OpenGL pays for every vertex: two ALOHA arm
 """
 
 import importlib.util
+import itertools
 import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,8 +20,10 @@ from s2rctl.robots.meshes import Part, RobotMeshes
 
 CELL_M = 0.002
 """Vertices within a cube of this edge become one: less than a pixel of a policy camera, wherever one can look from."""
-MOST_FACES = 500
+MOST_FACES = 700
 """The cube grows until no mesh has more faces."""
+GRID_M = 0.002
+"""How finely what hides what is told apart."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,46 @@ def _mesh_of(model: Any, data: Any, geom: int, body: int) -> Mesh:
 
 
 def _coarse(mesh: Mesh) -> Mesh:
-    vertices, faces, cell = mesh.vertices, mesh.faces, CELL_M
+    """Return what can be seen from outside, with fewer faces."""
+    if len(mesh.faces) <= MOST_FACES:
+        return mesh
+    outside = mesh.faces[seen_from_outside(mesh.vertices, mesh.faces)]
+    vertices, faces, cell = mesh.vertices, outside, CELL_M
     while len(faces) > MOST_FACES:
-        vertices, faces = cluster(mesh.vertices, mesh.faces, cell)
+        vertices, faces = cluster(mesh.vertices, outside, cell)
         cell *= 1.25
     return replace(mesh, vertices=vertices, faces=faces)
+
+
+def seen_from_outside(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return (m,) bool: which faces are in front from one of 26 sides; published meshes are full of screws and motors.
+
+    Points on all faces are put into a grid across each direction; a face is in front where one of its own is.
+    """
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(normal, axis=1) / 2
+    count = np.clip(np.ceil(6 * area / GRID_M**2), 3, 400).astype(int)
+    face = np.repeat(np.arange(len(faces)), count)
+    share = np.random.default_rng(0).dirichlet((1.0, 1.0, 1.0), len(face))
+    points = np.einsum("pc,pcx->px", share, corners[face])
+    seen = np.zeros(len(faces), bool)
+    for direction in itertools.product((-1, 0, 1), repeat=3):
+        length = float(np.linalg.norm(direction))
+        if not length:
+            continue
+        toward = np.array(direction) / length
+        aside = np.cross(toward, (1.0, 0, 0) if abs(toward[0]) < 0.9 else (0, 1.0, 0))
+        aside /= np.linalg.norm(aside)
+        plane = np.stack([points @ aside, points @ np.cross(toward, aside)], 1)
+        cell = np.floor((plane - plane.min(axis=0)) / GRID_M).astype(int)
+        index = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
+        height = points @ toward
+        front = np.full(index.max() + 1, -np.inf)
+        np.maximum.at(front, index, height)
+        in_front = (height > front[index] - GRID_M) & (normal @ toward > 0)[face]
+        seen[face[in_front]] = True
+    return seen
 
 
 def cluster(vertices: np.ndarray, faces: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
@@ -149,5 +187,7 @@ def cluster(vertices: np.ndarray, faces: np.ndarray, cell: float) -> tuple[np.nd
     joined = index[faces]
     whole = (joined[:, 0] != joined[:, 1]) & (joined[:, 1] != joined[:, 2]) & (joined[:, 2] != joined[:, 0])
     joined = joined[whole]
-    _, first = np.unique(np.sort(joined, axis=1), axis=0, return_index=True)
+    # a thin wall becomes two faces at one place that look both ways: the corners' order counts
+    turned = np.take_along_axis(joined, (np.argmin(joined, axis=1)[:, None] + np.arange(3)) % 3, axis=1)
+    _, first = np.unique(turned, axis=0, return_index=True)
     return mean, joined[np.sort(first)]
