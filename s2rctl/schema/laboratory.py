@@ -120,9 +120,9 @@ def _axes() -> tuple[LookAxis, ...]:
     for name, field in LookRanges.model_fields.items():
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "low" in extra:
-            number = {key: float(str(extra[key])) for key in ("low", "high")}
-            text = (str(extra["unit"]), str(extra["text"]))
-            found.append(LookAxis(name, *text, field.default[0], **number, whole=bool(extra["whole"])))
+            low, high = (float(str(extra[key])) for key in ("low", "high"))
+            unit, text = str(extra["unit"]), str(extra["text"])
+            found.append(LookAxis(name, unit, text, field.default[0], low, high, bool(extra["whole"])))
     return tuple(found)
 
 

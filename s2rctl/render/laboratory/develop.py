@@ -87,7 +87,7 @@ def _blurred(light: np.ndarray, values: Values, chance: Chance) -> np.ndarray:
         weight = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
         for down in (True, False):
             total = np.zeros_like(light)
-            for index, step in enumerate(steps):
+            for index, step in enumerate(steps.tolist()):
                 total += _column(weight[:, index]) * _shifted(light, step if down else 0, 0 if down else step)
             light = total
     length = values["motion_blur"]

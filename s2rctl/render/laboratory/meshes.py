@@ -155,7 +155,7 @@ def seen_from_outside(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normal, axis=1) / 2
-    count = np.clip(np.ceil(6 * area / GRID_M**2), 3, 400).astype(int)
+    count = np.clip(np.ceil(12 * area / GRID_M**2), 3, 400).astype(int)
     face = np.repeat(np.arange(len(faces)), count)
     share = np.random.default_rng(0).dirichlet((1.0, 1.0, 1.0), len(face))
     points = np.einsum("pc,pcx->px", share, corners[face])

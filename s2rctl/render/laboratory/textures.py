@@ -173,7 +173,7 @@ def read_pictures(folder: Path, n: int) -> Sequence[np.ndarray]:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise MissingEnvironmentError("reading photographs needs Pillow", "pip install pillow") from error
-    images = []
+    images: list[np.ndarray] = []
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.suffix.lower() not in (".png", ".jpg", ".jpeg") or len(images) == MOST_PICTURES:
             continue
