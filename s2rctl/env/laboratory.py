@@ -75,7 +75,8 @@ class LaboratoryImages:
         self._ids = camera_ids(model, [camera.name for camera in usual.cameras])
         self._low = np.array([[getattr(look, name)[0] for name in _LOOK] for look in ranges])
         self._high = np.array([[getattr(look, name)[1] for name in _LOOK] for look in ranges])
-        self._pool = _LazyPool(model, self._ids, meshes, ranges[0].pictures or "", processes)
+        depth = any(camera.depth for camera in usual.cameras)
+        self._pool = _LazyPool(model, self._ids, meshes, depth, ranges[0].pictures or "", processes)
 
     def with_geom_size(self, geom_size: np.ndarray) -> "LaboratoryImages":
         """Return the same cameras looking at worlds whose geoms have the half sizes (B, ngeom, 3)."""
@@ -212,10 +213,16 @@ class _LazyPool:
     """The pool for the number of worlds that is asked for, started when it is first needed."""
 
     def __init__(
-        self, model: mujoco.MjModel, cameras: np.ndarray, meshes: tuple[Mesh, ...], pictures: str, processes: int
+        self,
+        model: mujoco.MjModel,
+        cameras: np.ndarray,
+        meshes: tuple[Mesh, ...],
+        depth: bool,
+        pictures: str,
+        processes: int,
     ) -> None:
         self._made = (model, cameras, meshes)
-        self._pictures, self._processes = pictures, processes
+        self._depth, self._pictures, self._processes = depth, pictures, processes
         self._lock = threading.Lock()
         self._pool: Pool | None = None
 
@@ -224,7 +231,9 @@ class _LazyPool:
         with self._lock:
             if self._pool is None or asdict(self._pool.sizes) != asdict(sizes) or self._pool.ended:
                 self._close()
-                self._pool = Pool(*self._made, sizes, pictures=self._pictures, processes=self._processes)
+                self._pool = Pool(
+                    *self._made, sizes, depth=self._depth, pictures=self._pictures, processes=self._processes
+                )
             return self._pool
 
     def close(self) -> None:

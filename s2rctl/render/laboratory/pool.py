@@ -35,6 +35,7 @@ class Pool:
         meshes: tuple[Mesh, ...],
         sizes: Sizes,
         *,
+        depth: bool = True,
         pictures: str = "",
         processes: int = PROCESSES,
     ) -> None:
@@ -47,7 +48,8 @@ class Pool:
             mujoco.mj_saveModel(stage, str(folder / "stage.mjb"))
             plan.save(folder / "plan.npz")
             self._arrays = open_memory(folder / "memory", sizes, create=True)
-            job = {"folder": name, "memory": str(folder / "memory"), "sizes": asdict(sizes), "pictures": pictures}
+            job: dict[str, Any] = {"folder": name, "memory": str(folder / "memory"), "sizes": asdict(sizes)}
+            job |= {"pictures": pictures, "depth": depth}
             self._workers = [_Worker({**job, "first": int(part[0]), "count": len(part)}) for part in shares]
             self._end = weakref.finalize(self, _end, self._workers)
             try:

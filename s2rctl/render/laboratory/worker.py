@@ -40,6 +40,7 @@ class Studio:
         model = mujoco.MjModel.from_binary_path(str(folder / "stage.mjb"))
         self._painter = Painter(model, self._plan, self._sizes.width, self._sizes.height)
         self._pictures = read_pictures(Path(job["pictures"]), TEXTURE_PX) if job["pictures"] else ()
+        self._depth = bool(job["depth"])
         self._outfits: dict[int, tuple[bytes, Outfit]] = {}
 
     def draw(self) -> None:
@@ -82,12 +83,13 @@ class Studio:
             for seed, frame in zip(arrays["seed"][block], arrays["frame"][block], strict=True)
             for camera in range(sizes.cameras)
         )
-        tangent = np.tan(np.deg2rad(arrays["fovy"][block].reshape(-1).astype(float)) / 2) * sizes.width / sizes.height
-        rgb, depth = bent(rgb, values["distortion"]), bent(depth, values["distortion"])
-        seen = measured(depth, rgb, tangent, values, chance)
-        taken = develop(rgb, values, chance)
-        arrays["rgb"][block] = taken.reshape(arrays["rgb"][block].shape)
-        arrays["depth"][block] = seen.reshape(arrays["depth"][block].shape)
+        rgb = bent(rgb, values["distortion"])
+        if self._depth:
+            depth = bent(depth, values["distortion"])
+            up = np.tan(np.deg2rad(arrays["fovy"][block].reshape(-1).astype(float)) / 2)
+            seen = measured(depth, rgb, up * sizes.width / sizes.height, values, chance)
+            arrays["depth"][block] = seen.reshape(arrays["depth"][block].shape)
+        arrays["rgb"][block] = develop(rgb, values, chance).reshape(arrays["rgb"][block].shape)
 
 
 def main(job: str) -> int:
