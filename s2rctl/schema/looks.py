@@ -1,0 +1,100 @@
+"""The two looks that evaluation tiers draw from: what a tidy laboratory may be, and what any room may be."""
+
+from s2rctl.schema.base import Range
+from s2rctl.schema.laboratory import LookRanges, span
+
+_OURS = "our estimate"
+_D405 = "Intel RealSense D405 data sheet: 18 mm baseline, depth from 7 cm, error below 2 % at 0.5 m"
+_LAMPS = "LED lamps of offices are sold with 3000 to 6500 K"
+_ISO = "gain 16 to 64 of small sensors"
+
+
+class MildLook(LookRanges):
+    """A tidy laboratory: the maker's robot, a table that may be grey or patterned, steady light, a decent camera."""
+
+    meshes: Range = span("meshes", 1, 1, "the robot as it is")
+    robot_lightness: Range = span("robot_lightness", -0.05, 0.1, "wear and lamps; " + _OURS)
+    robot_tint: Range = span("robot_tint", 0, 0.05, _OURS)
+    gloss: Range = span("gloss", 0, 0.4, "satin plastic and anodised aluminium; " + _OURS)
+    object_shift: Range = span("object_shift", 0, 0.1, "another spool of the printer's filament; " + _OURS)
+    table_lightness: Range = span("table_lightness", -0.05, 0.3, "black to mid-grey, where the student failed")
+    table_tint: Range = span("table_tint", 0, 0.1, _OURS)
+    table_pattern: Range = span("table_pattern", 0, 0.4, _OURS)
+    wall_lightness: Range = span("wall_lightness", -0.1, 0.3, "up to an office's white wall")
+    wall_picture: Range = span("wall_picture", 0, 0.4, _OURS)
+    floor_pattern: Range = span("floor_pattern", 0, 0.4, _OURS)
+    background: Range = span("background", 0.2, 0.6, "a room has walls")
+    clutter: Range = span("clutter", 0, 2, "a tool or two; " + _OURS)
+    lights: Range = span("lights", 0, 1, _OURS)
+    light_gain: Range = span("light_gain", -0.4, 0.4, _OURS)
+    light_shift: Range = span("light_shift", 0, 0.5, _OURS)
+    light_temperature: Range = span("light_temperature", 4500, 7500, _LAMPS + ", half corrected by the camera")
+    ambient: Range = span("ambient", -0.4, 0.4, _OURS)
+    shadow: Range = span("shadow", 0, 0.6, _OURS)
+    exposure: Range = span("exposure", -0.5, 0.5, "exposure stands still while a policy runs; set by hand within 1 EV")
+    auto_exposure: Range = span("auto_exposure", 0, 0.5, _OURS)
+    white_balance: Range = span("white_balance", -0.15, 0.15, "set once per session; " + _OURS)
+    gamma: Range = span("gamma", 0.85, 1.2, _OURS)
+    saturation: Range = span("saturation", 0.8, 1.2, _OURS)
+    vignette: Range = span("vignette", 0, 0.2, _OURS)
+    distortion: Range = span("distortion", -0.02, 0.02, "what is left after calibration; " + _OURS)
+    blur: Range = span("blur", 0, 0.3, _OURS)
+    motion_blur: Range = span("motion_blur", 0, 0.5, "0.3 m/s, 10 ms, at 0.2 m: 0.4 px of 32")
+    noise: Range = span("noise", 0, 0.02, _ISO + ", averaged over the pixels that become one")
+    rolling_noise: Range = span("rolling_noise", 0, 0.004, _OURS)
+    bayer: Range = span("bayer", 0, 0.5, _OURS)
+    jpeg: Range = span("jpeg", 0, 0.3, "quality 70 and better")
+    depth_near: Range = span("depth_near", 0.07, 0.07, _D405)
+    depth_fattening: Range = span("depth_fattening", 0, 0.5, "half a matching window of 5 of 848 columns, coarsened")
+    depth_shadow: Range = span("depth_shadow", 0, 0.5, "the module fills part of what one imager does not see")
+    depth_holes: Range = span("depth_holes", 0, 0.3, _OURS)
+    depth_quantum: Range = span("depth_quantum", 0.03125, 0.0625, "disparities in 32nds of a pixel")
+    depth_noise: Range = span("depth_noise", 0.03, 0.1, _D405)
+    depth_scale: Range = span("depth_scale", -0.01, 0.01, _D405)
+    depth_loss: Range = span("depth_loss", 0, 0.02, _OURS)
+
+
+class HarshLook(LookRanges):
+    """Any room with a table: other furniture, odd lamps, a cheap camera that is badly set."""
+
+    meshes: Range = span("meshes", 1, 1, "the robot as it is")
+    robot_lightness: Range = span("robot_lightness", -0.15, 0.25, "painted or printed parts; " + _OURS)
+    robot_tint: Range = span("robot_tint", 0, 0.25, _OURS)
+    gloss: Range = span("gloss", 0, 1, _OURS)
+    object_shift: Range = span("object_shift", 0, 0.3, _OURS)
+    table_lightness: Range = span("table_lightness", -0.3, 0.6, "black to white")
+    table_tint: Range = span("table_tint", 0, 0.5, _OURS)
+    table_pattern: Range = span("table_pattern", 0, 1, "any material")
+    wall_lightness: Range = span("wall_lightness", -0.4, 0.6, "black curtain to white wall")
+    wall_picture: Range = span("wall_picture", 0, 1, "any picture")
+    floor_pattern: Range = span("floor_pattern", 0, 1, "any floor")
+    background: Range = span("background", 0, 1, "any room")
+    clutter: Range = span("clutter", 0, 10, "the failures that were measured had ten things on the table")
+    lights: Range = span("lights", 0, 3, _OURS)
+    light_gain: Range = span("light_gain", -1, 1, "a lamp fails, or the sun shines in")
+    light_shift: Range = span("light_shift", 0, 1.5, _OURS)
+    light_temperature: Range = span("light_temperature", 2700, 10000, "incandescent lamp to blue sky, uncorrected")
+    ambient: Range = span("ambient", -1, 1, _OURS)
+    shadow: Range = span("shadow", 0, 1, "any")
+    shadow_softness: Range = span("shadow_softness", 0, 0.3, "spot to office panel")
+    exposure: Range = span("exposure", -1.2, 1.2, _OURS)
+    auto_exposure: Range = span("auto_exposure", 0, 1, "any automatic")
+    white_balance: Range = span("white_balance", -0.35, 0.35, _OURS)
+    gamma: Range = span("gamma", 0.65, 1.6, _OURS)
+    saturation: Range = span("saturation", 0.5, 1.3, _OURS)
+    vignette: Range = span("vignette", 0, 0.6, _OURS)
+    distortion: Range = span("distortion", -0.12, 0.12, "a wide lens without correction")
+    blur: Range = span("blur", 0, 0.8, _OURS)
+    motion_blur: Range = span("motion_blur", 0, 1.5, "0.3 m/s, 33 ms, at 0.2 m: 1.4 px of 32")
+    noise: Range = span("noise", 0, 0.04, _ISO + ", one sensor pixel each")
+    rolling_noise: Range = span("rolling_noise", 0, 0.012, _OURS)
+    bayer: Range = span("bayer", 0, 1, "any demosaicking")
+    jpeg: Range = span("jpeg", 0, 0.7, "quality 30 and better")
+    depth_near: Range = span("depth_near", 0.07, 0.1, _D405 + "; more at high resolution")
+    depth_fattening: Range = span("depth_fattening", 0, 1.5, "a matching window of 15 of 848 columns, coarsened")
+    depth_shadow: Range = span("depth_shadow", 0, 1, "nothing filled")
+    depth_holes: Range = span("depth_holes", 0, 1, _OURS)
+    depth_quantum: Range = span("depth_quantum", 0.03125, 0.15, "disparities in 32nds of a pixel, to an old module")
+    depth_noise: Range = span("depth_noise", 0.03, 0.25, _D405 + ", twice")
+    depth_scale: Range = span("depth_scale", -0.02, 0.02, _D405)
+    depth_loss: Range = span("depth_loss", 0, 0.06, _OURS)

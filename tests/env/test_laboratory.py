@@ -1,0 +1,194 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from s2rctl.core.errors import RunError, UsageError
+from s2rctl.env import stepping
+from s2rctl.env.build import make_env, make_images, make_model
+from s2rctl.env.keys import make_key
+from s2rctl.env.laboratory import laboratory_images
+from s2rctl.render import RENDERERS
+from s2rctl.schema.laboratory import LOOK_AXES, LookRanges
+from s2rctl.schema.load import load_profile
+from s2rctl.schema.looks import HarshLook
+from tests.render.laboratory.test_meshes import needs_meshes
+from tests.render.test_contract import needs_gl
+
+WORLDS = 4
+pytestmark = needs_gl
+NOMINAL = LookRanges()
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return load_profile("aloha-smoke").profile
+
+
+@pytest.fixture(scope="module")
+def model(profile):
+    return make_model(profile, "insertion")
+
+
+@pytest.fixture
+def opened():
+    """Collect what must be closed."""
+    kept = []
+    yield kept
+    for images in kept:
+        images.close()
+
+
+@pytest.fixture
+def make(profile, model, opened):
+    def made(ranges, processes=2):
+        opened.append(laboratory_images(profile, "insertion", model, ranges, processes=processes))
+        return opened[-1]
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def poses(profile, model):
+    """The poses of four worlds at the start of an episode."""
+    env = make_env(profile, "insertion", WORLDS, seed=0, images=True)
+    return jax.device_get(stepping.reset(env, make_key(3)).physics.poses)
+
+
+def shoot(images, poses, key=0, frame=0, repeat=1):
+    look, drawn = images.draw(make_key(key), WORLDS, repeat)
+    return {name: np.asarray(tensor) for name, tensor in images.take(make_key(frame), poses, look, drawn).items()}
+
+
+def same(one, other):
+    return {name for name in one if np.array_equal(one[name], other[name])}
+
+
+def children() -> set[int]:
+    """Return the drawing processes of this one."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        if b"s2rctl.render.laboratory.worker" in words and parent == os.getpid():
+            found.add(int(folder.name))
+    return found
+
+
+def test_an_environment_plays_in_it(profile, make):
+    images = make(HarshLook().at(meshes=0))
+    env = make_env(profile, "insertion", WORLDS, seed=0, images=True, imaging=images)
+    usual = make_env(profile, "insertion", WORLDS, seed=0, images=True)
+    state, own = (stepping.reset(one, make_key(1)) for one in (env, usual))
+    assert np.array_equal(state.physics.qpos, own.physics.qpos)  # the same starts as in the training's own worlds
+    seen = state.observation.inputs
+    for name, tensor in own.observation.inputs.items():
+        assert (seen[name].shape, seen[name].dtype) == (tensor.shape, tensor.dtype)
+    assert not np.array_equal(seen["rgb_wrist_cam_left"], own.observation.inputs["rgb_wrist_cam_left"])
+    state, _ = stepping.step(env, state, np.zeros((WORLDS, env.action_size), np.float32))
+    assert not np.array_equal(seen["rgb_wrist_cam_left"], state.observation.inputs["rgb_wrist_cam_left"])
+    values = images.look_values(state.image)
+    assert set(values) == set(LOOK_AXES)
+    for name, value in values.items():
+        low, high = getattr(HarshLook(), name) if name != "meshes" else (0, 0)
+        assert value.shape == (WORLDS,)
+        assert (value >= low).all() and (value <= high).all()
+
+
+def test_equal_keys_give_equal_pictures_bit_for_bit_however_many_processes_draw(make, poses):
+    look = HarshLook().at(meshes=0)
+    one, other = shoot(make(look, processes=1), poses), shoot(make(look, processes=2), poses)
+    assert same(one, other) == set(one)
+    assert not same(one, shoot(make(look), poses, key=1))
+    assert not same(one, shoot(make(look), poses, frame=1))
+
+
+def test_a_held_axis_changes_its_cell_and_no_other(make, poses):
+    """Cells have the same draws: what differs is what their ranges differ in."""
+    cells = [NOMINAL, NOMINAL.at(table_lightness=0.4)]
+    halves = jax.tree.map(lambda leaf: np.concatenate([leaf[:2], leaf[:2]]), poses)
+    images = make(cells)
+    shot = shoot(images, halves, repeat=2)
+    assert set(images.look_values(images.draw(make_key(0), WORLDS, 2)[1])["table_lightness"]) == {0.0, 0.4}
+    assert np.array_equal(shot["depth_wrist_cam_left"][:2], shot["depth_wrist_cam_left"][2:])
+    assert (shot["rgb_wrist_cam_left"][:2].mean() + 20) < shot["rgb_wrist_cam_left"][2:].mean()
+
+
+def test_worlds_that_are_no_whole_cells_are_refused(make):
+    images = make([NOMINAL] * 3)
+    with pytest.raises(UsageError):
+        images.look_values(images.draw(make_key(0), WORLDS)[1])
+
+
+def test_the_nominal_world_looks_like_the_trainings_own(profile, model, make, poses):
+    """Same bodies, cameras and colours in another renderer: without brightness and noise the pictures are alike."""
+    plain = profile.model_copy(
+        update={
+            "vision": profile.vision.model_copy(
+                update={
+                    "shadows": False,
+                    "depth_noise": None,
+                    "appearance": profile.vision.appearance.model_copy(
+                        update={"brightness": (1.0, 1.0), "pixel_noise": 0.0}
+                    ),
+                }
+            )
+        }
+    )
+    usual = make_images(plain, "insertion", model)
+    look, drawn = usual.draw(make_key(0), WORLDS)
+    own = {name: np.asarray(tensor) for name, tensor in usual.take(make_key(0), poses, look, drawn).items()}
+    shot = shoot(make(NOMINAL), poses)
+    for name in own:
+        difference = np.abs(shot[name].astype(int) - own[name])
+        assert np.median(difference) <= 6, name
+        assert (difference > 40).mean() < 0.08, name
+
+
+@pytest.mark.parametrize("axis", ["camera_offset", "camera_rotation", "camera_fovy"])
+def test_a_camera_on_the_edge_sees_something_else(make, poses, axis):
+    still = NOMINAL.at(camera_share=0)
+    held = {"camera_offset": 0.02, "camera_rotation": 5.0, "camera_fovy": 5.0}[axis]
+    assert not same(shoot(make(still), poses), shoot(make(still.at(**{axis: held})), poses))
+
+
+@needs_meshes
+def test_meshes_are_an_axis(make, poses):
+    bare, covered = shoot(make(NOMINAL), poses), shoot(make(NOMINAL.at(meshes=1)), poses)
+    assert not same(bare, covered)
+
+
+def test_a_process_that_dies_is_an_error_and_the_next_picture_starts_new_ones(make, poses):
+    images = make(NOMINAL)
+    before = children()
+    shot = shoot(images, poses)
+    mine = children() - before
+    assert len(mine) == 2
+    os.kill(min(mine), signal.SIGKILL)
+    with pytest.raises((RunError, jax.errors.JaxRuntimeError), match="has ended"):
+        shoot(images, poses)
+    assert same(shot, shoot(images, poses)) == set(shot)
+
+
+def test_nothing_is_left_when_it_is_closed(make, poses):
+    folders = [path for path in (Path("/dev/shm"), Path("/tmp")) if path.is_dir()]
+    before = children()
+    images = make(NOMINAL)
+    shoot(images, poses)
+    assert not [path for folder in folders for path in folder.glob("s2rctl-look-*")]
+    images.close()
+    deadline = time.monotonic() + 20
+    while children() - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not children() - before
+
+
+def test_it_is_no_renderer_that_a_profile_can_train_with():
+    assert not [row for row in RENDERERS.rows.values() if "laboratory" in row]
