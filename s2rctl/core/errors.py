@@ -48,6 +48,10 @@ class SafetyStop(S2rError):
     exit_code = ExitCode.SAFETY
 
 
+class PerceptionStop(SafetyStop):
+    """What a policy tells to see is not where the joints have it: it no longer knows what it sees."""
+
+
 class MissingEnvironmentError(S2rError):
     """Something the command needs is not installed or not present (extra, driver, device, disk space)."""
 

@@ -26,7 +26,9 @@ class Actor:
 
     memory: tuple[Memory, ...]
     step: Callable[[Observation, State], tuple[np.ndarray | jax.Array, State]]
-    """Observation and memory of B worlds -> action (B, n) in [-1, 1], and memory from then on."""
+    """Observation and memory of B worlds -> action (B, n) in [-1, 1], and memory from then on; beside it ``tells``."""
+    tells: tuple[str, ...] = ()
+    """Outputs that are handed out with the memory: (B, k) each."""
 
 
 def as_actor(policy: Act | Actor) -> Actor:
@@ -42,6 +44,11 @@ class Playing:
     def __init__(self, policy: Act | Actor, worlds: int) -> None:
         self._actor = as_actor(policy)
         self._memory: State = start(self._actor.memory, worlds)
+
+    @property
+    def told(self) -> dict[str, np.ndarray]:
+        """What the policy told with its last action, (B, k) by name."""
+        return {name: np.asarray(self._memory[name]) for name in self._actor.tells}
 
     def __call__(self, observation: Observation) -> np.ndarray:
         """Return the action (B, n) and keep what the policy remembers."""
