@@ -127,8 +127,8 @@ def require(sight: Sight, limits: Limits) -> None:
         raise PerceptionStop(f"the policy's '{limits.output}' is not finite", "train and export the policy again")
     if error > limits.limit_m:
         raise PerceptionStop(
-            f"the policy is lost: in more than half of the last {limits.frames} pictures it sees '{limits.of}' at least "
-            f"{error * 100:.1f} cm from where the joints have it (limit {limits.limit_m * 100:.1f} cm)",
+            f"the policy is lost: in most of the last {limits.frames} pictures it sees '{limits.of}' "
+            f"{error * 100:.1f} cm or more from where the joints have it (limit {limits.limit_m * 100:.1f} cm)",
             HINT,
         )
 
