@@ -9,9 +9,10 @@ Pure functions of (sight, readings, pictures, what is told), and ``Watch``, whic
 episode. ``trust`` slows the motion down meanwhile.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import dist, isfinite
 
 import numpy as np
 
@@ -63,9 +64,13 @@ class Track:
 
         Between readings it moved in a straight line; before the first and after the last it stands there.
         """
-        places = np.stack([tools[arm] for tools in self.tools])
-        known = np.array([np.interp(t, self.times, column) for column in places.T])
-        return known, max(self.times[0] - t, t - self.times[-1], 0.0)
+        times, after = self.times, bisect_left(self.times, t)
+        if after in (0, len(times)):
+            end = min(after, len(times) - 1)
+            return self.tools[end][arm], abs(t - times[end])
+        before, later = self.tools[after - 1][arm], self.tools[after][arm]
+        share = (t - times[after - 1]) / (times[after] - times[after - 1])
+        return before + share * (later - before), 0.0
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,7 @@ def look(sight: Sight, limits: Limits, track: Track, pictures: Sequence[float], 
 
 def _error(limits: Limits, track: Track, t: float, told: np.ndarray) -> float:
     place, unknown_s = track.at(t, limits.arm)
-    with np.errstate(over="ignore", invalid="ignore"):
-        gap = float(np.linalg.norm(np.asarray(told, float) - place))
+    gap = dist(told.tolist(), place.tolist())
     return max(0.0, gap - limits.speed * unknown_s) if isfinite(gap) else float("inf")
 
 
