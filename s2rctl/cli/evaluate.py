@@ -144,7 +144,7 @@ def tables(figures: "dict[str, Any] | Any") -> str:
         limits = ", ".join(f"{name} {limit * 1e3:.0f} mm" for name, limit in figures["perception_limit_m"].items())
         parts.append(
             f"the perception check would have stopped {stops} of {figures['episodes']} episodes, "
-            f"{figures['perception_stopped_successes']} of the {figures['successes']} successful ones (limit: {limits})"
+            f"{figures['perception_stopped_successes']} of the {figures['successes']} successes (limit: {limits})"
         )
     if pairs := figures.get("paired"):
         other = figures["against"]

@@ -18,7 +18,7 @@ class EpisodeLog:
     reason: str = ""
     hint: str = ""  # what to do about a safety stop
     stop: Literal["", "safety", "perception"] = ""  # kind of a safety stop
-    perception: dict[str, dict[str, Any]] = field(default_factory=dict)  # by told output; empty: nothing was compared
+    perception: dict[str, dict[str, Any]] = field(default_factory=dict)  # by estimate; empty: no check
     steps: int = 0
     missed: int = 0
     interventions: Counter[str] = field(default_factory=Counter)

@@ -17,7 +17,7 @@ from s2rctl.control.envelope import STATE
 from s2rctl.control.episode_log import EpisodeLog, describe
 from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.park import park
-from s2rctl.control.perception import Limits, Watch
+from s2rctl.control.perception import Limits, Monitor
 from s2rctl.control.quiet import quiet
 from s2rctl.control.recorder import NullRecorder, Recorder
 from s2rctl.control.safety import Memory, SafetyFilter, Verdict
@@ -57,8 +57,8 @@ class Rig:
     builder: ObservationBuilder
     filter: SafetyFilter
     clock: Clock
-    trust: TrustLimits | None = None  # None: a gap between the seen tool and the joints' slows nothing down
-    perception: Sequence[Limits] = ()  # what the policy tells is held to; none: it stops nothing
+    trust: TrustLimits | None = None  # None: a gap to forward kinematics slows nothing down
+    perception: Sequence[Limits] = ()  # of the policy's estimates; none: no perception check
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def run_episode(
         log.stopped(SafetyStop(str(error)))
         raise
     finally:
-        log.perception = loop.watch.summary()
+        log.perception = loop.monitor.summary()
         recorder.close(describe(log))
     return log
 
@@ -122,7 +122,7 @@ class _Loop:
         self._period = 1.0 / settings.rate_hz
         self._watchdog: Watchdog | None = None
         self._trust = Trust()
-        self.watch = Watch(rig.perception)
+        self.monitor = Monitor(rig.perception)
         self.memory: Memory
         if rig.clock.realtime and settings.send:
             timeout = settings.watchdog_periods * self._period
@@ -236,16 +236,16 @@ class _Loop:
     def _believed(
         self, action: np.ndarray, outputs: Mapping[str, np.ndarray], state: State, frames: Mapping[str, Frame]
     ) -> np.ndarray:
-        """Return the action, smaller the farther the policy sees its tool from where the joints had it in the picture.
+        """Return the action, scaled down with the gap between the policy's tool estimate and forward kinematics.
 
-        Raises PerceptionStop when it is lost. Policies that do not say where they see the tool are believed.
+        Raises PerceptionStop when the perception check fails. Policies without an estimate are not scaled.
         """
-        pictures = [frame.t for frame in frames.values()] or [state.t]
-        self.watch.step(state, pictures, outputs)
-        limits, track = self._rig.trust, self.watch.track
+        captured = [frame.t for frame in frames.values()] or [state.t]
+        self.monitor.step(state, captured, outputs)
+        limits, track = self._rig.trust, self.monitor.track
         if limits is None or POSITION not in outputs or not track.times:
             return action
-        self._trust = follow(self._trust, outputs[POSITION][0], track.at(min(pictures), 0)[0], limits)
+        self._trust = follow(self._trust, outputs[POSITION][0], track.at(min(captured), 0)[0], limits)
         if self._trust.lost(limits):
             raise PerceptionStop(
                 f"the policy's tool estimate is {self._trust.gap_m * 100:.0f} cm from forward kinematics",
@@ -289,7 +289,7 @@ class _Loop:
             "interventions": verdict.interventions,
             **{f"{name}_ms": seconds * 1e3 for name, seconds in spent.items()},
         }
-        if errors := self.watch.errors():
+        if errors := self.monitor.errors():
             values["perception"] = errors
         memory = self._rig.builder.memory
         if memory and sum(value.size for value in memory.values()) <= RECORDED_MEMORY:

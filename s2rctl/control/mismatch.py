@@ -62,7 +62,7 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
         if is_memory(tensor.name):
             faults.append(f"'{tensor.name}' is memory that the contract does not declare as such")
     faults += _limit_faults(contract, specification)
-    faults += _told_faults(contract, specification)
+    faults += _estimate_faults(contract, specification)
     if min(contract.action_scale, default=0.0) <= 0:
         faults.append("an action scale is not positive")
     for name in ("action_delay_steps", "observation_delay_steps"):
@@ -82,16 +82,16 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
     return faults
 
 
-def _told_faults(contract: Contract, specification: RobotSpecification) -> list[str]:
-    """Return which told outputs cannot be compared with what the joints say."""
+def _estimate_faults(contract: Contract, specification: RobotSpecification) -> list[str]:
+    """Return which estimates cannot be compared with forward kinematics."""
     shapes, faults = {tensor.name: tensor.shape for tensor in contract.outputs}, []
-    for told in contract.told:
-        if shapes.get(told.output) != ("batch", 3):
-            faults.append(f"what it tells, '{told.output}', is no output of three numbers")
-        if told.of not in specification.tools:
-            faults.append(f"it tells where '{told.of}' is, the robot's tools are {', '.join(specification.tools)}")
-    if len({told.output for told in contract.told}) < len(contract.told):
-        faults.append("an output is told of twice")
+    for item in contract.estimates:
+        if shapes.get(item.output) != ("batch", 3):
+            faults.append(f"the estimate '{item.output}' is no output of three numbers")
+        if item.of not in specification.tools:
+            faults.append(f"it estimates the position of '{item.of}', the robot has {', '.join(specification.tools)}")
+    if len({item.output for item in contract.estimates}) < len(contract.estimates):
+        faults.append("an estimate is described twice")
     return faults
 
 

@@ -49,7 +49,7 @@ class SafetyStop(S2rError):
 
 
 class PerceptionStop(SafetyStop):
-    """What a policy tells to see is not where the joints have it: it no longer knows what it sees."""
+    """The policy's estimate from its images disagrees with forward kinematics."""
 
 
 class MissingEnvironmentError(S2rError):

@@ -26,9 +26,9 @@ class Actor:
 
     memory: tuple[Memory, ...]
     step: Callable[[Observation, State], tuple[np.ndarray | jax.Array, State]]
-    """Observation and memory of B worlds -> action (B, n) in [-1, 1], and memory from then on; beside it ``tells``."""
-    tells: tuple[str, ...] = ()
-    """Outputs that are handed out with the memory: (B, k) each."""
+    """Observation and memory of B worlds -> action (B, n) in [-1, 1], and memory from then on with ``estimates``."""
+    estimates: tuple[str, ...] = ()
+    """Further outputs, returned with the memory: (B, k) each."""
 
 
 def as_actor(policy: Act | Actor) -> Actor:
@@ -46,9 +46,9 @@ class Playing:
         self._memory: State = start(self._actor.memory, worlds)
 
     @property
-    def told(self) -> dict[str, np.ndarray]:
-        """What the policy told with its last action, (B, k) by name."""
-        return {name: np.asarray(self._memory[name]) for name in self._actor.tells}
+    def estimates(self) -> dict[str, np.ndarray]:
+        """The policy's last estimates, (B, k) by name."""
+        return {name: np.asarray(self._memory[name]) for name in self._actor.estimates}
 
     def __call__(self, observation: Observation) -> np.ndarray:
         """Return the action (B, n) and keep what the policy remembers."""

@@ -1,7 +1,7 @@
-"""How far what a policy tells of its images is from what the joints say, in simulated episodes.
+"""Forward kinematics as the reference of a policy's estimates, in simulated episodes.
 
-An observation is as late as the environment makes it, so the joints are looked up for the same time. Positions come
-from the robot's nominal kinematics, as on the robot computer, whatever the world's own links are.
+The environment delays observations, so the tool's position is looked up at the same time. It comes from the robot's
+nominal kinematics, as on the robot computer, even where a world's own links differ.
 """
 
 from collections import deque
@@ -16,18 +16,18 @@ from s2rctl.env.vec_env import VecEnv
 from s2rctl.robots.protocol import RobotSpecification
 
 
-class Joints(Protocol):
-    """What the joints say of B worlds that play episodes side by side."""
+class Kinematics(Protocol):
+    """A tool's position in B worlds that play episodes side by side."""
 
     def begin(self) -> None:
-        """Forget all: episodes begin."""
+        """Start new episodes."""
 
-    def pictured(self, state: EnvState) -> np.ndarray:
-        """Return where the tool was (B, 3) m when what ``state`` shows was measured; asked at every step, in order."""
+    def at_capture(self, state: EnvState) -> np.ndarray:
+        """Return the tool's position (B, 3) m when the observation was captured; called at every step, in order."""
 
 
-class ToolByJoints:
-    """Implements ``Joints`` for one tool of a robot in a VecEnv."""
+class ToolKinematics:
+    """Implements ``Kinematics`` for one tool of a robot in a VecEnv."""
 
     def __init__(self, env: VecEnv, specification: RobotSpecification, tool: str) -> None:
         addresses = np.array([int(env.model.joint(name).qposadr[0]) for name in specification.joints])
@@ -36,11 +36,11 @@ class ToolByJoints:
         self._places: deque[np.ndarray] = deque(maxlen=len(env.delays.observation))  # newest first
 
     def begin(self) -> None:
-        """Forget all: episodes begin."""
+        """Start new episodes."""
         self._places.clear()
 
-    def pictured(self, state: EnvState) -> np.ndarray:
-        """Return where the tool was (B, 3) m when what ``state`` shows was measured; asked at every step, in order."""
+    def at_capture(self, state: EnvState) -> np.ndarray:
+        """Return the tool's position (B, 3) m when the observation was captured; called at every step, in order."""
         self._places.appendleft(np.asarray(self._place(state.physics.qpos)))
         late = np.minimum(np.asarray(state.lag), np.asarray(state.step))
         return np.stack(self._places)[late, np.arange(len(late))]

@@ -56,8 +56,8 @@ def build(
     )
 
 
-def tells(graph: Graph, specification: RobotSpecification) -> dict[str, str]:
-    """Return by output of the graph which tool of the robot it tells the place of, where the joints know it, too."""
+def estimated_tools(graph: Graph, specification: RobotSpecification) -> dict[str, str]:
+    """Return the graph's outputs that estimate the position of a tool, and which tool."""
     return {POSITION: specification.tools[0]} if POSITION in graph.outputs else {}
 
 

@@ -110,31 +110,31 @@ class CameraContract(Model):
     depth_range_m: tuple[float, float] | None = quantity(None, "m", "usable depth; beyond is read as nothing")
 
 
-class Told(Model):
-    """An output by which a policy tells where it sees something that the joints know, and how far off it is.
+class Estimate(Model):
+    """An output that estimates from images what forward kinematics knows, and its errors.
 
-    The figures are those of the export's own episodes: distances of what is told from what forward kinematics has at
-    the time of the picture. ``filtered_max_m`` is after the perception check's filter over pictures.
+    The errors are distances from forward kinematics at the images' capture times, in episodes that export played in
+    the profile's own worlds. ``filtered_max_m`` is after the perception check's filter over images.
     """
 
     output: str = quantity(..., "", "output of the graph, (batch, 3) in m")
-    of: str = quantity(..., "", "tool of the robot that is told of, by its name in the robot's kinematics")
+    of: str = quantity(..., "", "the robot's tool whose position it is, by name")
     frame: Literal["base"] = quantity("base", "", "base: the robot's base frame")
     median_m: float = quantity(..., "m", "median error", ge=0)
-    p95_m: float = quantity(..., "m", "error that 95 % of pictures keep within", ge=0)
-    p99_m: float = quantity(..., "m", "error that 99 % of pictures keep within", ge=0)
+    p95_m: float = quantity(..., "m", "95th percentile of the error", ge=0)
+    p99_m: float = quantity(..., "m", "99th percentile of the error", ge=0)
     filtered_max_m: float = quantity(..., "m", "largest filtered error", ge=0)
     filter_s: float = quantity(..., "s", "length of that filter", gt=0)
     episodes: int = quantity(..., "", "episodes in which this was measured", ge=1)
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Told":
+    def _ordered(self) -> "Estimate":
         if not self.median_m <= self.p95_m <= self.p99_m:
             raise ValueError("needs median_m <= p95_m <= p99_m")
         return self
 
 
-_OPTIONAL = ("memory", "told")
+_OPTIONAL = ("memory", "estimates")
 """Fields that are left out where they are empty, so that cards and ids of policies without them stay what they were."""
 
 
@@ -158,8 +158,8 @@ class Contract(Model):
         (), "", "what the policy remembers from step to step; none: each action follows from its own observation"
     )
 
-    told: Annotated[tuple[Told, ...], Field(max_length=16)] = quantity(
-        (), "", "where the policy tells what it sees, for the perception check; none: nothing is compared"
+    estimates: Annotated[tuple[Estimate, ...], Field(max_length=16)] = quantity(
+        (), "", "outputs for the perception check; none: no check"
     )
 
     @model_serializer(mode="wrap")

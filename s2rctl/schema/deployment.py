@@ -14,23 +14,25 @@ Mode = Literal["rehearse", "shadow", "live"]
 
 
 class Perception(Model):
-    """The perception check: where a policy tells to see its tool, against the joints, where its contract has figures.
+    """The perception check: a policy's estimate of its tool against forward kinematics, if its contract has figures.
 
-    The factor is on the error that 95 % of the pictures keep within, because that is the steadiest of the contract's
-    figures: from draws of 64 episodes it is within 17 %, the 99 % point and the largest filtered error within 60 %.
+    The factor applies to the 95th percentile because that is the most stable of the contract's figures: over samples of
+    64 episodes it varies by 20 %, the 99th percentile and the largest filtered error by 60 to 90 %.
     """
 
     factor: float = quantity(
-        2.5, "", "off by more than this many times what 95 % of the export's own pictures keep within is lost",
+        2.5, "", "largest error of a good image, as a multiple of the 95th percentile in the contract",
         ge=1, le=100,
     )  # fmt: skip
     filter_s: float = quantity(
-        0.35, "s", "lost in more than half of the pictures of this long a time stops the robot", ge=1e-3, le=10
+        0.35, "s", "length of the filter: bad images in more than half of it stop the robot", ge=1e-3, le=10
     )
-    modes: tuple[Mode, ...] = quantity(("rehearse", "shadow", "live"), "", "where it stops the robot", max_length=3)
+    modes: tuple[Mode, ...] = quantity(
+        ("rehearse", "shadow", "live"), "", "modes in which it stops the robot", max_length=3
+    )
 
     def frames(self, rate_hz: float) -> int:
-        """Return how many pictures the filter holds at a control rate."""
+        """Return the filter's length in images at a control rate."""
         return max(1, round(self.filter_s * rate_hz))
 
 

@@ -132,9 +132,9 @@ def make_rig(
     builder = ObservationBuilder(policy.contract, specification)
     wanted = [camera for camera in cameras if camera.name in builder.cameras]
     trust = TrustLimits(*safety.position_gap_m) if safety.position_gap_m else None
-    told = policy.contract.told if mode in safety.perception.modes else ()
-    # Not slowed down: what moved before the episode, or by hand, keeps to no ramp.
-    checks = limits_of(told, safety.perception, specification, profile.simulation.rate_hz, safety.tool_speed)
+    estimates = policy.contract.estimates if mode in safety.perception.modes else ()
+    # Full speed: motion before the episode, or by hand, does not follow the ramp.
+    checks = limits_of(estimates, safety.perception, specification, profile.simulation.rate_hz, safety.tool_speed)
     return Rig(robot, wanted, policy, builder, SafetyFilter(limits, mapping, specification), clock, trust, checks)
 
 

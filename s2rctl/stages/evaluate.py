@@ -15,7 +15,7 @@ from s2rctl.env.randomise import model_edits
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Clip, Episode, Episodes, rate, summary
 from s2rctl.evaluation.film import compose, write_mp4
-from s2rctl.evaluation.perception import ToolByJoints
+from s2rctl.evaluation.perception import ToolKinematics
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.robots import ROBOTS
@@ -68,8 +68,8 @@ def _play(context: Context, worlds: Worlds, player: Player, title: str, clips: i
     episodes = context.profile.evaluate.gate.episodes
     context.reporter.start(title, episodes, "episodes")
     env = make_worlds(worlds)
-    joints = {told.output: ToolByJoints(env, _robot(context), told.of) for told in player.told}
-    options: dict[str, Any] = {"reporter": context.reporter, "joints": joints, "clips": clips}
+    kinematics = {item.output: ToolKinematics(env, _robot(context), item.of) for item in player.estimates}
+    options: dict[str, Any] = {"reporter": context.reporter, "kinematics": kinematics, "clips": clips}
     return env, player.play(env, episodes, worlds.seed, context.interrupt, **options)
 
 
@@ -96,27 +96,27 @@ def _perception(context: Context, player: Player, result: Episodes) -> dict[str,
 
     Nothing for a policy whose contract has no figures.
     """
-    if not player.told:
+    if not player.estimates:
         return {}
     settings = context.profile.deploy.safety.perception
     frames = settings.frames(context.profile.simulation.rate_hz)
 
-    def lost(episode: Episode) -> bool:
-        worst = {name: max(running(errors, frames)) for name, errors in episode.told_errors.items()}
-        return any(worst[told.output] > limit_of(told, settings) for told in player.told)
+    def failed(episode: Episode) -> bool:
+        worst = {name: max(running(errors, frames)) for name, errors in episode.estimate_errors.items()}
+        return any(worst[item.output] > limit_of(item, settings) for item in player.estimates)
 
-    stopped = [episode for episode in result.episodes if lost(episode)]
+    stopped = [episode for episode in result.episodes if failed(episode)]
     return {
         "perception_stops": len(stopped),
         "perception_stopped_successes": sum(episode.success for episode in stopped),
-        "perception_limit_m": {told.output: limit_of(told, settings) for told in player.told},
-        "perception_error_m": {told.output: _median_error(told.output, result) for told in player.told},
+        "perception_limit_m": {item.output: limit_of(item, settings) for item in player.estimates},
+        "perception_error_m": {item.output: _median_error(item.output, result) for item in player.estimates},
     }
 
 
 def _median_error(output: str, result: Episodes) -> float | None:
-    """Return the median error of a told output over all steps, m; None when it never was finite."""
-    errors = np.concatenate([episode.told_errors[output] for episode in result.episodes])
+    """Return the median error of an estimate over all steps, m; None if it was never finite."""
+    errors = np.concatenate([episode.estimate_errors[output] for episode in result.episodes])
     finite = errors[np.isfinite(errors)]
     return float(np.median(finite)) if len(finite) else None
 
@@ -124,9 +124,9 @@ def _median_error(output: str, result: Episodes) -> float | None:
 def _line(episode: Episode) -> str:
     """Return an episode as one line of JSON; errors that are not finite are null."""
     errors = {
-        name: [error if np.isfinite(error) else None for error in row] for name, row in episode.told_errors.items()
+        name: [error if np.isfinite(error) else None for error in row] for name, row in episode.estimate_errors.items()
     }
-    return json.dumps(vars(episode) | {"told_errors": errors})
+    return json.dumps(vars(episode) | {"estimate_errors": errors})
 
 
 def _comparison(other: Player, first: Episodes, second: Episodes) -> dict[str, object]:

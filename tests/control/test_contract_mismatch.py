@@ -11,7 +11,7 @@ from s2rctl.control.policy import Policy, contract_of
 from s2rctl.core import seal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.contract import CameraContract, Contract, Memory, Tensor, Told
+from s2rctl.schema.contract import CameraContract, Contract, Estimate, Memory, Tensor
 from s2rctl.schema.simulation import CameraSettings
 from tests.control.rigs import scale_of, write_policy
 
@@ -354,16 +354,16 @@ def test_a_student_that_fits_is_never_refused(tmp_path, name):
     assert policy.infer(policy.zeros())["action"].shape == (1, 14)
 
 
-def told(*outputs, of="tcp"):
+def estimating(*outputs, of="tcp"):
     figures = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 9}
     return lambda card: card.model_copy(
-        update={"told": tuple(Told(output=output, of=of, **figures) for output in outputs)}
+        update={"estimates": tuple(Estimate(output=output, of=of, **figures) for output in outputs)}
     )
 
 
 GOOD_REACH = {
     "as exported": lambda c: c,
-    "told against the joints": told("position"),
+    "with an estimate": estimating("position"),
     "without the position": lambda c: edit(c, "outputs", value=lambda v: v[:1]),
     "larger steps": lambda c: edit(c, "action_scale", value=[0.05] * 3),
     "another camera angle": camera(0, "fovy_deg", 50.0),
@@ -382,12 +382,12 @@ def test_a_reach_policy_that_fits_is_never_refused(tmp_path, name, known):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (told("place"), "'place', is no output of three numbers"),
-        (told("position", of="left/gripper"), "where 'left/gripper' is, the robot's tools are tcp"),
-        (told("position", "position"), "told of twice"),
+        (estimating("place"), "estimate 'place' is no output of three numbers"),
+        (estimating("position", of="left/gripper"), "position of 'left/gripper', the robot has tcp"),
+        (estimating("position", "position"), "described twice"),
     ],
 )
-def test_what_cannot_be_compared_with_the_joints_is_refused_by_name(tmp_path, change, text):
+def test_an_estimate_that_kinematics_cannot_check_is_refused_by_name(tmp_path, change, text):
     path = write(tmp_path / "policy.onnx", change(reach_card()), graph=reach_card())
     with pytest.raises(ArtifactError, match=text):
         Policy(path, ROBOTS.load("xarm7"), RATE, [CameraSettings(name="side", width=84, height=84)])

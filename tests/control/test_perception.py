@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2rctl.control.loop import Settings, run_episode
-from s2rctl.control.perception import Limits, Sight, Track, filtered, limit_of, limits_of, look, require, running
+from s2rctl.control.perception import Limits, Track, Window, filtered, limit_of, limits_of, require, running, update
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.recording import read_recording
 from s2rctl.core.clock import VirtualClock
@@ -16,7 +16,7 @@ from s2rctl.core.errors import PerceptionStop, SafetyStop
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.robots.protocol import Frame, State, StopLevel
-from s2rctl.schema.contract import Told
+from s2rctl.schema.contract import Estimate
 from s2rctl.schema.deployment import Perception
 from tests.control.rigs import TINY
 from tests.control.test_loop import SETTINGS, Script, rig
@@ -37,25 +37,25 @@ def off(y=0.0, x=0.0):
 
 
 def see(errors, limits=LIMITS, period=0.05):
-    """Return the sight after pictures that are off by ``errors`` m each, or the step at which the check stops."""
-    sight, track = Sight(), Track()
+    """Return the window after images that are off by ``errors`` m each, or the step at which the check stops."""
+    window, track = Window(), Track()
     for number, error in enumerate(errors):
         track = track.after(reading(number * period))
-        sight = look(sight, limits, track, [number * period], off(error))
+        window = update(window, limits, track, [number * period], off(error))
         try:
-            require(sight, limits)
+            require(window, limits)
         except PerceptionStop:
             return number
-    return sight
+    return window
 
 
 @given(st.lists(st.floats(0, LIMITS.limit_m - 1e-6), max_size=60), FRAMES)
 def test_errors_below_the_limit_never_stop(errors, frames):
-    assert isinstance(see(errors, replace(LIMITS, frames=frames)), Sight)
+    assert isinstance(see(errors, replace(LIMITS, frames=frames)), Window)
 
 
 @given(st.lists(st.floats(0, 1), max_size=30), st.floats(LIMITS.limit_m + 1e-6, 1e6), FRAMES)
-def test_whatever_was_seen_before_lost_pictures_stop_after_more_than_half_the_filter(before, lost, frames):
+def test_whatever_was_seen_before_bad_images_stop_after_more_than_half_the_filter(before, lost, frames):
     limits = replace(LIMITS, frames=frames)
     stopped = see([*before, *[lost] * frames], limits)
     assert isinstance(stopped, int)
@@ -63,12 +63,12 @@ def test_whatever_was_seen_before_lost_pictures_stop_after_more_than_half_the_fi
 
 
 @given(st.lists(ERRORS, min_size=1, max_size=40), FRAMES)
-def test_at_most_half_of_the_pictures_may_be_lost(errors, frames):
+def test_at_most_half_of_the_images_may_be_lost(errors, frames):
     limits = replace(LIMITS, frames=frames)
     windows = [errors[max(0, end - frames) : end] for end in range(1, len(errors) + 1)]
     expected = next((i for i, w in enumerate(windows) if sum(e > 0.05 for e in w) > frames // 2), None)
     found = see(errors, limits)
-    assert found == expected if expected is not None else isinstance(found, Sight)
+    assert found == expected if expected is not None else isinstance(found, Window)
 
 
 @given(st.lists(ERRORS, max_size=20), st.sampled_from([np.nan, np.inf, -np.inf]), FRAMES)
@@ -78,15 +78,15 @@ def test_a_place_that_is_not_finite_stops_at_once(before, nonsense, frames):
 
 
 @given(st.lists(st.tuples(ERRORS, st.integers(1, 5)), min_size=1, max_size=20), FRAMES)
-def test_a_dropped_frame_does_not_advance_the_filter(pictures, frames):
-    limits, once, many = replace(LIMITS, frames=frames), Sight(), Sight()
+def test_a_dropped_frame_does_not_advance_the_filter(images, frames):
+    limits, once, many = replace(LIMITS, frames=frames), Window(), Window()
     track, t = Track(), 0.0
-    for error, repeats in pictures:
+    for error, repeats in images:
         shown = t = t + 0.05
         track = track.after(reading(t))
-        once = look(once, limits, track, [shown], off(error))
+        once = update(once, limits, track, [shown], off(error))
         for _ in range(repeats):
-            many = look(many, limits, track, [shown], off(error))
+            many = update(many, limits, track, [shown], off(error))
             t += 0.05
             track = track.after(reading(t))
     assert once == many
@@ -99,53 +99,53 @@ def test_the_filtered_error_is_one_of_the_last_and_running_is_filtered_of_each_b
     assert running(errors, frames) == [filtered(errors[: i + 1], frames) for i in range(len(errors))]
 
 
-def test_what_is_told_is_compared_with_where_the_tool_was_when_the_picture_was_taken():
+def test_what_is_estimate_is_compared_with_where_the_tool_was_when_the_image_was_taken():
     track = Track()
     for number in range(5):  # 0.4 m/s
         track = track.after(reading(0.05 * number, off(x=0.02 * number)))
     place, unknown = track.at(0.075, 0)
     assert place == pytest.approx(off(x=0.03)) and unknown == 0.0
-    sight = look(Sight(), LIMITS, track, [0.075], off(x=0.03))
-    assert sight.errors[0] == pytest.approx(0.0, abs=1e-9)
-    late = look(Sight(), LIMITS, track, [0.2], off(x=0.03))
+    window = update(Window(), LIMITS, track, [0.075], off(x=0.03))
+    assert window.errors[0] == pytest.approx(0.0, abs=1e-9)
+    late = update(Window(), LIMITS, track, [0.2], off(x=0.03))
     assert late.errors[0] == pytest.approx(0.05)
 
 
-def test_of_a_picture_before_the_first_reading_only_what_motion_cannot_explain_is_an_error():
+def test_of_a_image_before_the_first_reading_only_what_motion_cannot_explain_is_an_error():
     track = Track().after(reading(1.0))
     for t in (0.9, 1.1):
-        assert look(Sight(), LIMITS, track, [t], off(0.04)).errors == (0.0,)
-        assert look(Sight(), LIMITS, track, [t], off(0.12)).errors[0] == pytest.approx(0.12 - 0.1 * LIMITS.speed)
+        assert update(Window(), LIMITS, track, [t], off(0.04)).errors == (0.0,)
+        assert update(Window(), LIMITS, track, [t], off(0.12)).errors[0] == pytest.approx(0.12 - 0.1 * LIMITS.speed)
 
 
-def test_of_two_cameras_the_picture_that_fits_counts_and_one_new_picture_is_enough():
+def test_of_two_cameras_the_image_that_fits_counts_and_one_new_image_is_enough():
     track = Track().after(reading(0.0)).after(reading(0.1, off(0.06)))
-    sight = look(Sight(), LIMITS, track, [0.0, 0.1], off(0.06))
-    assert sight.errors[0] == pytest.approx(0.0, abs=1e-9)
-    assert len(look(sight, LIMITS, track, [0.05, 0.1], off(0.06)).errors) == 2
+    window = update(Window(), LIMITS, track, [0.0, 0.1], off(0.06))
+    assert window.errors[0] == pytest.approx(0.0, abs=1e-9)
+    assert len(update(window, LIMITS, track, [0.05, 0.1], off(0.06)).errors) == 2
 
 
 def test_readings_that_are_not_finite_or_older_are_left_to_the_safety_filter():
     track = Track().after(reading(1.0))
     assert track.after(reading(1.1, off(np.nan))) is track
     assert track.after(reading(0.5, off(1.0))) is track
-    assert look(Sight(), LIMITS, Track(), [0.0], off(1.0)) == Sight()
+    assert update(Window(), LIMITS, Track(), [0.0], off(1.0)) == Window()
 
 
 FIGURES = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 64}
 
 
 def test_the_limit_is_a_multiple_of_the_export_s_own_errors_but_not_less_than_a_centimetre():
-    told = Told(output="position", of="gripper", **FIGURES)
-    assert limit_of(told, Perception(factor=3)) == pytest.approx(0.06)
-    assert limit_of(told.model_copy(update={"p95_m": 1e-6}), Perception()) == 0.01
-    (limits,) = limits_of((told,), Perception(factor=2.5, filter_s=0.35), TINY, 20.0, 0.25)
+    estimate = Estimate(output="position", of="gripper", **FIGURES)
+    assert limit_of(estimate, Perception(factor=3)) == pytest.approx(0.06)
+    assert limit_of(estimate.model_copy(update={"p95_m": 1e-6}), Perception()) == 0.01
+    (limits,) = limits_of((estimate,), Perception(factor=2.5, filter_s=0.35), TINY, 20.0, 0.25)
     assert (limits.arm, limits.frames, limits.speed) == (0, 7, 0.25)
     assert limits.limit_m == pytest.approx(0.05)
 
 
 class Late:
-    """A camera whose pictures are ``age`` s old, and do not come where ``drop(t)``."""
+    """A camera whose images are ``age`` s old, and do not come where ``drop(t)``."""
 
     name = "eye"
 
@@ -163,7 +163,7 @@ class Late:
 
 
 class Seer(Script):
-    """Tells where the tool was when the camera's picture was taken, ``gap(step)`` m beside it."""
+    """Estimates the tool at the image's capture time, ``gap(step)`` m off."""
 
     def __init__(self, *actions, gap):
         super().__init__(*actions)
@@ -174,8 +174,8 @@ class Seer(Script):
         times = [t for t, _ in self.past]
         camera = self.parts.cameras[0]
         place = np.array([np.interp(camera.t, times, column) for column in np.array([p for _, p in self.past]).T])
-        told = place + np.array([0.0, 0.0, self.gap(len(self.inputs))])
-        return super().infer(inputs) | {"position": told[None].astype(np.float32)}
+        estimate = place + np.array([0.0, 0.0, self.gap(len(self.inputs))])
+        return super().infer(inputs) | {"position": estimate[None].astype(np.float32)}
 
 
 def watched(gap, age=0.0, drop=lambda t: False, limits=(LIMITS,), action=(1.0, 0.0, 0.0)):
@@ -192,7 +192,7 @@ def test_a_lost_policy_stops_the_robot_where_it_is_and_says_why():
     parts = watched(lambda step: 0.3 if step >= 10 else 0.01)
     log = run_episode(parts, LONG, Interrupt())
     assert (log.outcome, log.stop, log.steps) == ("safety_stop", "perception", 13)  # the fourth of seven
-    assert "'gripper' 30.0 cm" in log.reason and "limit 5.0 cm" in log.reason
+    assert "estimate of 'gripper' is 30.0 cm" in log.reason and "limit 5.0 cm" in log.reason
     assert parts.robot.stops == [StopLevel.SOFT]
     assert len(parts.robot.sent) == 13
     stop = log.error("look at it")
@@ -208,7 +208,7 @@ def test_another_stop_is_of_another_kind():
 
 
 @pytest.mark.parametrize("lost", [(5, 6, 7), (3, 5, 20, 22)])
-def test_a_few_lost_pictures_stop_nothing(lost):
+def test_a_few_bad_images_stop_nothing(lost):
     log = run_episode(watched(lambda step: 1.0 if step in lost else 0.01), LONG, Interrupt())
     assert (log.outcome, log.stop, log.reason) == ("time", "", "")
 
@@ -219,8 +219,8 @@ def test_nonsense_stops_before_anything_is_sent():
     assert "not finite" in log.reason and not parts.robot.sent
 
 
-def test_a_picture_that_is_late_is_no_error_of_the_policy():
-    # 1 rad/s at 0.4 m: the tool is 4 cm further on than in a picture of 0.1 s ago.
+def test_a_image_that_is_late_is_no_error_of_the_policy():
+    # 1 rad/s at 0.4 m: the tool is 4 cm further on than in a image of 0.1 s ago.
     late = watched(lambda step: 0.0, age=0.1, limits=(replace(LIMITS, limit_m=0.01),))
     log = run_episode(late, LONG, Interrupt())
     assert log.outcome == "time"
@@ -228,7 +228,7 @@ def test_a_picture_that_is_late_is_no_error_of_the_policy():
     assert run_episode(watched(lambda step: 0.1, age=0.1), LONG, Interrupt()).stop == "perception"
 
 
-def test_frames_that_do_not_come_stop_by_their_age_and_not_by_what_is_told_of_them():
+def test_frames_that_do_not_come_stop_by_their_age_and_not_by_what_is_estimate_of_them():
     strict = replace(LIMITS, frames=1)
     parts = watched(lambda step: 0.3 if step >= 4 else 0.0, drop=lambda t: t > 0.16, limits=(strict,))
     log = run_episode(parts, LONG, Interrupt())

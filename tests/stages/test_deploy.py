@@ -12,7 +12,7 @@ from s2rctl.core.progress import NullReporter
 from s2rctl.operations.rehearsal import twin
 from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.contract import CameraContract, Contract, Tensor, Told
+from s2rctl.schema.contract import CameraContract, Contract, Estimate, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.stages import deploy, live
@@ -157,23 +157,23 @@ def test_too_many_safety_stops_are_exit_6_and_leave_recordings(tmp_path, profile
     assert not (job.run_folder / "certificate.json").exists()
 
 
-def telling_card(**changes):
-    """The card of a policy that also tells where it sees the tool; it always sees it at the robot's foot."""
+def estimating_card(**changes):
+    """The card of a policy that also estimates its tool's position: always the robot's foot."""
     card = reach_card()
     position = Tensor(name="position", dtype="float32", shape=("batch", 3), meaning="tool", unit="m")
     figures = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 9}
-    told = (Told(output="position", of="tcp", **figures),)
-    return card.model_copy(update={"outputs": (*card.outputs, position), "told": told, **changes})
+    estimates = (Estimate(output="position", of="tcp", **figures),)
+    return card.model_copy(update={"outputs": (*card.outputs, position), "estimates": estimates, **changes})
 
 
-def test_a_rehearsed_policy_that_is_lost_is_stopped_by_the_perception_check(tmp_path, profile, one_rehearsal):
-    job = context(tmp_path, profile, card=telling_card())
-    with pytest.raises(PerceptionStop, match=r"2 of 2 .*the policy is lost: .*'tcp'.*limit 5\.0 cm") as caught:
+def test_a_rehearsed_policy_whose_estimate_is_off_is_stopped_by_the_perception_check(tmp_path, profile, one_rehearsal):
+    job = context(tmp_path, profile, card=estimating_card())
+    with pytest.raises(PerceptionStop, match=r"2 of 2 .*perception check: .*'tcp'.*limit 5\.0 cm") as caught:
         deploy.run_rehearsal(job)
     assert caught.value.exit_code == ExitCode.SAFETY
     assert "camera" in caught.value.hint and "recordings" in caught.value.hint
     steps = read_steps(job.run_folder / "episode-000.mcap")
-    assert len(steps) == 3  # the fourth of seven pictures stops
+    assert len(steps) == 3  # the fourth of seven images stops
     assert all(step["perception"]["position"]["error_m"] > 0.2 for step in steps)
     figures = json.loads((job.run_folder / "rehearsal.json").read_text())
     assert (figures["safety_stops"], figures["perception_stops"]) == (2, 2)
@@ -182,7 +182,7 @@ def test_a_rehearsed_policy_that_is_lost_is_stopped_by_the_perception_check(tmp_
 
 @pytest.mark.parametrize("off", ["old card", "not in this mode"])
 def test_without_figures_or_where_it_is_off_the_check_stops_nothing(tmp_path, profile, one_rehearsal, off):
-    card = telling_card(told=()) if off == "old card" else telling_card()
+    card = estimating_card(estimates=()) if off == "old card" else estimating_card()
     modes = ["live"] if off == "not in this mode" else ["rehearse", "live"]
     sets = [f"tasks.reach.episode_steps={STEPS}", "deploy.rehearsal.episodes=2"]
     chosen = load_profile("xarm7-smoke", [*sets, f"deploy.safety.perception.modes={modes}"]).profile

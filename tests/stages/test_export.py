@@ -113,22 +113,22 @@ def test_recorded_observations_come_from_whole_episodes_and_are_as_many_as_asked
     assert found["goal"].min() == 0 and found["goal"].max() == WORLDS - 1 + STEPS - 1
 
 
-def test_what_a_policy_tells_is_measured_against_the_joints_on_the_export_s_own_episodes(monkeypatch, tmp_path):
+def test_estimates_are_compared_with_kinematics_on_the_export_s_own_episodes(monkeypatch, tmp_path):
     profile = load_profile("xarm7-smoke", ["tasks.reach.episode_steps=5"]).profile
     env = make_env(profile, "reach", 4, seed=0, images=False)
-    # Always tells the foot of the robot: half a metre off.
+    # Always estimates the foot of the robot: half a metre off.
     made = blind_reach_card()
     content = write_policy(tmp_path / "policy.onnx", made, np.zeros(3), {"goal": np.zeros((3, 3))}).read_bytes()
-    monkeypatch.setattr(export, "TOLD_EPISODES", 6)
+    monkeypatch.setattr(export, "ESTIMATE_EPISODES", 6)
     job = SimpleNamespace(profile=profile, seed=0, interrupt=Interrupt())
     graph = SimpleNamespace(outputs={"action": 3, "position": 3})
     scripted = Player(None, "reach", None, images=False, pilot=None)
-    (told,) = export._told(job, graph, env, scripted, content, made)
-    assert (told.output, told.of, told.frame, told.episodes) == ("position", "tcp", "base", 6)
-    assert 0.2 < told.median_m <= told.p95_m <= told.p99_m < 0.8
-    assert told.filter_s == profile.deploy.safety.perception.filter_s
-    assert told.median_m > told.filtered_max_m - 0.3 and told.filtered_max_m > 0.3  # five pictures fill most of seven
-    assert export._told(job, SimpleNamespace(outputs={"action": 3}), env, scripted, content, made) == ()
+    (found,) = export._estimates(job, graph, env, scripted, content, made)
+    assert (found.output, found.of, found.frame, found.episodes) == ("position", "tcp", "base", 6)
+    assert 0.2 < found.median_m <= found.p95_m <= found.p99_m < 0.8
+    assert found.filter_s == profile.deploy.safety.perception.filter_s
+    assert found.median_m > found.filtered_max_m - 0.3 and found.filtered_max_m > 0.3  # five images fill most of seven
+    assert export._estimates(job, SimpleNamespace(outputs={"action": 3}), env, scripted, content, made) == ()
 
 
 def blind_reach_card():
