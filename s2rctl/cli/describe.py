@@ -66,6 +66,10 @@ def contract_text(contract: "Contract") -> str:
         start = f"{memory.initial:g}" if isinstance(memory.initial, float) else "values of its own"
         shape = "x".join(str(extent) for extent in memory.shape) or "one number"
         lines[f"memory {memory.name}"] = f"{memory.dtype} {shape}, an episode begins with {start}"
+    for item in contract.estimates:
+        figures = {"median": item.median_m, "95 %": item.p95_m, "99 %": item.p99_m, "filtered": item.filtered_max_m}
+        errors = ", ".join(f"{name} {value * 1e3:.1f}" for name, value in figures.items())
+        lines[f"estimate {item.output}"] = f"of '{item.of}', errors in mm: {errors} max ({item.episodes} episodes)"
     if contract.versions:
         lines["made with"] = ", ".join(f"{name} {version}" for name, version in contract.versions.items())
     for role, identity in contract.trained_from.items():

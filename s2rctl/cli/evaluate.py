@@ -140,6 +140,12 @@ def tables(figures: "dict[str, Any] | Any") -> str:
             for row in rows
         ]
         parts.append(table(("failure", "episodes", "share", "median steps", "met the goal before"), cells))
+    if (stops := figures.get("perception_stops")) is not None:
+        limits = ", ".join(f"{name} {limit * 1e3:.0f} mm" for name, limit in figures["perception_limit_m"].items())
+        parts.append(
+            f"the perception check would have stopped {stops} of {figures['episodes']} episodes, "
+            f"{figures['perception_stopped_successes']} of the {figures['successes']} successes (limit: {limits})"
+        )
     if pairs := figures.get("paired"):
         other = figures["against"]
         low, high = 100 * pairs["difference_low"], 100 * pairs["difference_high"]

@@ -17,13 +17,14 @@ from s2rctl.control.envelope import STATE
 from s2rctl.control.episode_log import EpisodeLog, describe
 from s2rctl.control.observation import ObservationBuilder
 from s2rctl.control.park import park
+from s2rctl.control.perception import Limits, Monitor
 from s2rctl.control.quiet import quiet
 from s2rctl.control.recorder import NullRecorder, Recorder
 from s2rctl.control.safety import Memory, SafetyFilter, Verdict
 from s2rctl.control.trust import Trust, TrustLimits, follow
 from s2rctl.control.watchdog import Watchdog
 from s2rctl.core.clock import Clock
-from s2rctl.core.errors import SafetyStop
+from s2rctl.core.errors import PerceptionStop, SafetyStop
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.robots.protocol import CameraSource, Frame, Robot, State, StopLevel, Target
 from s2rctl.schema.tensors import ACTION, JOINT_POS, JOINT_VEL, POSITION, is_memory
@@ -56,7 +57,8 @@ class Rig:
     builder: ObservationBuilder
     filter: SafetyFilter
     clock: Clock
-    trust: TrustLimits | None = None  # None: where the policy sees the tool is not compared with the joints
+    trust: TrustLimits | None = None  # None: a gap to forward kinematics slows nothing down
+    perception: Sequence[Limits] = ()  # of the policy's estimates; none: no perception check
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,17 @@ def run_episode(
             park(rig.robot, rig.clock, loop.memory.last, limits.rate, 1.0 / settings.rate_hz)
     except SafetyStop as stop:
         rig.robot.stop(StopLevel.SOFT)
-        log.outcome, log.reason = "safety_stop", SILENT if loop.silent else stop.message
+        log.stopped(stop, SILENT if loop.silent else "")
     except KeyboardInterrupt:
         rig.robot.stop(StopLevel.HARD)
         log.outcome, log.reason = "interrupted", "hard stop"
         raise
     except BaseException as error:
         rig.robot.stop(StopLevel.SOFT)
-        log.outcome, log.reason = "safety_stop", str(error)
+        log.stopped(SafetyStop(str(error)))
         raise
     finally:
+        log.perception = loop.monitor.summary()
         recorder.close(describe(log))
     return log
 
@@ -119,6 +122,7 @@ class _Loop:
         self._period = 1.0 / settings.rate_hz
         self._watchdog: Watchdog | None = None
         self._trust = Trust()
+        self.monitor = Monitor(rig.perception)
         self.memory: Memory
         if rig.clock.realtime and settings.send:
             timeout = settings.watchdog_periods * self._period
@@ -210,7 +214,7 @@ class _Loop:
         action = np.asarray(outputs[ACTION], float)[0]
         t1 = perf_counter()
         rig.builder.remember(outputs)
-        memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state), state, ages)
+        memory, verdict = rig.filter.step(self.memory, self._believed(action, outputs, state, frames), state, ages)
         t2 = perf_counter()
         if self._settings.send:
             rig.robot.send(Target(verdict.target))
@@ -229,17 +233,21 @@ class _Loop:
         log.timings.add("record", perf_counter() - t3)
         return action, verdict
 
-    def _believed(self, action: np.ndarray, outputs: Mapping[str, np.ndarray], state: State) -> np.ndarray:
-        """Return the action, smaller the farther the policy sees its tool from where the joints have it.
+    def _believed(
+        self, action: np.ndarray, outputs: Mapping[str, np.ndarray], state: State, frames: Mapping[str, Frame]
+    ) -> np.ndarray:
+        """Return the action, scaled down with the gap between the policy's tool estimate and forward kinematics.
 
-        Raises SafetyStop when it has not known for long. Policies that do not say where they see the tool are believed.
+        Raises PerceptionStop when the perception check fails. Policies without an estimate are not scaled.
         """
-        limits = self._rig.trust
-        if limits is None or POSITION not in outputs:
+        captured = [frame.t for frame in frames.values()] or [state.t]
+        self.monitor.step(state, captured, outputs)
+        limits, track = self._rig.trust, self.monitor.track
+        if limits is None or POSITION not in outputs or not track.times:
             return action
-        self._trust = follow(self._trust, outputs[POSITION][0], state.tool[0, :3], limits)
+        self._trust = follow(self._trust, outputs[POSITION][0], track.at(min(captured), 0)[0], limits)
         if self._trust.lost(limits):
-            raise SafetyStop(
+            raise PerceptionStop(
                 f"the policy's tool estimate is {self._trust.gap_m * 100:.0f} cm from forward kinematics",
                 "check the camera's pose and the lighting, recalibrate, or set deploy.safety.position_gap_m",
             )
@@ -281,6 +289,8 @@ class _Loop:
             "interventions": verdict.interventions,
             **{f"{name}_ms": seconds * 1e3 for name, seconds in spent.items()},
         }
+        if errors := self.monitor.errors():
+            values["perception"] = errors
         memory = self._rig.builder.memory
         if memory and sum(value.size for value in memory.values()) <= RECORDED_MEMORY:
             values["memory"] = {name: value[0] for name, value in memory.items()}

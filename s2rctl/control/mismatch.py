@@ -62,6 +62,7 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
         if is_memory(tensor.name):
             faults.append(f"'{tensor.name}' is memory that the contract does not declare as such")
     faults += _limit_faults(contract, specification)
+    faults += _estimate_faults(contract, specification)
     if min(contract.action_scale, default=0.0) <= 0:
         faults.append("an action scale is not positive")
     for name in ("action_delay_steps", "observation_delay_steps"):
@@ -78,6 +79,19 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
     images = {tensor.name for tensor in contract.inputs}
     faults += [f"no input shows the camera '{name}'" for name in cameras if rgb_name(name) not in images]
     faults += [fault for camera in contract.cameras for fault in _mount_faults(camera, specification)]
+    return faults
+
+
+def _estimate_faults(contract: Contract, specification: RobotSpecification) -> list[str]:
+    """Return which estimates cannot be compared with forward kinematics."""
+    shapes, faults = {tensor.name: tensor.shape for tensor in contract.outputs}, []
+    for item in contract.estimates:
+        if shapes.get(item.output) != ("batch", 3):
+            faults.append(f"the estimate '{item.output}' is no output of three numbers")
+        if item.of not in specification.tools:
+            faults.append(f"it estimates the position of '{item.of}', the robot has {', '.join(specification.tools)}")
+    if len({item.output for item in contract.estimates}) < len(contract.estimates):
+        faults.append("an estimate is described twice")
     return faults
 
 

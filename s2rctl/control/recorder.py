@@ -38,6 +38,7 @@ STEP_SCHEMA = {
         "codes": {"type": "array"},
         "outputs": {"type": "object"},
         "memory": {"type": "object", "description": "what the policy remembered when it was asked"},
+        "perception": {"type": "object", "description": "per estimate: the image's error and the filtered one, m"},
         "target": {"type": "array"},
         "sent": {"type": "boolean"},
         "interventions": {"type": "array"},

@@ -33,7 +33,7 @@ def step_of(content: dict[str, Any], before: Sequence[Mapping[str, Any]]) -> dic
         and number >= (before[-1]["step"] + 1 if before else 0)
         and (not before or step["t"] >= before[-1]["t"])
         and isinstance(step["ages"], dict)
-        and isinstance(step.get("memory", {}), dict)
+        and all(isinstance(step.get(name, {}), dict) for name in ("memory", "perception"))
         and all(age is None or _is_time(age) for age in step["ages"].values())
         and all(isinstance(step[name], list) for name in ("codes", "interventions"))
         and all(isinstance(text, str) for name in ("codes", "interventions") for text in step[name])

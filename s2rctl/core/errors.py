@@ -48,6 +48,10 @@ class SafetyStop(S2rError):
     exit_code = ExitCode.SAFETY
 
 
+class PerceptionStop(SafetyStop):
+    """The policy's estimate from its images disagrees with forward kinematics."""
+
+
 class MissingEnvironmentError(S2rError):
     """Something the command needs is not installed or not present (extra, driver, device, disk space)."""
 

@@ -26,7 +26,9 @@ class Actor:
 
     memory: tuple[Memory, ...]
     step: Callable[[Observation, State], tuple[np.ndarray | jax.Array, State]]
-    """Observation and memory of B worlds -> action (B, n) in [-1, 1], and memory from then on."""
+    """Observation and memory of B worlds -> action (B, n) in [-1, 1], and memory from then on with ``estimates``."""
+    estimates: tuple[str, ...] = ()
+    """Further outputs, returned with the memory: (B, k) each."""
 
 
 def as_actor(policy: Act | Actor) -> Actor:
@@ -42,6 +44,11 @@ class Playing:
     def __init__(self, policy: Act | Actor, worlds: int) -> None:
         self._actor = as_actor(policy)
         self._memory: State = start(self._actor.memory, worlds)
+
+    @property
+    def estimates(self) -> dict[str, np.ndarray]:
+        """The policy's last estimates, (B, k) by name."""
+        return {name: np.asarray(self._memory[name]) for name in self._actor.estimates}
 
     def __call__(self, observation: Observation) -> np.ndarray:
         """Return the action (B, n) and keep what the policy remembers."""

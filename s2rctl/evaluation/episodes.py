@@ -1,7 +1,7 @@
 """Honest episodes: every world plays exactly one, from its own start, and only that one counts."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
 from s2rctl.evaluation.actors import Act, Actor, Playing
+from s2rctl.evaluation.perception import Kinematics
 from s2rctl.evaluation.statistics import exact, format_rate, wilson
 from s2rctl.learning.teacher.rollout import acting
 from s2rctl.schema.tensors import is_rgb
@@ -33,6 +34,7 @@ class Episode:
     total_reward: float
     action_error: float | None = None  # mean |action - reference action|, when a reference policy was given
     largest_error: float | None = None  # the largest
+    estimate_errors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # m, at each step, by name
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class _Batch:
         self.reward = np.zeros(worlds)
         self.error = np.zeros(worlds)
         self.largest = np.zeros(worlds)
+        self.estimates: dict[str, list[np.ndarray]] = {}  # error of each estimate, (B,) m for each step
 
     def add(self, step: Step, error: np.ndarray | None) -> None:
         """Count one control step of the worlds whose first episode still runs; ``error`` is (B, n)."""
@@ -128,6 +131,10 @@ class _Batch:
                 total_reward=float(self.reward[i]),
                 action_error=float(self.error[i] / max(self.steps[i], 1)) if with_error else None,
                 largest_error=float(self.largest[i]) if with_error else None,
+                estimate_errors={
+                    name: tuple(round(float(row[i]), 5) for row in rows[: self.steps[i]])
+                    for name, rows in self.estimates.items()
+                },
             )
             for i in range(len(self.steps))
         ]
@@ -150,14 +157,16 @@ def play(
     interrupt: Interrupt,
     pilot: Act | None = None,
     reference: Act | Actor | None = None,
+    kinematics: Mapping[str, Kinematics] | None = None,
     clips: int = 0,
 ) -> Episodes:
     """Play at least one batch and as many as ``episodes`` need; each world contributes its first episode only.
 
     ``env`` is a VecEnv, or anything with its ``worlds``, ``reset`` and ``step``. ``pilot`` drives every world until the
     task says that the policy acts. ``reference`` (for example the teacher) is asked for its action on the same
-    observations, to measure the action error; it never acts. Policies with memory begin each batch anew. ``clips``
-    keeps what ``chosen`` chooses for filming. Raises Interrupted between steps when asked to stop.
+    observations, to measure the action error; it never acts. Policies with memory begin each batch anew.
+    ``kinematics`` are the references of the policy's estimates, by output. ``clips`` keeps what ``chosen`` chooses for
+    filming. Raises Interrupted between steps when asked to stop.
     """
     records: list[Episode] = []
     kept: list[Clip] = []
@@ -167,10 +176,15 @@ def play(
         start = np.asarray(state.physics.qpos) if batch == 0 else start
         book, tape, drive = _Batch(env.worlds), _Tape(), Playing(act, env.worlds)
         compare = None if reference is None else Playing(reference, env.worlds)
+        for truth in (kinematics or {}).values():
+            truth.begin()
         for index in range(episode_steps):
             if interrupt.requested:
                 raise Interrupted("evaluation interrupted", "run the same command again")
             action = drive(state.observation)
+            for name, truth in (kinematics or {}).items():
+                gap = np.linalg.norm(drive.estimates[name] - truth.at_capture(state), axis=1)
+                book.estimates.setdefault(name, []).append(gap)
             error = None if compare is None else np.abs(action - compare(state.observation))
             if pilot is not None:
                 action = np.where(np.asarray(acting(env, state))[:, None], action, pilot(state.observation))

@@ -1,5 +1,6 @@
 """A policy as evaluation calls it, from an ONNX file and its contract."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,13 @@ def is_physical(contract: Contract) -> bool:
     return any(t.name == ACTION and t.unit not in ("", "1") for t in contract.outputs)
 
 
-def onnx_policy(content: bytes, contract: Contract) -> Act | Actor:
+def onnx_policy(content: bytes, contract: Contract, estimates: Sequence[str] | None = None) -> Act | Actor:
     """Return a serialised ONNX graph as a function from observations (and memory) to actions in [-1, 1].
 
     Inputs are taken by name from ``Observation.inputs``; a graph over the teacher's observation has one input named
-    ``observation``. An action in physical units is divided by the contract's scale. ArtifactError for a file that is
-    not as it was exported, that cannot run, or whose memory is not the contract's.
+    ``observation``. An action in physical units is divided by the contract's scale. ``estimates`` are outputs to return
+    beside the action; by default those that the contract has figures of. ArtifactError for a file that is not as it was
+    exported, that cannot run, or whose memory is not the contract's.
     """
     import onnxruntime
 
@@ -35,16 +37,18 @@ def onnx_policy(content: bytes, contract: Contract) -> Act | Actor:
     _require_memory(session, contract)
     scale = np.asarray(contract.action_scale, np.float32) if is_physical(contract) else np.float32(1)
 
-    wanted = [ACTION, *(memory_out(item.name) for item in contract.memory)]
+    extra = tuple(item.output for item in contract.estimates) if estimates is None else tuple(estimates)
+    wanted = [ACTION, *extra, *(memory_out(item.name) for item in contract.memory)]
 
     def step(observation: Observation, memory: State) -> tuple[np.ndarray, State]:
         before = {name: np.asarray(value) for name, value in given(contract.memory, memory).items()}
         feeds = {name: _feed(observation, name) for name in names} | before
         found = dict(zip(wanted, session.run(wanted, feeds), strict=True))
-        return np.clip(np.asarray(found[ACTION]) / scale, -1, 1), taken(contract.memory, found)
+        beside = taken(contract.memory, found) | {name: found[name] for name in extra}
+        return np.clip(np.asarray(found[ACTION]) / scale, -1, 1), beside
 
-    if contract.memory:
-        return Actor(contract.memory, step)
+    if contract.memory or extra:
+        return Actor(contract.memory, step, extra)
     return lambda observation: step(observation, {})[0]
 
 

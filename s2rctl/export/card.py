@@ -12,7 +12,7 @@ from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.tensors import elements_of, limits_of
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
 from s2rctl.schema.simulation import CameraSettings, Delays, Vision
-from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, QUANTITIES, Quantity, image_of
+from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, POSITION, QUANTITIES, Quantity, image_of
 
 _JOINT_ACTION = "change of each joint target, in action_scale per step; then clipped to the actuator's range"
 _TOOL_ACTION = (
@@ -54,6 +54,11 @@ def build(
         versions=dict(versions),
         memory=graph.memory,
     )
+
+
+def estimated_tools(graph: Graph, specification: RobotSpecification) -> dict[str, str]:
+    """Return the graph's outputs that estimate the position of a tool, and which tool."""
+    return {POSITION: specification.tools[0]} if POSITION in graph.outputs else {}
 
 
 def versions(onnx_model: Any) -> dict[str, str]:

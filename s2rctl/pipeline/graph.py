@@ -29,7 +29,7 @@ def export_stage(system: System, policy: Policy) -> Stage:
     return Stage(
         "export" if policy is system.deployed else f"export-{policy.name}",
         version=3,
-        reads=(*_environment(system, policy), "export"),
+        reads=(*_environment(system, policy), "export", "deploy.safety.perception"),
         inputs=(Input("policy", policy.kind, policy.name),),
         kind="onnx",
         output=policy.export,
@@ -42,7 +42,12 @@ def evaluation_stage(system: System, policy: Policy) -> Stage:
     return Stage(
         "evaluate",
         version=3,
-        reads=(*_environment(system, policy), *(f"tasks.{policy.task}.{part}" for part in APART), "evaluate"),
+        reads=(
+            *_environment(system, policy),
+            *(f"tasks.{policy.task}.{part}" for part in APART),
+            "evaluate",
+            "deploy.safety.perception",
+        ),
         inputs=(Input("onnx", "onnx", policy.export),),
         kind="evaluation",
         output=policy.export,

@@ -110,6 +110,34 @@ class CameraContract(Model):
     depth_range_m: tuple[float, float] | None = quantity(None, "m", "usable depth; beyond is read as nothing")
 
 
+class Estimate(Model):
+    """An output that estimates from images what forward kinematics knows, and its errors.
+
+    The errors are distances from forward kinematics at the images' capture times, in episodes that export played in
+    the profile's own worlds. ``filtered_max_m`` is after the perception check's filter over images.
+    """
+
+    output: str = quantity(..., "", "output of the graph, (batch, 3) in m")
+    of: str = quantity(..., "", "the robot's tool whose position it is, by name")
+    frame: Literal["base"] = quantity("base", "", "base: the robot's base frame")
+    median_m: float = quantity(..., "m", "median error", ge=0)
+    p95_m: float = quantity(..., "m", "95th percentile of the error", ge=0)
+    p99_m: float = quantity(..., "m", "99th percentile of the error", ge=0)
+    filtered_max_m: float = quantity(..., "m", "largest filtered error", ge=0)
+    filter_s: float = quantity(..., "s", "length of that filter", gt=0)
+    episodes: int = quantity(..., "", "episodes in which this was measured", ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Estimate":
+        if not self.median_m <= self.p95_m <= self.p99_m:
+            raise ValueError("needs median_m <= p95_m <= p99_m")
+        return self
+
+
+_OPTIONAL = ("memory", "estimates")
+"""Fields that are left out where they are empty, so that cards and ids of policies without them stay what they were."""
+
+
 class Contract(Model):
     """Everything that must agree between training and robot."""
 
@@ -130,12 +158,17 @@ class Contract(Model):
         (), "", "what the policy remembers from step to step; none: each action follows from its own observation"
     )
 
+    estimates: Annotated[tuple[Estimate, ...], Field(max_length=16)] = quantity(
+        (), "", "outputs for the perception check; none: no check"
+    )
+
     @model_serializer(mode="wrap")
-    def _without_empty_memory(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave ``memory`` out where there is none: cards and manifests of such policies stay what they were."""
+    def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what a policy does not have: cards and manifests of such policies stay what they were."""
         values: dict[str, Any] = handler(self)
-        if not self.memory:
-            values.pop("memory", None)
+        for name in _OPTIONAL:
+            if not getattr(self, name):
+                values.pop(name, None)
         return values
 
     @property

@@ -9,6 +9,33 @@ from s2rctl.schema.base import CameraName, Model, Range, quantity, require, with
 Corner = Annotated[tuple[float, float, float], AfterValidator(within(-10, 10))]
 
 
+Mode = Literal["rehearse", "shadow", "live"]
+"""How a policy is deployed."""
+
+
+class Perception(Model):
+    """The perception check: a policy's estimate of its tool against forward kinematics, if its contract has figures.
+
+    The factor applies to the 95th percentile because that is the most stable of the contract's figures: over samples of
+    64 episodes it varies by 20 %, the 99th percentile and the largest filtered error by 60 to 90 %.
+    """
+
+    factor: float = quantity(
+        2.5, "", "largest error of a good image, as a multiple of the 95th percentile in the contract",
+        ge=1, le=100,
+    )  # fmt: skip
+    filter_s: float = quantity(
+        0.35, "s", "length of the filter: bad images in more than half of it stop the robot", ge=1e-3, le=10
+    )
+    modes: tuple[Mode, ...] = quantity(
+        ("rehearse", "shadow", "live"), "", "modes in which it stops the robot", max_length=3
+    )
+
+    def frames(self, rate_hz: float) -> int:
+        """Return the filter's length in images at a control rate."""
+        return max(1, round(self.filter_s * rate_hz))
+
+
 class Safety(Model):
     """Limits that the safety filter enforces on every command."""
 
@@ -21,6 +48,7 @@ class Safety(Model):
     position_gap_m: Annotated[Range, AfterValidator(within(1e-3, 10))] | None = quantity(
         (0.06, 0.15), "m", "where the policy sees its tool against its joints: slower from, still at; null: ignored"
     )
+    perception: Perception = Perception()
     max_age_periods: float = quantity(
         2.5, "", "a picture older than this many periods stops the robot", ge=0.1, le=1000
     )

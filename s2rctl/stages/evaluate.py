@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from s2rctl.control.perception import limit_of, running
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, RunError
 from s2rctl.core.seeds import derived_seed
@@ -14,8 +15,11 @@ from s2rctl.env.randomise import model_edits
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Clip, Episode, Episodes, rate, summary
 from s2rctl.evaluation.film import compose, write_mp4
+from s2rctl.evaluation.perception import ToolKinematics
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
+from s2rctl.robots import ROBOTS
+from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.stages.policies import Player, load_player, policy_of
 from s2rctl.stages.protocol import Context, Result
 
@@ -47,7 +51,7 @@ def run(context: Context) -> Result:
         perturb=settings.perturb,
     )
     env, result = _play(context, worlds, player, "evaluate", settings.videos)
-    figures = summary(result) | _about(context, player)
+    figures = summary(result) | _about(context, player) | _perception(context, player, result)
     figures["gate_success_low"] = settings.gate.success_low
     figures["gate_passed"] = float(str(figures["wilson_low"])) >= settings.gate.success_low
     if other is not None:
@@ -64,7 +68,9 @@ def _play(context: Context, worlds: Worlds, player: Player, title: str, clips: i
     episodes = context.profile.evaluate.gate.episodes
     context.reporter.start(title, episodes, "episodes")
     env = make_worlds(worlds)
-    return env, player.play(env, episodes, worlds.seed, context.interrupt, reporter=context.reporter, clips=clips)
+    kinematics = {item.output: ToolKinematics(env, _robot(context), item.of) for item in player.estimates}
+    options: dict[str, Any] = {"reporter": context.reporter, "kinematics": kinematics, "clips": clips}
+    return env, player.play(env, episodes, worlds.seed, context.interrupt, **options)
 
 
 def _about(context: Context, player: Player) -> dict[str, object]:
@@ -78,6 +84,49 @@ def _about(context: Context, player: Player) -> dict[str, object]:
         "seed": context.seed,
         "perturb": dict(context.profile.evaluate.perturb),
     }
+
+
+def _robot(context: Context) -> RobotSpecification:
+    specification: RobotSpecification = ROBOTS.load(context.profile.robot.name)
+    return specification
+
+
+def _perception(context: Context, player: Player, result: Episodes) -> dict[str, object]:
+    """Return how many episodes the perception check would have stopped, and how many successes among them.
+
+    Nothing for a policy whose contract has no figures.
+    """
+    if not player.estimates:
+        return {}
+    settings = context.profile.deploy.safety.perception
+    frames = settings.frames(context.profile.simulation.rate_hz)
+
+    def failed(episode: Episode) -> bool:
+        worst = {name: max(running(errors, frames)) for name, errors in episode.estimate_errors.items()}
+        return any(worst[item.output] > limit_of(item, settings) for item in player.estimates)
+
+    stopped = [episode for episode in result.episodes if failed(episode)]
+    return {
+        "perception_stops": len(stopped),
+        "perception_stopped_successes": sum(episode.success for episode in stopped),
+        "perception_limit_m": {item.output: limit_of(item, settings) for item in player.estimates},
+        "perception_error_m": {item.output: _median_error(item.output, result) for item in player.estimates},
+    }
+
+
+def _median_error(output: str, result: Episodes) -> float | None:
+    """Return the median error of an estimate over all steps, m; None if it was never finite."""
+    errors = np.concatenate([episode.estimate_errors[output] for episode in result.episodes])
+    finite = errors[np.isfinite(errors)]
+    return float(np.median(finite)) if len(finite) else None
+
+
+def _line(episode: Episode) -> str:
+    """Return an episode as one line of JSON; errors that are not finite are null."""
+    errors = {
+        name: [error if np.isfinite(error) else None for error in row] for name, row in episode.estimate_errors.items()
+    }
+    return json.dumps(vars(episode) | {"estimate_errors": errors})
 
 
 def _comparison(other: Player, first: Episodes, second: Episodes) -> dict[str, object]:
@@ -95,7 +144,7 @@ def _comparison(other: Player, first: Episodes, second: Episodes) -> dict[str, o
 def _write(folder: Path, figures: Mapping[str, Any], episodes: Sequence[Episode]) -> dict[str, Path]:
     evaluation, log = folder / "evaluation.json", folder / "episodes.jsonl"
     write_atomic(evaluation, json.dumps(figures, indent=2).encode())
-    lines = [json.dumps(vars(episode)) for episode in episodes]
+    lines = [_line(episode) for episode in episodes]
     write_atomic(log, ("\n".join(lines) + "\n").encode())
     return {"evaluation.json": evaluation, "episodes.jsonl": log}
 

@@ -11,7 +11,7 @@ from s2rctl.control.policy import Policy
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.timing import Timings
 from s2rctl.core.clock import RealClock
-from s2rctl.core.errors import SafetyStop, UsageError
+from s2rctl.core.errors import UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.seeds import derived_seed
 from s2rctl.robots import ROBOTS, make_driver
@@ -19,6 +19,7 @@ from s2rctl.robots.cameras.opening import close_cameras, open_cameras
 from s2rctl.robots.cameras.stream import Camera
 from s2rctl.robots.poses import home_tools
 from s2rctl.robots.protocol import Identity, Robot
+from s2rctl.schema.deployment import Mode
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.tasks import TaskSection
 from s2rctl.stages.certificate import preflight
@@ -76,7 +77,7 @@ def _run(context: Context, *, send: bool) -> Result:
     figures = _figures(logs, mode)
     write_json(files, context.run_folder / f"{mode}.json", {**figures, "episode_log": [describe(log) for log in logs]})
     if logs[-1].outcome == "safety_stop":
-        raise SafetyStop(logs[-1].reason, f"the recording is in {context.run_folder}")
+        raise logs[-1].error(f"the recording is in {context.run_folder}")
     context.reporter.finish(f"{len(logs)} episodes")
     return Result(files=files, metrics=figures, contract=policy.contract)
 
@@ -94,8 +95,9 @@ def _episode(
 ) -> EpisodeLog:
     """Run one episode; a slower one has as many more steps."""
     profile = context.profile
-    rig = make_rig(profile, policy, robot, cameras, RealClock(), speed)
-    header = recording_header(context, "live" if send else "shadow")
+    mode: Mode = "live" if send else "shadow"
+    rig = make_rig(profile, policy, robot, cameras, RealClock(), mode, speed)
+    header = recording_header(context, mode)
     seed = derived_seed(context.seed, "live", number)
     header |= {"serial": identity.serial, "speed": f"{speed:g}", "seed": str(seed)}
     settings = loop_settings(profile, round(_task(profile).episode_steps / speed), send=send, park=send)

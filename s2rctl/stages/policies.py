@@ -16,7 +16,7 @@ from s2rctl.evaluation.episodes import Episodes, play
 from s2rctl.evaluation.policies import onnx_policy
 from s2rctl.operations.sealed import POLICY_FILE, require_sealed
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.contract import Contract
+from s2rctl.schema.contract import Contract, Estimate
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact, Store
 from s2rctl.systems import all_systems, policy_named
@@ -35,6 +35,12 @@ class Player:
     act: Act | Actor
     images: bool  # whether it sees camera images (otherwise: the task's state)
     pilot: Act | None  # what drives an insertion teacher's arms until it takes over
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """The policy's estimates that its contract has figures of."""
+        contract = self.artifact.manifest.content.contract
+        return contract.estimates if contract is not None and self.artifact.manifest.content.kind == "onnx" else ()
 
     def play(self, env: VecEnv, episodes: int, seed: int, interrupt: Interrupt, **options: Any) -> Episodes:
         """Play first episodes in ``env``; ``options`` are those of ``episodes.play``, and ``act`` acts in its place."""

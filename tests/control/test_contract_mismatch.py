@@ -11,7 +11,7 @@ from s2rctl.control.policy import Policy, contract_of
 from s2rctl.core import seal
 from s2rctl.core.errors import ArtifactError
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.contract import CameraContract, Contract, Memory, Tensor
+from s2rctl.schema.contract import CameraContract, Contract, Estimate, Memory, Tensor
 from s2rctl.schema.simulation import CameraSettings
 from tests.control.rigs import scale_of, write_policy
 
@@ -354,8 +354,16 @@ def test_a_student_that_fits_is_never_refused(tmp_path, name):
     assert policy.infer(policy.zeros())["action"].shape == (1, 14)
 
 
+def estimating(*outputs, of="tcp"):
+    figures = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 9}
+    return lambda card: card.model_copy(
+        update={"estimates": tuple(Estimate(output=output, of=of, **figures) for output in outputs)}
+    )
+
+
 GOOD_REACH = {
     "as exported": lambda c: c,
+    "with an estimate": estimating("position"),
     "without the position": lambda c: edit(c, "outputs", value=lambda v: v[:1]),
     "larger steps": lambda c: edit(c, "action_scale", value=[0.05] * 3),
     "another camera angle": camera(0, "fovy_deg", 50.0),
@@ -369,6 +377,20 @@ def test_a_reach_policy_that_fits_is_never_refused(tmp_path, name, known):
     card = GOOD_REACH[name](reach_card())
     installed = [CameraSettings(name="side", width=84, height=84), CameraSettings(name="front", width=84, height=84)]
     Policy(write(tmp_path / "policy.onnx", card), ROBOTS.load("xarm7"), RATE, installed if known else None)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (estimating("place"), "estimate 'place' is no output of three numbers"),
+        (estimating("position", of="left/gripper"), "position of 'left/gripper', the robot has tcp"),
+        (estimating("position", "position"), "described twice"),
+    ],
+)
+def test_an_estimate_that_kinematics_cannot_check_is_refused_by_name(tmp_path, change, text):
+    path = write(tmp_path / "policy.onnx", change(reach_card()), graph=reach_card())
+    with pytest.raises(ArtifactError, match=text):
+        Policy(path, ROBOTS.load("xarm7"), RATE, [CameraSettings(name="side", width=84, height=84)])
 
 
 def test_there_are_enough_of_both():

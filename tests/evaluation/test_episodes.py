@@ -192,6 +192,35 @@ def test_memory_follows_the_worlds_and_begins_anew_with_each_batch() -> None:
     assert given == [[5, 5], [6, 15], [7, 25]]  # a policy that is only asked remembers what it was asked about
 
 
+def test_estimates_are_compared_with_kinematics_until_its_episode_ends() -> None:
+    class Clock:
+        """The tool is where the time is."""
+
+        begun = 0
+
+        def begin(self) -> None:
+            self.begun += 1
+
+        def at_capture(self, state: Any) -> np.ndarray:
+            return np.full((2, 3), float(state.time))
+
+    def estimating(observation: Observation, memory: Any) -> tuple[np.ndarray, Any]:
+        place = np.array([[3.0, 0.0, 0.0], [0.0, 0.0, np.nan]])
+        return np.zeros((2, 2), np.float32), {"position": place}
+
+    clock = Clock()
+    options: dict[str, Any] = {"seed": 0, "reporter": NullReporter(), "interrupt": Interrupt(), "taxonomy": TAXONOMY}
+    env = Scripted(success=[1, 99], end=[3, 2], failure=[0, 2])
+    actor = Actor((), estimating, ("position",))
+    result = play(env, actor, episodes=4, episode_steps=10, kinematics={"position": clock}, **options)
+    assert clock.begun == 2
+    first, second = result.episodes[:2]
+    expected = [np.linalg.norm([3 - t, -t, -t]) for t in range(3)]
+    assert first.estimate_errors["position"] == pytest.approx(expected, abs=1e-4)
+    assert len(second.estimate_errors["position"]) == 2 and np.isnan(second.estimate_errors["position"]).all()
+    assert not play(env, actor, episodes=1, episode_steps=10, **options).episodes[0].estimate_errors
+
+
 def test_interrupt_ends_between_steps() -> None:
     interrupt = Interrupt()
     interrupt.requested = True

@@ -1,4 +1,4 @@
-"""Names of tensors, and the contract's memory, which old cards and manifests must not notice."""
+"""Names of tensors, and the contract's memory and estimates, which old cards and manifests must not notice."""
 
 import json
 import tarfile
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.tensors import elements_of, limits_of
-from s2rctl.schema.contract import Contract, Memory
+from s2rctl.schema.contract import Contract, Estimate, Memory
 from s2rctl.schema.manifest import Content
 from s2rctl.schema.tensors import QUANTITIES, depth_name, image_of, is_depth, is_memory, is_rgb, memory_in, memory_out
 from s2rctl.schema.tensors import rgb_name as rgb
@@ -95,3 +95,20 @@ def test_memory_survives_json_and_stands_beside_the_graphs_tensors():
 def test_one_name_is_one_memory():
     with pytest.raises(ValueError, match="memory 'h' is declared twice"):
         card(memory=(Memory(name="h", shape=(2,)), Memory(name="h", shape=(3,))))
+
+
+FIGURES = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 64}
+
+
+def test_a_card_without_estimates_does_not_mention_any_and_one_that_does_survives_json():
+    assert "estimates" not in card().model_dump() and "estimates" not in card().model_dump_json()
+    made = card(estimates=(Estimate(output="position", of="tcp", **FIGURES),))
+    assert Contract.model_validate_json(made.model_dump_json()) == made == Contract.model_validate(made.model_dump())
+    assert "memory" not in made.model_dump() and made.estimates[0].frame == "base"
+    assert card(**{name: value for name, value in made.model_dump().items() if name != "estimates"}) == card()
+
+
+@pytest.mark.parametrize("change", [{"p95_m": 0.04}, {"median_m": -1}, {"filter_s": 0}, {"episodes": 0}, {"extra": 1}])
+def test_figures_that_cannot_be_are_refused(change):
+    with pytest.raises(ValueError):
+        card(estimates=({"output": "position", "of": "tcp", **FIGURES, **change},))

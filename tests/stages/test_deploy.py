@@ -5,14 +5,14 @@ import pytest
 
 from s2rctl.control.recording import read_steps
 from s2rctl.core.clock import VirtualClock
-from s2rctl.core.errors import GateError, Interrupted, MissingEnvironmentError, SafetyStop, UsageError
+from s2rctl.core.errors import GateError, Interrupted, MissingEnvironmentError, PerceptionStop, SafetyStop, UsageError
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.operations.rehearsal import twin
 from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.contract import CameraContract, Contract, Tensor
+from s2rctl.schema.contract import CameraContract, Contract, Estimate, Tensor
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.stages import deploy, live
@@ -155,6 +155,39 @@ def test_too_many_safety_stops_are_exit_6_and_leave_recordings(tmp_path, profile
     assert caught.value.exit_code == ExitCode.SAFETY
     assert (job.run_folder / "episode-000.mcap").stat().st_size > 0
     assert not (job.run_folder / "certificate.json").exists()
+
+
+def estimating_card(**changes):
+    """The card of a policy that also estimates its tool's position: always the robot's foot."""
+    card = reach_card()
+    position = Tensor(name="position", dtype="float32", shape=("batch", 3), meaning="tool", unit="m")
+    figures = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 9}
+    estimates = (Estimate(output="position", of="tcp", **figures),)
+    return card.model_copy(update={"outputs": (*card.outputs, position), "estimates": estimates, **changes})
+
+
+def test_a_rehearsed_policy_whose_estimate_is_off_is_stopped_by_the_perception_check(tmp_path, profile, one_rehearsal):
+    job = context(tmp_path, profile, card=estimating_card())
+    with pytest.raises(PerceptionStop, match=r"2 of 2 .*perception check: .*'tcp'.*limit 5\.0 cm") as caught:
+        deploy.run_rehearsal(job)
+    assert caught.value.exit_code == ExitCode.SAFETY
+    assert "camera" in caught.value.hint and "recordings" in caught.value.hint
+    steps = read_steps(job.run_folder / "episode-000.mcap")
+    assert len(steps) == 3  # the fourth of seven images stops
+    assert all(step["perception"]["position"]["error_m"] > 0.2 for step in steps)
+    figures = json.loads((job.run_folder / "rehearsal.json").read_text())
+    assert (figures["safety_stops"], figures["perception_stops"]) == (2, 2)
+    assert figures["failures"] == {"perception_stop": 2}
+
+
+@pytest.mark.parametrize("off", ["old card", "not in this mode"])
+def test_without_figures_or_where_it_is_off_the_check_stops_nothing(tmp_path, profile, one_rehearsal, off):
+    card = estimating_card(estimates=()) if off == "old card" else estimating_card()
+    modes = ["live"] if off == "not in this mode" else ["rehearse", "live"]
+    sets = [f"tasks.reach.episode_steps={STEPS}", "deploy.rehearsal.episodes=2"]
+    chosen = load_profile("xarm7-smoke", [*sets, f"deploy.safety.perception.modes={modes}"]).profile
+    figures = deploy.run_rehearsal(context(tmp_path, chosen, card=card)).metrics
+    assert (figures["steps"], figures["safety_stops"], figures["perception_stops"]) == (2 * STEPS, 0, 0)
 
 
 def test_an_interrupted_rehearsal_can_be_run_again(tmp_path, profile, one_rehearsal):

@@ -9,10 +9,14 @@ import pytest
 
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
+from s2rctl.env.build import make_env
 from s2rctl.env.types import Step
+from s2rctl.schema.contract import Contract, Tensor
+from s2rctl.schema.load import load_profile
 from s2rctl.stages import export
 from s2rctl.stages.policies import Player
 from s2rctl.tasks.protocol import Observation
+from tests.control.rigs import write_policy
 
 WORLDS, STEPS = 16, 5
 
@@ -107,3 +111,36 @@ def test_recorded_observations_come_from_whole_episodes_and_are_as_many_as_asked
     assert found["goal"].shape == found["observation"].shape == (50, 1)
     # World w is seen at w, w + 1, ...: the first world at the start, the last one at the end.
     assert found["goal"].min() == 0 and found["goal"].max() == WORLDS - 1 + STEPS - 1
+
+
+def test_estimates_are_compared_with_kinematics_on_the_export_s_own_episodes(monkeypatch, tmp_path):
+    profile = load_profile("xarm7-smoke", ["tasks.reach.episode_steps=5"]).profile
+    env = make_env(profile, "reach", 4, seed=0, images=False)
+    # Always estimates the foot of the robot: half a metre off.
+    made = blind_reach_card()
+    content = write_policy(tmp_path / "policy.onnx", made, np.zeros(3), {"goal": np.zeros((3, 3))}).read_bytes()
+    monkeypatch.setattr(export, "ESTIMATE_EPISODES", 6)
+    job = SimpleNamespace(profile=profile, seed=0, interrupt=Interrupt())
+    graph = SimpleNamespace(outputs={"action": 3, "position": 3})
+    scripted = Player(None, "reach", None, images=False, pilot=None)
+    (found,) = export._estimates(job, graph, env, scripted, content, made)
+    assert (found.output, found.of, found.frame, found.episodes) == ("position", "tcp", "base", 6)
+    assert 0.2 < found.median_m <= found.p95_m <= found.p99_m < 0.8
+    assert found.filter_s == profile.deploy.safety.perception.filter_s
+    assert found.median_m > found.filtered_max_m - 0.3 and found.filtered_max_m > 0.3  # five images fill most of seven
+    assert export._estimates(job, SimpleNamespace(outputs={"action": 3}), env, scripted, content, made) == ()
+
+
+def blind_reach_card():
+    def tensor(name, **more):
+        return Tensor(name=name, dtype="float32", shape=("batch", 3), meaning=name, unit="m", **more)
+
+    return Contract(
+        policy="reach/xarm7",
+        robot="xarm7",
+        rate_hz=20.0,
+        inputs=(tensor("goal"),),
+        outputs=(tensor("action"), tensor("position")),
+        action_meaning="displacement in m",
+        action_scale=(0.015,) * 3,
+    )
