@@ -1,6 +1,6 @@
 """Aloha: bi-arm peg insertion from two wrist cameras."""
 
-from s2rctl.systems.protocol import Input, Policy, Stage, System, environment_reads
+from s2rctl.systems.protocol import Input, Policy, Stage, System, environment_reads, training_reads
 
 _PICK = Policy("teacher", "pick", "pick", "aloha-pick", sees=False)
 _INSERT = Policy(
@@ -27,7 +27,7 @@ SYSTEM = System(
         Stage(
             "train-teacher-pick",
             version=2,
-            reads=(*environment_reads("pick"), "teacher.pick"),
+            reads=(*training_reads("pick"), "teacher.pick"),
             inputs=(),
             kind="teacher",
             output="pick",
@@ -36,7 +36,7 @@ SYSTEM = System(
         Stage(
             "train-teacher-insert",
             version=2,
-            reads=(*environment_reads("insertion"), "teacher.insert"),
+            reads=(*training_reads("insertion"), "teacher.insert"),
             inputs=(Input("pick", "teacher", "pick"),),
             kind="teacher",
             output="insert",
@@ -54,7 +54,7 @@ SYSTEM = System(
         Stage(
             "distill",
             version=6,
-            reads=(*environment_reads("insertion"), "vision", "distill", "encoder.latent"),
+            reads=(*training_reads("insertion"), "vision", "distill", "encoder.latent"),
             inputs=(
                 Input("pick", "teacher", "pick"),
                 Input("insert", "teacher", "insert"),

@@ -113,10 +113,15 @@ SCENE = ("system", "robot.name", "simulation.physics", "simulation.timestep_s", 
 """Profile paths that decide the scene and its physics."""
 
 APART = ("dynamics",)
-"""Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: worlds that nobody
-trains in. What trains or exports is not made again when they change."""
+"""Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: what encoders learn
+and what is exported is not made again when they change."""
 
 
 def environment_reads(task: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return what an environment of a task is built from; how a policy for it learns is not part of it."""
     return (*SCENE, f"tasks.{task}", *extra)
+
+
+def training_reads(task: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return what an environment is built from whose worlds may differ in dynamics: that of a policy that learns."""
+    return (*environment_reads(task, extra), *(f"tasks.{task}.{part}" for part in APART))

@@ -1,6 +1,6 @@
 """xArm7: reaching a point in space from one side camera."""
 
-from s2rctl.systems.protocol import Input, Policy, Stage, System, environment_reads
+from s2rctl.systems.protocol import Input, Policy, Stage, System, environment_reads, training_reads
 
 _PLANNER = ("robot.tool_acceleration", "deploy.safety.tool_speed")  # what the controller's planner keeps to
 _REACH = environment_reads("reach", _PLANNER)
@@ -26,7 +26,7 @@ SYSTEM = System(
         Stage(
             "train-reach",
             version=3,
-            reads=(*_REACH, "vision", "reach", "extractor.latent", "evaluate.gate"),
+            reads=(*training_reads("reach", _PLANNER), "vision", "reach", "extractor.latent", "evaluate.gate"),
             inputs=(Input("encoder", "encoder", "xarm7"),),
             kind="reach",
             output="xarm7",

@@ -52,13 +52,13 @@ def test_key_depends_on_inputs_and_nothing_else_changes_it():
     assert key != cache_key(stage, changed, {"pick": "a" * 64})
 
 
-def test_worlds_that_nobody_trains_in_are_in_the_keys_of_evaluations_alone():
+def test_dynamics_are_in_the_keys_of_what_learns_or_plays_in_them():
     def keys(*sets):
         profile = load_profile("aloha-smoke", sets).profile
         return {stage.name: cache_key(stage, profile, {}) for stage in graph_of("aloha") if "*" not in stage.reads}
 
     before, after = keys(), keys("tasks.insertion.dynamics.friction=[0.9, 1.1]")
-    assert [name for name in before if before[name] != after[name]] == ["evaluate"]
+    assert [name for name in before if before[name] != after[name]] == ["train-teacher-insert", "distill", "evaluate"]
     assert keys("tasks.insertion.action_scale=0.03")["distill"] != before["distill"]
 
 
