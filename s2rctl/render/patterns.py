@@ -86,7 +86,7 @@ def _picture(pictures: jax.Array, number: jax.Array, at: Components) -> Componen
         jnp.minimum((jnp.abs(c - 2.0 * jnp.round(0.5 * c)) * side).astype(jnp.int32), side - 1) for c in (at[1], at[0])
     )
     packed = pictures.reshape(-1)[number * (side * side) + row * side + column]
-    red, green, blue = ((packed >> shift & 0xFF).astype(jnp.float32) * (1.0 / 255.0) for shift in (0, 8, 16))
+    red, green, blue = ((packed >> shift & 0xFF).astype(jnp.float32) * (1.0 / 255.0) for shift in range(0, 24, 8))
     return red, green, blue
 
 
