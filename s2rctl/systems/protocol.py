@@ -113,8 +113,8 @@ SCENE = ("system", "robot.name", "simulation.physics", "simulation.timestep_s", 
 """Profile paths that decide the scene and its physics."""
 
 APART = ("dynamics",)
-"""Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: encoders and exports
-are not made again when they change."""
+"""Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: encoders
+and exports are not made again when they change."""
 
 
 def environment_reads(task: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
