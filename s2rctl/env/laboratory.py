@@ -6,6 +6,7 @@ Evaluation only: nothing that trains may import this (an import contract and a t
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,9 @@ from s2rctl.env.rows import tiled
 from s2rctl.render.laboratory import MESHES
 from s2rctl.render.laboratory.memory import Sizes
 from s2rctl.render.laboratory.meshes import Mesh, load_meshes
-from s2rctl.render.laboratory.pool import PROCESSES, Pool
+from s2rctl.render.laboratory.plan import TEXTURE_PX
+from s2rctl.render.laboratory.pool import PROCESSES, Pool, require_opengl
+from s2rctl.render.laboratory.textures import read_pictures
 from s2rctl.render.layout import camera_ids
 from s2rctl.render.protocol import Appearance
 from s2rctl.scene.host import call_host
@@ -257,11 +260,15 @@ def laboratory_images(
 ) -> LaboratoryImages:
     """Return the profile's policy cameras in looks drawn from ``ranges``: one for all worlds, or one for each cell.
 
-    Raises MissingEnvironmentError when meshes are asked for and not installed, UsageError for pictures that are none,
-    ProfileError as the training's own cameras do. The processes start with the first picture.
+    Raises MissingEnvironmentError without OpenGL and when meshes are asked for and not installed, UsageError for
+    pictures that are none, ProfileError as the training's own cameras do. The processes start with the first picture.
     """
     looks = (ranges,) if isinstance(ranges, LookRanges) else tuple(ranges)
     usual = make_images(profile, task, model)
+    require_opengl()
+    for look in looks:
+        if look.pictures:
+            read_pictures(Path(look.pictures), TEXTURE_PX)
     meshes: tuple[Mesh, ...] = ()
     source = "primitives"
     if any(look.meshes[1] > 0 for look in looks) and profile.robot.name in MESHES.names():

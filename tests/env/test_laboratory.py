@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from s2rctl.core.errors import RunError, UsageError
+from s2rctl.core.errors import MissingEnvironmentError, RunError, UsageError
 from s2rctl.env import stepping
 from s2rctl.env.build import make_env, make_images, make_model
 from s2rctl.env.keys import make_key
 from s2rctl.env.laboratory import laboratory_images
 from s2rctl.render import RENDERERS
+from s2rctl.render.laboratory.pool import require_opengl
 from s2rctl.schema.laboratory import LOOK_AXES, LookRanges
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.looks import HarshLook
@@ -188,6 +189,16 @@ def test_nothing_is_left_when_it_is_closed(make, poses):
     while children() - before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not children() - before
+
+
+def test_what_is_missing_is_said_before_the_first_picture(make, monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match="no photographs"):
+        make(LookRanges(pictures=str(tmp_path)))
+    monkeypatch.setenv("MUJOCO_GL", "nonsense")
+    require_opengl.cache_clear()
+    with pytest.raises(MissingEnvironmentError, match="OpenGL"):
+        make(NOMINAL)
+    require_opengl.cache_clear()
 
 
 def test_it_is_no_renderer_that_a_profile_can_train_with():

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -142,6 +143,21 @@ class _Worker:
             f"a process that draws the laboratory's pictures has ended (exit code {code}){why}",
             "run the command again; if memory ran out, with fewer worlds",
         )
+
+
+@cache
+def require_opengl() -> None:
+    """Raise MissingEnvironmentError where a drawing process cannot make its context.
+
+    Asked for before the first picture: what is raised inside compiled code arrives as an error of JAX.
+    """
+    worker = _Worker({})
+    try:
+        worker.expect("ready")
+    except RunError as error:
+        raise _failure("OpenGL", error.message, "") from error
+    finally:
+        worker.stop()
 
 
 def _failure(kind: str, message: str, hint: str) -> Exception:

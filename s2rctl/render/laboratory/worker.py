@@ -93,8 +93,11 @@ class Studio:
 
 
 def main(job: str) -> int:
-    """Serve until the input ends; return the exit code."""
+    """Serve until the input ends; return the exit code. An empty job is a look whether there is OpenGL."""
     try:
+        if not json.loads(job):
+            probe()
+            return 0
         studio = Studio(json.loads(job))
     except Exception as error:  # the GL stack raises whatever its loader met; who started us turns it into an error
         _say("failed " + json.dumps([type(error).__name__, str(error), getattr(error, "hint", "")]))
@@ -105,6 +108,17 @@ def main(job: str) -> int:
         _say("done")
     studio.close()
     return 0
+
+
+def probe() -> None:
+    """Make an OpenGL context and free it."""
+    import mujoco
+
+    context = mujoco.GLContext(8, 8)
+    context.make_current()
+    mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100.value).free()
+    context.free()
+    _say("ready")
 
 
 def _say(text: str) -> None:
