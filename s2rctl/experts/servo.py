@@ -18,8 +18,8 @@ from s2rctl.tasks.protocol import TaskSettings
 
 SOLVER_STEPS = 4
 DAMPING = 2e-4
-LEAD = 0.08  # s, by which joint motion is looked ahead: about the lag of the joints behind their targets
-GAIN = 0.5  # share of the joint error that one step's target change makes up
+LEAD = 0.12  # s, by which joint motion is looked ahead: about the lag of the joints behind their targets
+GAIN = 0.4  # share of the joint error that one step's target change makes up; more swings when commands come late
 TIP = (0.0089, 0.0, -0.0003)  # m, fingertip midpoint in the frame of the site ``gripper`` (the fingers are mirrored)
 
 
@@ -62,13 +62,21 @@ class Servo:
     def action(self, view: arms.ArmView, goal: Pose, gripper: jax.Array) -> jax.Array:
         """Return the action (7,) that moves towards ``goal``; ``gripper`` in [-1, 1], positive opens.
 
-        The change of the targets follows the measured error, so that it also makes up for what gravity pulls down.
+        The change of the targets follows the measured error, so that it also makes up for what gravity pulls down, and
+        the goal is moved by what the kinematics get wrong here, so that links may be longer and joints read otherwise.
         """
-        error = self.joints(goal) - view.joint_pos[:6] - LEAD * view.joint_vel[:6]
+        error = self.joints(self._as_read(view, goal)) - view.joint_pos[:6] - LEAD * view.joint_vel[:6]
         change = GAIN * error / self._scale
         # One factor for all joints keeps the direction, and with it the path.
         change = change / jnp.maximum(jnp.max(jnp.abs(change)), 1.0)
         return jnp.concatenate([change, jnp.clip(gripper, -1.0, 1.0)[None]])
+
+    def _as_read(self, view: arms.ArmView, goal: Pose) -> Pose:
+        """Return the goal as the kinematics of the joints that are read would have it: where they put the hand now."""
+        frames = self.chain.frames(view.joint_pos[:6])
+        turn = frames.rotation @ view.gripper.T
+        read = frames.position + frames.rotation @ self._tip
+        return Pose(read + turn @ (goal.position - view.tool), turn @ goal.rotation)
 
     def _unrolled(self, goal: Pose) -> jax.Array:
         """Return joint angles (6,) with the wrist's centre where the goal needs it and forearm and wrist not rolled."""

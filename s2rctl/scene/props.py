@@ -13,6 +13,8 @@ WALL_HALF = 0.002
 OPENING_HALF = 0.018
 BACK_HALF = 0.004
 LINING_HALF = 0.0003
+WALL_MASS = 0.016 + 0.016  # the wall's and its lining's, which has no mass of its own here: both lie about x = 0
+BACK_MASS = 0.006
 
 RED = (1.0, 0.03, 0.03, 1.0)
 BLUE = (0.05, 0.05, 1.0, 1.0)
@@ -88,9 +90,9 @@ def add_socket(spec: mujoco.MjSpec, x: float, y: float) -> None:
         ("left", (0, middle, 0), (length, WALL_HALF, OPENING_HALF)),
         ("right", (0, -middle, 0), (length, WALL_HALF, OPENING_HALF)),
     ):
-        _add_wall(body, f"socket_{name}", position, half, 0.016, BLUE)
+        _add_wall(body, f"socket_{name}", position, half, WALL_MASS, BLUE)
     back = (BACK_HALF, OPENING_HALF, OPENING_HALF)
-    _add_wall(body, "socket_back", (BACK_HALF - length, 0, 0), back, 0.006, RED)
+    _add_wall(body, "socket_back", (BACK_HALF - length, 0, 0), back, BACK_MASS, RED)
     _add_linings(body)
     _add_sites(body, {"socket_grip": -0.02, "socket_entrance": 0.048, "socket_rear": 0.0, "socket_end": -0.048})
 

@@ -7,35 +7,32 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2rctl.env.build import make_model, make_task
-from s2rctl.env.vec_env import VecEnv
+from s2rctl.env.build import make_env, make_model, make_task
+from s2rctl.env.dynamics import draw_dynamics
 from s2rctl.experts import EXPERTS, make_expert
-from s2rctl.physics.native import NativePhysics
 from s2rctl.scene.signals import quantities
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.profile import Profile
-from s2rctl.schema.simulation import Delays
 from s2rctl.systems import all_systems
 from s2rctl.tasks.protocol import World
 
-DELAYS = Delays(joint_action=(0.83, 0.104, 0.02, 0.014), gripper_action=(1, 1, 1, 1))
 
-
-def profile_of(task: str, steps: int) -> Profile:
+def profile_of(task: str, steps: int, *more: str) -> Profile:
     """A profile whose task has neither noise nor tracking nor a planner: the expert sees the truth."""
     (system,) = [system for system in all_systems() if task in system.tasks]
     plain = ["tracking=false"] if system.name == "aloha" else ["planner=null", "action_scale=0.03"]
     changes = [f"tasks.{task}.{change}" for change in (*plain, f"episode_steps={steps}")]
-    return load_profile(system.profile, changes).profile
+    return load_profile(system.profile, [*changes, *more]).profile
 
 
-def first_episodes(name: str, worlds: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Success at the end of each world's first episode, and all actions (T, B, n)."""
-    profile = profile_of(name, steps)
-    model = make_model(profile, name)
+def first_episodes(name: str, worlds: int, steps: int, drawn: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Success at the end of each world's first episode, and all actions (T, B, n); ``drawn``: in drawn dynamics."""
+    delays = f"tasks.{name}.delays={{joint_action: [0.83, 0.104, 0.02, 0.014], gripper_action: [1, 1, 1, 1]}}"
+    profile = profile_of(name, steps, delays)
+    model = make_model(profile, name, movable=drawn)
     task = make_task(profile, name, model)
-    build = lambda edits: NativePhysics(model, worlds, substeps=10, edits=edits)  # noqa: E731
-    env = VecEnv(task, model, build, worlds, key=jax.random.key(0), delays=DELAYS)
+    dynamics = draw_dynamics(profile.task(name).dynamics, worlds, 0, model=model, task=task) if drawn else None
+    env = make_env(profile, name, worlds, seed=0, images=False, dynamics=dynamics)
     act: Callable = jax.vmap(make_expert(profile, name))
 
     @jax.jit
@@ -57,6 +54,12 @@ def test_expert_succeeds_from_home_under_full_delay(name: str, worlds: int, step
     success, action = first_episodes(name, worlds, steps)
     assert success.sum() >= worlds - 1
     assert np.isfinite(action).all() and np.abs(action).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("name", ["pick", "insertion"])
+def test_expert_succeeds_where_every_axis_of_dynamics_is_drawn(name: str) -> None:
+    success, _ = first_episodes(name, 16, 160, drawn=True)
+    assert success.sum() >= 14
 
 
 def test_every_expert_labels_any_state_with_a_finite_action() -> None:

@@ -175,6 +175,13 @@ def test_a_finger_on_the_table_is_felt(pick: mujoco.MjModel) -> None:
     assert any(data.sensor(f"left_table_contact/{geom}").data[0] for geom in FINGERS)
 
 
+def test_the_socket_weighs_what_the_published_one_does(insertion: mujoco.MjModel) -> None:
+    """Four walls and four linings of 16 g about x = 0, a back wall of 6 g at -44 mm: 134 g, centre at -1.97 mm."""
+    body = insertion.body("socket")
+    assert abs(body.mass[0] - 0.134) < 1e-9
+    np.testing.assert_allclose(body.ipos, [-0.006 * 0.044 / 0.134, 0, 0], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("sideways", "low", "high"),
     [(0.0, 0.0065, 0.0085), (0.0075, 0.0065, 0.0085), (0.012, 0.094, 0.097)],
