@@ -26,7 +26,7 @@ SYSTEM = System(
     training=(
         Stage(
             "train-teacher-pick",
-            version=2,
+            version=3,
             reads=(*training_reads("pick"), "teacher.pick"),
             inputs=(),
             kind="teacher",
@@ -35,7 +35,7 @@ SYSTEM = System(
         ),
         Stage(
             "train-teacher-insert",
-            version=2,
+            version=3,
             reads=(*training_reads("insertion"), "teacher.insert"),
             inputs=(Input("pick", "teacher", "pick"),),
             kind="teacher",
@@ -44,7 +44,7 @@ SYSTEM = System(
         ),
         Stage(
             "pretrain-encoder",
-            version=3,
+            version=4,
             reads=(*environment_reads("insertion"), "vision", "encoder"),
             inputs=(),
             kind="encoder",
@@ -53,7 +53,7 @@ SYSTEM = System(
         ),
         Stage(
             "distill",
-            version=6,
+            version=7,
             reads=(*training_reads("insertion"), "vision", "distill", "encoder.latent"),
             inputs=(
                 Input("pick", "teacher", "pick"),
