@@ -12,6 +12,8 @@ from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOp
 from s2rctl.core.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from s2rctl.schema.profile import Profile
     from s2rctl.store.store import Artifact
     from s2rctl.systems.protocol import Stage
@@ -71,7 +73,7 @@ def deploy(
     job = session.job(chosen, force or mode != "rehearse", fresh)
     stage = stage_named(graph_of(chosen.system), "rehearse")
     if mode != "rehearse":
-        stage = _real(stage, mode, artifact, inputs)
+        stage = _real(stage, mode, artifact, inputs, chosen)
         if mode == "live" and not yes:
             _consent(chosen, artifact, f"s2rctl deploy {ref} --mode live --arm --yes")
     return told_of_ctrl_c(outcome_answer(run_alone(stage, job, inputs)))
@@ -90,13 +92,15 @@ def _check_options(ref: str, mode: str, arm: bool, yes: bool, serve: str | None)
         raise UsageError("--serve runs no robot, so it has no --mode", f"s2rctl deploy {ref} --serve {serve}")
 
 
-def _real(stage: "Stage", mode: str, artifact: "Artifact", inputs: "dict[str, Artifact]") -> "Stage":
-    """Return the stage that runs the real robot; the newest rehearsal of the policy joins its inputs."""
+def _real(
+    stage: "Stage", mode: str, artifact: "Artifact", inputs: "dict[str, Artifact]", profile: "Profile"
+) -> "Stage":
+    """Return the stage that runs the real robot; newest rehearsal and tiers of the policy join its inputs."""
     from s2rctl.systems.protocol import Input
 
     rehearsal = latest_with_input(artifact, "deployment", "certificate.json")
-    if rehearsal is not None:
-        inputs["rehearsal"] = rehearsal
+    tiers = latest_in_tiers(artifact, profile.evaluate.gate.tiers)
+    inputs |= {role: item for role, item in (("rehearsal", rehearsal), ("tiers", tiers)) if item is not None}
     wanted = tuple(Input(role, item.manifest.content.kind, item.manifest.content.name) for role, item in inputs.items())
     name = f"{stage.output}-{mode}"
     return replace(stage, name=mode, output=name, inputs=wanted, run=f"s2rctl.stages.live:run_{mode}")
@@ -124,16 +128,30 @@ def require_whole(artifact: "Artifact") -> None:
 def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) -> "Artifact | None":
     """Return the newest artifact of a kind that is about this very one (and that holds ``file``, if given).
 
-    Evaluations under perturbations, and those of another policy against this one, say nothing of its gate.
+    Evaluations under perturbations or in other worlds, and those of another policy against this one, say nothing of its
+    gate.
     """
+    from s2rctl.stages.tier_table import in_other_worlds
+
     made = [
         other
         for other in artifact.store.list(kind)
         if any(item.id == artifact.id and item.role == "onnx" for item in other.manifest.content.inputs)
         and (not file or file in other.files)
         and not other.manifest.origin.metrics.get("perturb")
+        and not in_other_worlds(other)
     ]
     return made[-1] if made else None
+
+
+def latest_in_tiers(artifact: "Artifact", names: "Collection[str]") -> "Artifact | None":
+    """Return the newest evaluation of this very policy that played all these tiers, else the newest of any."""
+    from s2rctl.stages.tier_table import TIERS_FILE, evaluations_of
+
+    made = evaluations_of(artifact.store, {artifact.id}, TIERS_FILE)
+    whole = [other for other in made if set(names) <= set(other.manifest.origin.metrics["tiers"])]
+    found = whole or made
+    return found[-1] if found else None
 
 
 def _serve(

@@ -1,6 +1,6 @@
-"""``evaluate REF``: success rate with its interval, failures by kind, comparison, films."""
+"""``evaluate REF``: success rate with its interval, failures by kind, comparison, tiers of other worlds, films."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    register(app, "evaluate")(evaluate)
+    from s2rctl.cli.tiers import TiersCommand
+
+    register(app, "evaluate", cls=TiersCommand)(evaluate)
 
 
 def evaluate(
@@ -36,6 +38,13 @@ def evaluate(
         str | None,
         typer.Option("--against", metavar="REF", help="Another policy on the same episodes, compared in pairs."),
     ] = None,
+    tiers: Annotated[
+        str | None,
+        typer.Option("--tiers", metavar="[T0,T3,…]", help="Worlds that nobody trained in; alone: all that apply."),
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="How much success each single axis of the worlds costs.")
+    ] = False,
     physics: Annotated[
         Literal["native", "mjx"] | None,
         typer.Option("--physics", "--backend", help="Physics backend (default: the profile's)."),
@@ -50,35 +59,80 @@ def evaluate(
 ) -> Answer:
     """Measure how often a policy succeeds, in episodes that training never saw. Exit code 5 if the gate is not met.
 
-    REF is any policy of the store or an exported .onnx file. What --perturb can change is in docs/evaluation.md.
+    REF is any policy of the store or an exported .onnx file. Perturbations and tiers are in docs/evaluation.md.
 
     Examples:
       s2rctl evaluate onnx/aloha-student
       s2rctl evaluate teacher/pick --episodes 1000 --seed 7 --json
       s2rctl evaluate onnx/aloha-student --perturb latency=0.05 --perturb friction=0.5
+      s2rctl evaluate onnx/aloha-student --tiers T3,T5 --sensitivity
       s2rctl evaluate policy.onnx --against student/aloha
 
     """
-    from s2rctl.cli.refs import profile_for
-    from s2rctl.evaluation.perturb import parse
-    from s2rctl.pipeline.run import run_alone
-    from s2rctl.stages.policies import policy_of
+    from s2rctl.cli import tiers as other_worlds
 
-    artifact = _policy(session, ref, profile, seed)
-    evaluated = policy_of(artifact)
-    changes = list(sets or ())
-    given = {"gate.episodes": episodes} | {f"perturb.{name}": value for name, value in parse(perturb or []).items()}
-    changes += [f"evaluate.{name}={value}" for name, value in given.items() if value is not None]
-    changes += [f"simulation.physics={physics}"] if physics else []
-    changes += [f"vision.renderer={renderer}"] if renderer else []
-    chosen = profile_for(session, artifact, profile, changes, seed)
-    inputs = {"onnx" if artifact.manifest.content.kind == "onnx" else "policy": artifact}
-    if against is not None:
-        inputs["against"] = _policy(session, against, profile, seed)
-        policy_of(inputs["against"])
-    stage = _stage(chosen, evaluated, inputs)
-    answer = outcome_answer(run_alone(stage, session.job(chosen, force, fresh), inputs))
+    _check(against, perturb, tiers is not None or sensitivity)
+    given = [*(sets or ()), *_changes(episodes, perturb, physics, renderer), *other_worlds.changes(tiers, episodes)]
+    found = _Asked.of(session, ref, profile, given, seed, against)
+    job = session.job(found.profile, force, fresh)
+    if tiers is not None or sensitivity:
+        return other_worlds.run(job, found.policy, found.inputs, tiers is not None, sensitivity, found.stage)
+    from s2rctl.pipeline.run import run_alone
+
+    answer = outcome_answer(run_alone(found.stage, job, found.inputs))
     return Answer(answer.data, f"{answer.text}\n{tables(answer.data)}".rstrip(), answer.fault)
+
+
+def _check(against: str | None, perturb: list[str] | None, other_worlds: bool) -> None:
+    """Raise UsageError for options that do not belong together."""
+    from s2rctl.core.errors import UsageError
+
+    if other_worlds and (against is not None or perturb):
+        option = "--perturb" if perturb else "--against"
+        raise UsageError(f"{option} belongs to a plain evaluation, not to --tiers or --sensitivity", "give one of them")
+
+
+def _changes(episodes: int | None, perturb: list[str] | None, physics: str | None, renderer: str | None) -> list[str]:
+    """Return what the options of a plain evaluation change in the profile."""
+    from s2rctl.evaluation.perturb import parse
+
+    given = {"gate.episodes": episodes} | {f"perturb.{name}": value for name, value in parse(perturb or []).items()}
+    changes = [f"evaluate.{name}={value}" for name, value in given.items() if value is not None]
+    changes += [f"simulation.physics={physics}"] if physics else []
+    return [*changes, f"vision.renderer={renderer}"] if renderer else changes
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be evaluated."""
+
+    profile: "Profile"
+    policy: "Policy"
+    inputs: "Mapping[str, Artifact]"
+    stage: "Stage"  # of the plain evaluation
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        ref: str,
+        profile: str | None,
+        changes: list[str],
+        seed: int | None,
+        against: str | None,
+    ) -> "_Asked":
+        """Find the policies and choose the profile."""
+        from s2rctl.cli.refs import profile_for
+        from s2rctl.stages.policies import policy_of
+
+        artifact = _policy(session, ref, profile, seed)
+        evaluated = policy_of(artifact)
+        chosen = profile_for(session, artifact, profile, changes, seed)
+        inputs = {"onnx" if artifact.manifest.content.kind == "onnx" else "policy": artifact}
+        if against is not None:
+            inputs["against"] = _policy(session, against, profile, seed)
+            policy_of(inputs["against"])
+        return cls(chosen, evaluated, inputs, _stage(chosen, evaluated, inputs))
 
 
 def _stage(profile: "Profile", policy: "Policy", inputs: "Mapping[str, Artifact]") -> "Stage":

@@ -113,8 +113,13 @@ class Session:
         return Job(profile, self.store(), self.reporter, command("s2rctl", *words), force=force, fresh=fresh)
 
 
-def register(app: typer.Typer, name: str, group: str = "") -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Make a function ``(session, own options…) -> Answer`` a command that also takes the common options."""
+def register(
+    app: typer.Typer, name: str, group: str = "", cls: type[typer.core.TyperCommand] | None = None
+) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Make a function ``(session, own options…) -> Answer`` a command that also takes the common options.
+
+    ``cls`` reads its command line, where Typer's own class would not do.
+    """
     full = f"{group} {name}".strip()
 
     def decorate(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -132,7 +137,7 @@ def register(app: typer.Typer, name: str, group: str = "") -> Callable[[Callable
         # A line with \b keeps the examples from being wrapped.
         inner.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("Examples:\n", "\b\nExamples:\n")
         inner.__name__ = function.__name__
-        app.command(name, epilog=EXITS)(inner)
+        app.command(name, cls=cls, epilog=EXITS)(inner)
         return function
 
     return decorate

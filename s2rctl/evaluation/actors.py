@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from s2rctl.env.types import EnvState
 from s2rctl.schema.contract import Memory, start
 from s2rctl.tasks.protocol import Observation
 
@@ -31,6 +32,14 @@ class Actor:
     """Further outputs, returned with the memory: (B, k) each."""
 
 
+@dataclass(frozen=True)
+class Oracle:
+    """What acts on the true state, as no policy can: a control of the worlds, never a policy that is judged."""
+
+    act: Callable[[EnvState], np.ndarray | jax.Array]
+    """State of B worlds -> action (B, n) in [-1, 1]."""
+
+
 def as_actor(policy: Act | Actor) -> Actor:
     """Return any policy as one with memory, which may be none."""
     if isinstance(policy, Actor):
@@ -41,8 +50,9 @@ def as_actor(policy: Act | Actor) -> Actor:
 class Playing:
     """A policy in the episodes of B worlds, which begin now: it is told of every observation, in order."""
 
-    def __init__(self, policy: Act | Actor, worlds: int) -> None:
-        self._actor = as_actor(policy)
+    def __init__(self, policy: Act | Actor | Oracle, worlds: int) -> None:
+        self._oracle = policy if isinstance(policy, Oracle) else None
+        self._actor = Actor((), _unasked) if isinstance(policy, Oracle) else as_actor(policy)
         self._memory: State = start(self._actor.memory, worlds)
 
     @property
@@ -50,7 +60,15 @@ class Playing:
         """The policy's last estimates, (B, k) by name."""
         return {name: np.asarray(self._memory[name]) for name in self._actor.estimates}
 
+    def of(self, state: EnvState) -> np.ndarray:
+        """Return the action (B, n) in a state of B worlds: of its observation, unless an oracle acts."""
+        return self(state.observation) if self._oracle is None else np.asarray(self._oracle.act(state))
+
     def __call__(self, observation: Observation) -> np.ndarray:
         """Return the action (B, n) and keep what the policy remembers."""
         action, self._memory = self._actor.step(observation, self._memory)
         return np.asarray(action)
+
+
+def _unasked(observation: Observation, memory: State) -> tuple[np.ndarray, State]:
+    raise TypeError("an oracle acts on states, not on observations")

@@ -1,7 +1,7 @@
 """Honest episodes: every world plays exactly one, from its own start, and only that one counts."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from s2rctl.core.progress import Reporter
 from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
-from s2rctl.evaluation.actors import Act, Actor, Playing
+from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
 from s2rctl.evaluation.perception import Kinematics
 from s2rctl.evaluation.statistics import exact, format_rate, wilson
 from s2rctl.learning.teacher.rollout import acting
@@ -147,7 +147,7 @@ def _name(taxonomy: Sequence[str], index: int) -> str:
 
 def play(
     env: Any,
-    act: Act | Actor,
+    act: Act | Actor | Oracle,
     *,
     episodes: int,
     episode_steps: int,
@@ -159,6 +159,8 @@ def play(
     reference: Act | Actor | None = None,
     kinematics: Mapping[str, Kinematics] | None = None,
     clips: int = 0,
+    first: int = 0,
+    begun: Callable[[EnvState], None] | None = None,
 ) -> Episodes:
     """Play at least one batch and as many as ``episodes`` need; each world contributes its first episode only.
 
@@ -166,14 +168,17 @@ def play(
     task says that the policy acts. ``reference`` (for example the teacher) is asked for its action on the same
     observations, to measure the action error; it never acts. Policies with memory begin each batch anew.
     ``kinematics`` are the references of the policy's estimates, by output. ``clips`` keeps what ``chosen`` chooses for
-    filming. Raises Interrupted between steps when asked to stop.
+    filming; ``first`` is the number of the first batch, for callers that play batch by batch; ``begun`` is told of the
+    state in which each batch begins. Raises Interrupted between steps when asked to stop.
     """
     records: list[Episode] = []
     kept: list[Clip] = []
     start = np.zeros((0, 0))
-    for batch in range(-(-episodes // env.worlds)):
+    for batch in range(first, first - (-episodes // env.worlds)):
         state = stepping.reset(env, jax.random.fold_in(make_key(seed), batch))
-        start = np.asarray(state.physics.qpos) if batch == 0 else start
+        start = np.asarray(state.physics.qpos) if batch == first else start
+        if begun is not None:
+            begun(state)
         book, tape, drive = _Batch(env.worlds), _Tape(), Playing(act, env.worlds)
         compare = None if reference is None else Playing(reference, env.worlds)
         for truth in (kinematics or {}).values():
@@ -181,7 +186,7 @@ def play(
         for index in range(episode_steps):
             if interrupt.requested:
                 raise Interrupted("evaluation interrupted", "run the same command again")
-            action = drive(state.observation)
+            action = drive.of(state)
             for name, truth in (kinematics or {}).items():
                 gap = np.linalg.norm(drive.estimates[name] - truth.at_capture(state), axis=1)
                 book.estimates.setdefault(name, []).append(gap)
@@ -194,8 +199,8 @@ def play(
             book.add(outcome, error)
             if not book.alive.any():
                 break
-            done = batch * env.worlds + env.worlds * (index + 1) / episode_steps
-            reporter.update(min(done, episodes), _so_far(records, book))
+            done = (batch + (index + 1) / episode_steps) * env.worlds
+            reporter.update(min(done, first * env.worlds + episodes), _so_far(records, book))
         played = book.episodes(batch, taxonomy, reference is not None)[: episodes - len(records)]
         records += played
         kept += [tape.clip(episode) for episode in chosen(played, clips, [clip.episode for clip in kept])]

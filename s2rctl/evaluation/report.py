@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s2rctl.core.progress import duration
-from s2rctl.evaluation import report_origin, report_results, report_training
+from s2rctl.evaluation import report_origin, report_results, report_tiers, report_training
 from s2rctl.evaluation.report_material import Material, pictures
 from s2rctl.evaluation.templates import render
 from s2rctl.systems import SYSTEMS, system_named
@@ -27,6 +27,7 @@ def build(material: Material) -> str:
         compute=duration(sum(a.manifest.origin.duration_s for a in material.artifacts.values())),
         stages=len(material.artifacts),
         success=report_results.success(material),
+        tiers=report_tiers.tiers(material),
         films=report_results.films(material),  # before those of failures, which share the room for films
         failures=report_results.failures(material),
         conditions=report_results.conditions(material),

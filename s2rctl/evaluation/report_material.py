@@ -23,6 +23,7 @@ class Material:
     profile: Mapping[str, Any]  # resolved
     artifacts: Mapping[str, Artifact]  # by role
     evaluations: tuple[Artifact, ...] = ()  # other evaluations of these policies, oldest first
+    other_worlds: tuple[Artifact, ...] = ()  # their evaluations in tiers and axis by axis, oldest first
     others: tuple[Artifact, ...] = ()  # what other runs made of the same kind and name as a training stage here
     used: int = field(default=0)  # bytes of films so far
 

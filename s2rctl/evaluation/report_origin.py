@@ -8,7 +8,8 @@ from typing import Any
 
 from s2rctl.core.progress import duration
 from s2rctl.evaluation.report_material import Material, data_uri
-from s2rctl.schema.contract import Contract
+from s2rctl.evaluation.statistics import format_rate
+from s2rctl.schema.contract import Contract, TierResult
 from s2rctl.schema.manifest import Manifest
 from s2rctl.store.store import Artifact
 
@@ -38,9 +39,16 @@ def card_rows(card: Contract) -> dict[str, Any]:
         ("observation delay trained for", ", ".join(f"{p:.3g}" for p in card.observation_delay_steps)),
         *((f"camera {c.name}", f"{c.width}x{c.height}, {c.fovy_deg:g} deg, on {c.parent}") for c in card.cameras),
         *((f"depth of {c.name}", f"{c.depth_unit_m:g} m per count") for c in card.cameras if c.depth_unit_m),
+        *((f"success in {t.name}, {t.title}", _tier(t)) for t in card.tiers),
         ("made with", ", ".join(f"{name} {version}" for name, version in card.versions.items()) or "-"),
     ]
     return {"tensors": tensors, "facts": facts}
+
+
+def _tier(result: TierResult) -> str:
+    if result.void:
+        return f"{result.successes}/{result.episodes}, void: a control failed"
+    return f"{format_rate(result.successes, result.episodes)} %"
 
 
 def _scale(values: tuple[float, ...]) -> str:
@@ -129,6 +137,7 @@ def reproduce(material: Material) -> dict[str, Any]:
     name, seed = material.profile["name"], material.profile["seed"]
     lines = [shlex.join(["s2rctl", "pipeline", "run", "--profile", str(name), "--seed", str(seed)])]
     lines += [_evaluation_command(artifact.manifest) for artifact in material.evaluations]
+    lines += [_tiers_command(artifact) for artifact in material.other_worlds]
     whole = json.dumps({**material.profile}, indent=1).encode()
     return {
         "commands": "\n".join(dict.fromkeys(lines)),
@@ -137,6 +146,17 @@ def reproduce(material: Material) -> dict[str, Any]:
         "machine": newest.origin.host,
         "versions": sorted(newest.origin.versions.items()),
     }
+
+
+def _tiers_command(artifact: Artifact) -> str:
+    """Return the command line that plays a policy in tiers, or axis by axis, again."""
+    figures, seed = artifact.manifest.origin.metrics, str(artifact.manifest.content.seed)
+    words = ["s2rctl", "evaluate", str(figures.get("policy_id"))[:12], "--seed", seed]
+    if "tiers.json" in artifact.files:
+        found = figures.get("tiers") or {}
+        words += ["--tiers", ",".join(found)]
+        words += [word for row in list(found.values())[:1] for word in ("--episodes", str(row["episodes"]))]
+    return shlex.join([*words, "--sensitivity"] if "sensitivity.json" in artifact.files else words)
 
 
 def _evaluation_command(manifest: Manifest) -> str:

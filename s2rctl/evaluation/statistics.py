@@ -11,6 +11,7 @@ SciPy is imported where it is needed: half of the command line, and the robot's,
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -117,3 +118,15 @@ def mcnemar(only_first: int, only_second: int) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(min(only_first, only_second), discordant).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for how many there are, by Holm's step-down method (Scand. J. Statist. 6, 1979).
+
+    The chance that any true null hypothesis is rejected stays below the level at which they are compared.
+    """
+    count, corrected, worst = len(p_values), [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
+        worst = max(worst, min(1.0, (count - rank) * p_values[index]))
+        corrected[index] = worst
+    return corrected

@@ -10,7 +10,7 @@ from s2rctl.core import seal
 from s2rctl.export.graph import Graph
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.tensors import elements_of, limits_of
-from s2rctl.schema.contract import CameraContract, Contract, Tensor
+from s2rctl.schema.contract import CameraContract, Contract, Tensor, TierResult
 from s2rctl.schema.simulation import CameraSettings, Delays, Vision
 from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, POSITION, QUANTITIES, Quantity, image_of
 
@@ -33,6 +33,7 @@ def build(
     delays: Delays,
     trained_from: Mapping[str, str],
     versions: Mapping[str, str],
+    tiers: Sequence[TierResult] = (),
 ) -> Contract:
     """Return the card of ``graph``; ``vision`` is None for a policy without cameras.
 
@@ -53,6 +54,7 @@ def build(
         trained_from=dict(trained_from),
         versions=dict(versions),
         memory=graph.memory,
+        tiers=tuple(tiers),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from s2rctl.core.errors import UsageError
 from s2rctl.core.tables import suggestion
+from s2rctl.schema.tiers import Tiers
 from s2rctl.systems import system_named
 from s2rctl.systems.protocol import APART, EVERYTHING, SCENE, Input, Policy, Stage, System, environment_reads
 
@@ -42,12 +43,7 @@ def evaluation_stage(system: System, policy: Policy) -> Stage:
     return Stage(
         "evaluate",
         version=3,
-        reads=(
-            *_environment(system, policy),
-            *(f"tasks.{policy.task}.{part}" for part in APART),
-            "evaluate",
-            "deploy.safety.perception",
-        ),
+        reads=(*_environment(system, policy), *_apart(policy), *_EVALUATION, "deploy.safety.perception"),
         inputs=(Input("onnx", "onnx", policy.export),),
         kind="evaluation",
         output=policy.export,
@@ -55,9 +51,50 @@ def evaluation_stage(system: System, policy: Policy) -> Stage:
     )
 
 
+_EVALUATION = tuple(f"evaluate.{name}" for name in ("gate.success_low", "gate.episodes", "worlds", "videos", "perturb"))
+_SHARED = ("evaluate.worlds", "evaluate.perturb")
+_TIERS = tuple(f"evaluate.tiers.{name}" for name in Tiers.model_fields if name != "sensitivity")
+_LEFT = tuple(f"calibration.max_{name}" for name in ("position_error_m", "rotation_error_deg"))
+"""What calibration leaves of a camera's pose."""
+
+
+def tiers_stage(system: System, policy: Policy) -> Stage:
+    """Return the stage that evaluates a policy's export in the tiers; no pipeline has it, for it takes long."""
+    return Stage(
+        "evaluate-tiers",
+        version=1,
+        reads=tuple(
+            dict.fromkeys((*_environment(system, policy), "vision", *_apart(policy), *_SHARED, *_TIERS, *_LEFT))
+        ),
+        inputs=(Input("onnx", "onnx", policy.export),),
+        kind="evaluation",
+        output=f"{policy.export}-tiers",
+        run="s2rctl.stages.evaluate_tiers:run",
+    )
+
+
+def sensitivity_stage(system: System, policy: Policy) -> Stage:
+    """Return the stage that tries how much of a policy's success every single axis costs."""
+    ranges = tuple(f"evaluate.tiers.{name}" for name in ("sensitivity", "harsh"))
+    return Stage(
+        "evaluate-sensitivity",
+        version=1,
+        reads=(*_environment(system, policy), *_apart(policy), *ranges, *_SHARED),
+        inputs=(Input("onnx", "onnx", policy.export),),
+        kind="evaluation",
+        output=f"{policy.export}-sensitivity",
+        run="s2rctl.stages.evaluate_sensitivity:run",
+    )
+
+
 def _environment(system: System, policy: Policy) -> tuple[str, ...]:
     seen = ("vision",) if policy.sees else ()
     return (*environment_reads(policy.task, system.environment), *seen)
+
+
+def _apart(policy: Policy) -> tuple[str, ...]:
+    """Return the parts of the task that nobody trains with, which only evaluations read."""
+    return tuple(f"tasks.{policy.task}.{part}" for part in APART)
 
 
 def _exported(system: System) -> list[Policy]:

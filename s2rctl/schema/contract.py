@@ -134,8 +134,20 @@ class Estimate(Model):
         return self
 
 
-_OPTIONAL = ("memory", "estimates")
+_OPTIONAL = ("memory", "estimates", "tiers")
 """Fields that are left out where they are empty, so that cards and ids of policies without them stay what they were."""
+
+
+class TierResult(Model):
+    """How often the policy succeeded in one tier of worlds that it was not trained in."""
+
+    name: str = quantity(..., "", "tier, e.g. T3", pattern="^T[0-9]$")
+    title: str = quantity(..., "", "what is different in its worlds", max_length=200)
+    episodes: int = quantity(..., "", "episodes played", ge=1)
+    successes: int = quantity(..., "", "episodes that ended in success", ge=0)
+    wilson_low: float = quantity(..., "", "lower end of Wilson's 95 % interval of the rate", ge=0, le=1)
+    wilson_high: float = quantity(..., "", "upper end", ge=0, le=1)
+    void: bool = quantity(False, "", "whether a control failed, so that the rate says nothing")
 
 
 class Contract(Model):
@@ -156,6 +168,9 @@ class Contract(Model):
     versions: dict[str, str] = quantity({}, "", "ONNX operator set and file version, and the packages it was made with")
     memory: Annotated[tuple[Memory, ...], AfterValidator(_distinct)] = quantity(
         (), "", "what the policy remembers from step to step; none: each action follows from its own observation"
+    )
+    tiers: tuple[TierResult, ...] = quantity(
+        (), "", "success in worlds that it was not trained in, where that was known at export"
     )
 
     estimates: Annotated[tuple[Estimate, ...], Field(max_length=16)] = quantity(

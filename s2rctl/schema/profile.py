@@ -9,10 +9,11 @@ from s2rctl.core.tables import Table
 from s2rctl.schema.base import SEED_LIMIT, WORLDS_LIMIT, Line, Model, quantity, require, too_many, within
 from s2rctl.schema.consistency import SMALLEST_IMAGE, camera_problems, device_problems, size_problems, watchdog_problems
 from s2rctl.schema.deployment import Calibration, Deploy
-from s2rctl.schema.learning import Distill, Encoder, Gate, Reach, Teacher
+from s2rctl.schema.learning import Distill, Encoder, Reach, Teacher
 from s2rctl.schema.robots import AlohaRobot, RobotSection, ToolLimits, XArm7Robot
 from s2rctl.schema.simulation import Simulation, Vision
 from s2rctl.schema.tasks import AlohaTasks, ReachTasks, TaskSection, TaskSections
+from s2rctl.schema.tiers import EvaluationGate, Tiers
 
 Section = TypeVar("Section", bound=Model)
 
@@ -28,7 +29,7 @@ class Export(Model):
 class Evaluate(Model):
     """Evaluation."""
 
-    gate: Gate = Gate()
+    gate: EvaluationGate = EvaluationGate()
     worlds: int = quantity(128, "", "episodes run side by side", ge=1, le=WORLDS_LIMIT)
     videos: int = quantity(
         2, "", "episodes to film, per outcome, and one of each kind of failure; 0: none", ge=0, le=1000
@@ -36,6 +37,7 @@ class Evaluate(Model):
     perturb: Annotated[dict[Line, float], Field(max_length=64), AfterValidator(within(-1e6, 1e6))] = quantity(
         {}, "", "departures from training by name, see s2rctl evaluate --perturb"
     )
+    tiers: Tiers = Tiers()
 
 
 class Profile(Model):

@@ -39,6 +39,55 @@ def limits_digest(profile: Profile) -> str:
     )
 
 
+def tiers_digest(profile: Profile, task: str) -> str:
+    """Return the digest of what decides the worlds of all tiers: figures of other ranges say nothing here."""
+    tiers = profile.evaluate.tiers
+    return digest(
+        {
+            "tiers": [part.model_dump(mode="json") for part in (tiers.look, tiers.harsh, tiers.camera, tiers.controls)],
+            "task": profile.task(task).model_dump(mode="json"),
+            "vision": profile.vision.model_dump(mode="json"),
+            "rate_hz": profile.simulation.rate_hz,
+        }
+    )
+
+
+def tier_gate(bounds: Mapping[str, float], found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return how the tiers that were played stand against a gate's bounds, by name; a void tier meets none."""
+    rows = {}
+    for name, bound in sorted(bounds.items()):
+        if name in found:
+            low, void = float(found[name]["wilson_low"]), bool(found[name]["void"])
+            rows[name] = {"needed": bound, "wilson_low": low, "void": void, "passed": low >= bound and not void}
+    return rows
+
+
+def require_tiers(context: Context) -> None:
+    """Raise GateError unless this very policy passed every tier that the profile's gate names, in its very worlds."""
+    bounds, onnx = context.profile.evaluate.gate.tiers, context.inputs["onnx"]
+    if not bounds:
+        return
+    run = f"s2rctl evaluate {onnx.id[:12]} --tiers {','.join(sorted(bounds))}"
+    played = context.inputs.get("tiers")
+    if played is None:
+        raise GateError(f"{onnx.ref} ({onnx.id[:12]}) was never evaluated in the tiers that its gate names", run)
+    figures = played.manifest.origin.metrics
+    if figures.get("settings_sha256") != tiers_digest(context.profile, str(figures.get("task"))):
+        raise GateError("the tiers were played in other worlds than the profile's of today", run)
+    rows = tier_gate(bounds, figures["tiers"])
+    for name, bound in sorted(bounds.items()):
+        row = rows.get(name)
+        if row is None or row["void"]:
+            state = "was not played" if row is None else "is void: a control failed"
+            raise GateError(f"{onnx.ref} ({onnx.id[:12]}): the tier {name} {state}", run)
+        if not row["passed"]:
+            raise GateError(
+                f"{onnx.ref} ({onnx.id[:12]}) did not pass the tier {name}: the Wilson lower bound "
+                f"{100 * row['wilson_low']:.1f} % is below {100 * bound:g} %",
+                "train longer or in more varied worlds, then evaluate",
+            )
+
+
 def preflight(context: Context) -> None:
     """Raise GateError unless this very policy passed its evaluation gate and a rehearsal under these limits."""
     onnx = context.inputs["onnx"]
@@ -54,6 +103,7 @@ def preflight(context: Context) -> None:
         )
     if not evaluation.manifest.origin.metrics.get("wilson_low", 0.0) >= gate:
         raise GateError(f"{onnx.ref} ({onnx.id[:12]}) did not pass its evaluation gate", "train longer, then evaluate")
+    require_tiers(context)
     rehearse = f"s2rctl deploy {onnx.id[:12]} --mode rehearse"
     rehearsal = context.inputs.get("rehearsal")
     if rehearsal is None or CERTIFICATE_FILE not in rehearsal.files:

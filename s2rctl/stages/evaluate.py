@@ -11,10 +11,9 @@ from s2rctl.control.perception import limit_of, running
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, RunError
 from s2rctl.core.seeds import derived_seed
-from s2rctl.env.randomise import model_edits
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.evaluation.episodes import Clip, Episode, Episodes, rate, summary
-from s2rctl.evaluation.film import compose, write_mp4
+from s2rctl.evaluation.episodes import Episode, Episodes, rate, summary
+from s2rctl.evaluation.filming import film_clips
 from s2rctl.evaluation.perception import ToolKinematics
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
@@ -22,8 +21,6 @@ from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.stages.policies import Player, load_player, policy_of
 from s2rctl.stages.protocol import Context, Result
-
-FILM_SIZE = (640, 480)
 
 
 def run(context: Context) -> Result:
@@ -42,25 +39,29 @@ def run(context: Context) -> Result:
             f"{other.artifact.ref} does {other.task}, {player.artifact.ref} does {player.task}",
             "compare policies of one task",
         )
-    worlds = Worlds(
-        context.profile,
-        player.task,
-        min(settings.worlds, settings.gate.episodes),
-        derived_seed(context.seed, "evaluate"),  # never the episodes that training with this seed saw
-        images=player.images or (other is not None and other.images),
-        perturb=settings.perturb,
-    )
+    images = player.images or (other is not None and other.images)
+    worlds = worlds_of(context, player.task, settings.gate.episodes, images)
     env, result = _play(context, worlds, player, "evaluate", settings.videos)
-    figures = summary(result) | _about(context, player) | _perception(context, player, result)
+    figures = summary(result) | about(context, player) | _perception(context, player, result)
     figures["gate_success_low"] = settings.gate.success_low
     figures["gate_passed"] = float(str(figures["wilson_low"])) >= settings.gate.success_low
     if other is not None:
         _, second = _play(context, worlds, other, f"evaluate against {other.artifact.ref}", 0)
         figures |= _comparison(other, result, second)
-    films, clips = _videos(context, env, result.clips)
+    films, clips = film_clips(
+        context.run_folder, [(env, clip) for clip in result.clips], context.profile.simulation.rate_hz
+    )
     files = _write(context.run_folder, figures | {"clips": clips}, result.episodes)
     context.reporter.finish(f"success {figures['text']}")
     return Result(files=files | films, metrics=figures)
+
+
+def worlds_of(context: Context, task: str, episodes: int, images: bool) -> Worlds:
+    """Return the worlds in which policies of a task are evaluated: the profile's own, with its perturbations."""
+    settings = context.profile.evaluate
+    count = min(settings.worlds, episodes)
+    seed = derived_seed(context.seed, "evaluate")  # never the episodes that training with this seed saw
+    return Worlds(context.profile, task, count, seed, images=images, perturb=settings.perturb)
 
 
 def _play(context: Context, worlds: Worlds, player: Player, title: str, clips: int) -> tuple[VecEnv, Episodes]:
@@ -73,7 +74,7 @@ def _play(context: Context, worlds: Worlds, player: Player, title: str, clips: i
     return env, player.play(env, episodes, worlds.seed, context.interrupt, **options)
 
 
-def _about(context: Context, player: Player) -> dict[str, object]:
+def about(context: Context, player: Player) -> dict[str, object]:
     """Return what was evaluated, and where."""
     return {
         "policy": player.artifact.ref,
@@ -147,31 +148,3 @@ def _write(folder: Path, figures: Mapping[str, Any], episodes: Sequence[Episode]
     lines = [_line(episode) for episode in episodes]
     write_atomic(log, ("\n".join(lines) + "\n").encode())
     return {"evaluation.json": evaluation, "episodes.jsonl": log}
-
-
-def _videos(context: Context, env: VecEnv, clips: Sequence[Clip]) -> tuple[dict[str, Path], list[dict[str, object]]]:
-    """Film the clips; return the files by name, and what each shows."""
-    from s2rctl.render.film import Film, viewer_of
-
-    if not clips:
-        return {}, []
-    width, height = FILM_SIZE
-    sizes = model_edits(env.model, env.task.randomised, env.params).get("geom_size")
-    files, shown = {}, []
-    with Film(env.model, viewer_of(env.model), width, height) as film:
-        for number, clip in enumerate(clips):
-            episode = clip.episode
-            kind = "success" if episode.success else episode.failure
-            name = f"{number}-{kind.replace('_', '-')}.mp4"
-            path = context.run_folder / name
-            size = None if sizes is None else sizes[episode.world]
-            frames = (
-                compose(film.frame(clip.qpos[step], size), [images[step] for images in clip.images.values()])
-                for step in range(episode.steps)
-            )
-            write_mp4(path, frames, width, height, context.profile.simulation.rate_hz)
-            files[name] = path
-            shown.append(
-                {"file": name, "outcome": kind, "batch": episode.batch, "world": episode.world, "steps": episode.steps}
-            )
-    return files, shown

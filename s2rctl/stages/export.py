@@ -28,6 +28,7 @@ from s2rctl.schema.contract import Contract, Estimate, given
 from s2rctl.schema.tensors import ACTION, OBSERVATION, memory_in
 from s2rctl.stages.policies import Player, load_player
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.stages.tier_table import tier_results
 from s2rctl.tasks.protocol import Observation
 
 WORLDS = 16
@@ -220,4 +221,5 @@ def _contract(context: Context, exported: graph.Graph, env: VecEnv, player: Play
         delays=profile.task(player.task).delays,
         trained_from={**lineage, "policy": artifact.id},
         versions=card.versions(onnx_model),
+        tiers=tier_results(context.store, artifact),
     )

@@ -7,6 +7,7 @@ from s2rctl.evaluation.report import build
 from s2rctl.evaluation.report_material import Material
 from s2rctl.evaluation.report_training import TRAINED
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.stages.tier_table import in_other_worlds
 
 
 def run(context: Context) -> Result:
@@ -33,5 +34,7 @@ def gather(context: Context, profile: dict[str, object]) -> Material:
         for artifact in context.store.list("evaluation")
         if artifact.id not in here and artifact.manifest.origin.metrics.get("policy_id") in here
     ]
+    elsewhere = [artifact for artifact in evaluations if in_other_worlds(artifact)]
+    evaluations = [artifact for artifact in evaluations if artifact not in elsewhere]
     others = [a for a in context.store.list() if a.ref in trained and a.id not in here]
-    return Material(profile, context.inputs, tuple(evaluations), tuple(others))
+    return Material(profile, context.inputs, tuple(evaluations), tuple(elsewhere), tuple(others))
