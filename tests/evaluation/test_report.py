@@ -9,6 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from s2rctl.evaluation import report_material
+from s2rctl.evaluation.episodes import rate
 from s2rctl.evaluation.report import build
 from s2rctl.evaluation.report_material import Material
 from s2rctl.evaluation.report_origin import layout
@@ -134,6 +135,45 @@ def inventory(page: str) -> Inventory:
     return read
 
 
+def tier_figures(word: str = "dropped", axis: str = "friction") -> dict[str, Any]:
+    """Return what ``evaluate --tiers`` writes, with ``word`` as everything that is free text."""
+    control = {"successes": 9, "episodes": 10, "text": "9/10", "passed": True}
+    own = {
+        "title": word, "changes": word, **rate(9, 10), "failures": {word: 1}, "paired": None, "clusters": [],
+        "clips": [{"file": "0-success.mp4", "outcome": "success", "steps": 5}], "void": False, "void_because": [],
+        "controls": {"positive": control, "negative": control},
+    }  # fmt: skip
+    part = {"low": 0.7, "high": 0.9, "episodes": 5, "successes": 1, "failures": {word: 4}}
+    cause = {
+        "axis": axis, "unit": word, "by": "value", "effect": -0.9, "p_corrected": 1e-4, "parts": [part, part],
+        "significant": True,
+    }  # fmt: skip
+    pairs = {"difference": -0.6, "difference_low": -0.8, "difference_high": -0.3, "p_value": 0.01}
+    physics = own | rate(3, 10) | {
+        "title": word, "paired": pairs, "clusters": [cause], "void_because": [],
+        "clips": [{"file": "1-dropped.mp4", "outcome": word, "steps": 5}],
+    }  # fmt: skip
+    pictures = {"share": 0.2, "passed": False}
+    void = physics | {
+        "void": True,
+        "void_because": [word],
+        "clips": [],
+        "controls": own["controls"] | {"pictures": pictures},
+    }
+    return {"tiers": {"T0": own, "T3": physics, "T4": void}, "left_out": {"T5": word}}
+
+
+def axis_figures(word: str = "", axis: str = "gravity_sag") -> dict[str, Any]:
+    """Return what ``evaluate --sensitivity`` writes."""
+    values = [{"value": 0.015, "successes": 6, "episodes": 10}]
+    row = {
+        "unit": word, "text": word, "nominal": 0.0, "range": [0.0, 0.015], "values": values, "cost": 0.4,
+        "cost_low": 0.1, "cost_high": 0.6, "cost_at": 0.015, "cost_p_value": 0.01,
+        "below": {"low": None, "high": 0.011},
+    }  # fmt: skip
+    return {"sensitivity": {axis: row}, "threshold": 0.8}
+
+
 def whole_report(store: Store, folder: Path, word: str) -> str:
     """Return a report with every section in which ``word`` is everything that is free text."""
     for name in ("curve.png", "0-success.mp4", "1-dropped.mp4", "parity.json", "evaluation.json"):
@@ -189,6 +229,10 @@ def whole_report(store: Store, folder: Path, word: str) -> str:
     pairs = paired([True, True, False], [True, False, False])._asdict()
     against = {"policy": word, "policy_id": word, "text": word}
     compared = publish("evaluation", "compared", films, metrics=figures | {"paired": pairs, "against": against})
+    (folder / "tiers.json").write_text(json.dumps(tier_figures(word)))
+    (folder / "sensitivity.json").write_text(json.dumps(axis_figures(word)))
+    both = ("tiers.json", "sensitivity.json", "0-success.mp4", "1-dropped.mp4")
+    other_worlds = publish("evaluation", "tiers", both, metrics={"policy": word})
     deployment = publish("deployment", "x", ("1-dropped.mp4",), metrics={word: word, "episodes": word})
     calibration = publish("calibration", "x", ("curve.png",), metrics={word: word})
     roles = {"student": student, "onnx": onnx, "evaluation": judged, "deployment": deployment}
@@ -197,7 +241,9 @@ def whole_report(store: Store, folder: Path, word: str) -> str:
     for role, artifact in (roles | {"calibration": calibration}).items():
         changed = artifact.manifest.origin.model_copy(update=origin)
         artifacts[role] = Artifact(artifact.manifest.model_copy(update={"origin": changed}), artifact.id, store)
-    return build(Material(profile, artifacts, evaluations=(late, compared), others=(other,)))
+    return build(
+        Material(profile, artifacts, evaluations=(late, compared), other_worlds=(other_worlds,), others=(other,))
+    )
 
 
 def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
@@ -214,6 +260,7 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
     for heading in (
         "How often", "looks like", "failed episodes", "Outside", "Against", "How it was", "Ablations", "Rehearsal",
         "calibration", "Contract", "Checked", "comes from", "Reproduce", "Environment",
+        "nobody trained in", "What was different", "Controls", "Every axis",
     ):  # fmt: skip
         assert heading in texts, heading
 
@@ -292,6 +339,33 @@ def test_failures_conditions_and_comparisons(artifacts: dict[str, Artifact], tmp
         "--against abababababab",
     ):
         assert text in page, text
+
+
+def test_tiers_are_seen_at_a_glance(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    store, onnx = artifacts["onnx"].store, artifacts["onnx"]
+    for name in ("0-success.mp4", "1-dropped.mp4"):
+        (tmp_path / name).write_bytes(name.encode() * 50)
+    (tmp_path / "tiers.json").write_text(json.dumps(tier_figures()))
+    (tmp_path / "sensitivity.json").write_text(json.dumps(axis_figures("rad")))
+
+    def publish(*names: str) -> Artifact:
+        return store.publish(
+            "evaluation", "x", {name: tmp_path / name for name in names}, stage=StageRef(name="x", version=1),
+            profile=PROFILE, seed=0, metrics={"policy": onnx.ref, "policy_id": onnx.id},
+        )  # fmt: skip
+
+    found = (publish("tiers.json", "0-success.mp4", "1-dropped.mp4"), publish("sensitivity.json"))
+    profile = PROFILE | {"evaluate": {"gate": {"tiers": {"T3": 0.8}}}}
+    page = build(Material(profile, artifacts, other_worlds=found))
+    Checker().feed(page)
+    for text in (
+        "What it cannot bear: dropped (T3: -60 of 100 episodes); gravity sag at 0.015 rad alone (-40).",
+        "misses 80 %", "below 80 % over 0.011 rad", "3/10 [6.7, 65.2]", "friction low", "T3: dropped, 5 steps",
+        "20 % FAILED", "void: dropped", "T5: nothing would be different",
+    ):  # fmt: skip
+        assert text in page, text
+    assert page.count("<video") == 2
+    assert "nobody trained in" not in build(Material(PROFILE, artifacts))
 
 
 def test_films_beyond_the_budget_are_left_out(

@@ -12,11 +12,12 @@ import pytest
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.env import build
-from s2rctl.pipeline.graph import graph_of, stage_named
+from s2rctl.pipeline.graph import graph_of, sensitivity_stage, stage_named, tiers_stage
 from s2rctl.pipeline.run import Job, Outcome, run_stage
 from s2rctl.schema.load import load_profile
 from s2rctl.store.store import Artifact, Store
 from s2rctl.store.verify import verify
+from s2rctl.systems import system_named
 from s2rctl.systems.protocol import APART, EVERYTHING, Stage
 from tests.recording_profile import recording
 
@@ -52,6 +53,7 @@ FREE = {
     "name": "names results, changes none",
     "description": "is printed",
     "wandb": "where figures are copied to",
+    "evaluate.gate.tiers": "what figures of tiers are held against, whenever they are read",
     "simulation.threads": "how fast a result comes",
     "robot.driver": "a rehearsal always speaks the vendor's own protocol",
     "robot.address": "where the real device is; an emulated one has its own",
@@ -124,6 +126,20 @@ def test_so_do_stages_under_other_settings(pipeline, tmp_path):
         if done.undeclared:
             found[name] = done.undeclared
     assert found == {}
+
+
+TIERS = (
+    "evaluate.worlds=2", "evaluate.tiers.episodes=2", "evaluate.tiers.films=0",
+    "evaluate.tiers.sensitivity={episodes: 1, multiples: [1], look_multiples: [1], axes: [gain, table_lightness]}",
+)  # fmt: skip
+
+
+def test_so_do_evaluations_in_other_worlds(pipeline, tmp_path):
+    system = system_named(load_profile(pipeline.name).profile.system)
+    for made in (tiers_stage, sensitivity_stage):
+        done = pipeline.run(made(system, system.deployed), TIERS, Store(tmp_path))
+        assert done.undeclared == []
+        assert any(within(path, ("evaluate.tiers",)) for path in done.reads)
 
 
 def test_each_stage_reads_something_of_what_it_declares(pipeline):

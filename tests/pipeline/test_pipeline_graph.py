@@ -2,7 +2,15 @@ from typing import get_args
 
 import pytest
 
-from s2rctl.pipeline.graph import downstream, evaluation_stage, graph_of, producer_of, stage_named
+from s2rctl.pipeline.graph import (
+    downstream,
+    evaluation_stage,
+    graph_of,
+    producer_of,
+    sensitivity_stage,
+    stage_named,
+    tiers_stage,
+)
 from s2rctl.pipeline.key import cache_key, read_fields
 from s2rctl.pipeline.plan import flat
 from s2rctl.schema.load import load_profile
@@ -34,7 +42,9 @@ def test_graphs_are_in_running_order_and_read_fields_that_exist(system):
 def test_every_profile_value_reaches_some_cache_key(system):
     """A field that no stage declares to read would be ignored by the cache."""
     values = load_profile(PROFILES[system]).profile.model_dump(mode="json")
-    evaluations = [evaluation_stage(SYSTEMS.load(system), policy) for policy in SYSTEMS.load(system).policies]
+    row = SYSTEMS.load(system)
+    kinds = (evaluation_stage, tiers_stage, sensitivity_stage)
+    evaluations = [stage(row, policy) for policy in row.policies for stage in kinds]
     stages = [*graph_of(system), *evaluations]
     read = {prefix for stage in stages if "*" not in stage.reads for prefix in stage.reads}
     unread = [path for path in flat(values) if not within(path, (*FREE, *read))]

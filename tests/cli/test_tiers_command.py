@@ -1,0 +1,75 @@
+"""Options and tables of ``evaluate --tiers`` and ``--sensitivity``."""
+
+import json
+
+import pytest
+
+from s2rctl.cli.main import main
+from s2rctl.cli.tiers import cause_text, changes, sensitivity_text, tier_text, with_all
+from s2rctl.core.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        (["R", "--tiers"], ["R", "--tiers", "all"]),
+        (["R", "--tiers", "--json"], ["R", "--tiers", "all", "--json"]),
+        (["R", "--tiers", "T0,T3", "--json"], ["R", "--tiers", "T0,T3", "--json"]),
+        (["--tiers", "onnx/aloha-student"], ["--tiers", "all", "onnx/aloha-student"]),
+        (["R", "--tiers=T3"], ["R", "--tiers=T3"]),
+        (["R", "--json"], ["R", "--json"]),
+    ],
+)
+def test_the_option_may_stand_alone(words, read):
+    assert with_all(words) == read
+
+
+def test_options_become_values_of_the_profile():
+    assert changes("all", 64) == ["evaluate.tiers.episodes=64", "evaluate.tiers.names=[]"]
+    assert changes("T3,T5", None) == ["evaluate.tiers.names=[T3, T5]"]
+    assert changes(None, None) == []
+    with pytest.raises(UsageError, match="no tier 'T9'"):
+        changes("T3,T9", None)
+
+
+@pytest.mark.parametrize("words", [("--perturb", "latency=0.05"), ("--against", "x")])
+def test_tiers_are_a_thing_of_their_own(words, capsys, tmp_path):
+    assert main(["evaluate", "x", "--tiers", *words, "--json", "--store", str(tmp_path)]) == 2
+    assert words[0] in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def control(successes):
+    return {"successes": successes, "episodes": 8, "passed": True}
+
+
+CAUSE = {
+    "axis": "friction", "unit": "", "by": "value", "effect": -0.8, "p_corrected": 0.001, "significant": True,
+    "parts": [
+        {"low": 0.7, "high": 0.9, "successes": 3, "episodes": 9},
+        {"low": 0.9, "high": 1.3, "successes": 9, "episodes": 9},
+    ],
+}  # fmt: skip
+ROW = {
+    "title": "own worlds", "text": "8/8 [63.1, 100.0]", "paired": None, "failures": {}, "void": False,
+    "void_because": [], "clusters": [], "controls": {"positive": control(8), "negative": control(0)},
+}  # fmt: skip
+WORSE = ROW | {
+    "title": "another physics", "text": "4/8 [15.7, 84.3]", "failures": {"timed_out": 4}, "clusters": [CAUSE],
+    "paired": {"difference": -0.5, "difference_low": -0.8, "difference_high": -0.1, "p_value": 0.125}, "void": True,
+    "void_because": ["positive"],
+}  # fmt: skip
+
+
+def test_the_table_of_tiers_says_what_it_costs_and_why():
+    text = tier_text({"tiers": {"T0": ROW, "T3": WORSE}, "left_out": {"T5": "all together"}})
+    for part in ("-50.0 % [-80.0, -10.0], p = 0.12", "timed out (4)", "void (positive): 4/8", "T5", "8/8, 0/8"):
+        assert part in text, text
+    assert "T3: fails where friction is low (p = 0.001): 0.7 to 0.9: 3/9; 0.9 to 1.3: 9/9" in text
+    assert "far from nominal" in cause_text(CAUSE | {"by": "distance"})
+
+
+def test_the_table_of_axes():
+    axis = {"unit": "rad", "nominal": 0.0, "range": [0.0, 0.015], "cost": 0.25, "below": {"low": None, "high": 0.0123}}
+    text = sensitivity_text({"threshold": 0.8, "sensitivity": {"gravity_sag": axis}})
+    for part in ("gravity sag", "25.0 %", "0.0123", "below 80 % over", "0 to 0.015"):
+        assert part in text, text
