@@ -110,7 +110,7 @@ def _controls(tier: str, row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _axis(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
     limits = [
-        f"{side} {_number(value, row['unit'])}"
+        f"{side} {value:.2g}"
         for side, value in (("under", row["below"]["low"]), ("over", row["below"]["high"]))
         if isinstance(value, int | float)
     ]
@@ -120,7 +120,7 @@ def _axis(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "low": max(row["cost_low"], 0.0),
         "high": max(row["cost_high"], 0.0),
         "at": "" if row["cost_at"] is None else f"at {_number(row['cost_at'], row['unit'])}",
-        "limit": " and ".join(limits),
+        "limit": f"{' and '.join(limits)} {row['unit']}".rstrip() if limits else "",
         "sure": bool(row["cost_p_value"] is not None and row["cost_p_value"] <= UNLIKELY),
     }
 
