@@ -72,7 +72,11 @@ def evaluate(
     from s2rctl.cli import tiers as other_worlds
 
     _check(against, perturb, tiers is not None or sensitivity)
-    given = [*(sets or ()), *_changes(episodes, perturb, physics, renderer), *other_worlds.changes(tiers, episodes)]
+    given = [
+        *(sets or ()),
+        *_changes(episodes, perturb, physics, renderer),
+        *other_worlds.changes(tiers, sensitivity, episodes),
+    ]
     found = _Asked.of(session, ref, profile, given, seed, against)
     job = session.job(found.profile, force, fresh)
     if tiers is not None or sensitivity:

@@ -40,21 +40,26 @@ def with_all(args: Sequence[str]) -> list[str]:
     return words
 
 
-def changes(tiers: str | None, episodes: int | None) -> list[str]:
-    """Return what the options change in the profile; UsageError for a name that is no tier's."""
+def changes(tiers: str | None, sensitivity: bool, episodes: int | None) -> list[str]:
+    """Return what the options change in the profile; UsageError for a name that is no tier's.
+
+    ``episodes`` are those of each tier; of each value of an axis where no tiers are played.
+    """
     from s2rctl.core.errors import UsageError
     from s2rctl.core.tables import suggestion
     from s2rctl.schema.tiers import TIER_NAMES
 
+    if tiers is None:
+        return [f"evaluate.tiers.sensitivity.episodes={episodes}"] if sensitivity and episodes is not None else []
     made = [] if episodes is None else [f"evaluate.tiers.episodes={episodes}"]
-    names = [] if tiers in (None, ALL) else [name for name in str(tiers).split(",") if name]
+    names = [] if tiers == ALL else [name for name in tiers.split(",") if name]
     for name in names:
         if name not in TIER_NAMES:
             raise UsageError(
                 f"there is no tier '{name}'",
                 f"{suggestion(name, TIER_NAMES)}; REF stands before --tiers, or use --tiers all",
             )
-    return [*made, f"evaluate.tiers.names=[{', '.join(names)}]"] if names or tiers == ALL else made
+    return [*made, f"evaluate.tiers.names=[{', '.join(names)}]"]
 
 
 def run(

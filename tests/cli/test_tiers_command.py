@@ -25,11 +25,12 @@ def test_the_option_may_stand_alone(words, read):
 
 
 def test_options_become_values_of_the_profile():
-    assert changes("all", 64) == ["evaluate.tiers.episodes=64", "evaluate.tiers.names=[]"]
-    assert changes("T3,T5", None) == ["evaluate.tiers.names=[T3, T5]"]
-    assert changes(None, None) == []
+    assert changes("all", True, 64) == ["evaluate.tiers.episodes=64", "evaluate.tiers.names=[]"]
+    assert changes("T3,T5", False, None) == ["evaluate.tiers.names=[T3, T5]"]
+    assert changes(None, True, 64) == ["evaluate.tiers.sensitivity.episodes=64"]
+    assert changes(None, False, 64) == changes(None, True, None) == []
     with pytest.raises(UsageError, match="no tier 'T9'"):
-        changes("T3,T9", None)
+        changes("T3,T9", False, None)
 
 
 @pytest.mark.parametrize("words", [("--perturb", "latency=0.05"), ("--against", "x")])
