@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from s2rctl.cli.output import Answer, table
 
 if TYPE_CHECKING:
+    from s2rctl.core.errors import GateError
     from s2rctl.pipeline.run import Job, Outcome
     from s2rctl.schema.profile import Profile
     from s2rctl.store.store import Artifact
@@ -78,7 +79,7 @@ def run(
     if tiers:
         outcome = run_alone(_like(tiers_stage(system, policy), plain, "-tiers"), job, inputs)
         data |= {**outcome_answer(outcome).data, **outcome.artifact.json("tiers.json")}
-        data["gate_tiers"], fault = _gate(job.profile, outcome, data["tiers"])
+        data["gate_tiers"], fault = against_gate(job.profile, outcome.artifact.id, data["tiers"])
         texts += [_made(outcome), tier_text(data)]
     if sensitivity:
         outcome = run_alone(_like(sensitivity_stage(system, policy), plain, "-sensitivity"), job, inputs)
@@ -100,8 +101,10 @@ def _made(outcome: "Outcome") -> str:
     return f"{outcome.artifact.ref} {outcome.artifact.id[:12]} ({state})"
 
 
-def _gate(profile: "Profile", outcome: "Outcome", found: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Return how the tiers stand against the profile's gate, and the fault of those that miss it."""
+def against_gate(
+    profile: "Profile", identity: str, found: Mapping[str, Any]
+) -> "tuple[dict[str, dict[str, Any]], GateError | None]":
+    """Return how the tiers of an evaluation (id) stand against the profile's gate, and the fault if any misses it."""
     from s2rctl.core.errors import GateError
     from s2rctl.stages.certificate import tier_gate
 
@@ -109,7 +112,7 @@ def _gate(profile: "Profile", outcome: "Outcome", found: Mapping[str, Any]) -> t
     missed = [f"{name} {_standing(row)}" for name, row in rows.items() if not row["passed"]]
     if not missed:
         return rows, None
-    show = f"s2rctl artifacts show {outcome.artifact.id[:12]}   (its figures)"
+    show = f"s2rctl artifacts show {identity[:12]}   (its figures)"
     return rows, GateError(f"the gate is not met: Wilson lower bound in {', '.join(missed)}", show)
 
 

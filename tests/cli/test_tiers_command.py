@@ -5,8 +5,9 @@ import json
 import pytest
 
 from s2rctl.cli.main import main
-from s2rctl.cli.tiers import cause_text, changes, sensitivity_text, tier_text, with_all
+from s2rctl.cli.tiers import against_gate, cause_text, changes, sensitivity_text, tier_text, with_all
 from s2rctl.core.errors import UsageError
+from s2rctl.schema.load import load_profile
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,18 @@ WORSE = ROW | {
     "paired": {"difference": -0.5, "difference_low": -0.8, "difference_high": -0.1, "p_value": 0.125}, "void": True,
     "void_because": ["positive"],
 }  # fmt: skip
+
+
+def test_a_tier_that_misses_its_gate_is_the_fault():
+    profile = load_profile("aloha-smoke", ["evaluate.gate.tiers={T0: 0.5, T3: 0.8, T5: 0.9}"]).profile
+    good, bad = {"wilson_low": 0.7, "void": False}, {"wilson_low": 0.75, "void": False}
+    rows, fault = against_gate(profile, "ab" * 32, {"T0": good, "T3": bad, "T4": bad})
+    assert [row["passed"] for row in rows.values()] == [True, False]  # T5 was not played
+    assert fault is not None and fault.exit_code == 5 and "T3 75.0 % (needs 80 %)" in fault.message
+    assert against_gate(profile, "ab" * 32, {"T0": good})[1] is None
+    rows, fault = against_gate(profile, "ab" * 32, {"T0": good | {"void": True}})
+    assert fault is not None and "T0 is void" in fault.message
+    assert against_gate(load_profile("aloha-smoke").profile, "ab" * 32, {"T3": bad}) == ({}, None)
 
 
 def test_the_table_of_tiers_says_what_it_costs_and_why():
