@@ -60,7 +60,7 @@ def pictures(own: Mapping[str, np.ndarray], shown: Mapping[str, np.ndarray], nee
     ``share`` of the worlds in which every camera's picture differs by more than a count on average, and the median
     ``difference`` (of 255). The episodes begin alike, so only the look can make the difference.
     """
-    apart = [np.abs(shown[name].astype(float) - own[name]).mean(axis=(1, 2, 3)) for name in own]
+    apart = [np.abs(shown[name].astype(float) - own[name]).reshape(len(own[name]), -1).mean(axis=1) for name in own]
     difference = np.min(apart, axis=0)
     share = float((difference > DIFFERENT).mean())
     return {
