@@ -37,7 +37,7 @@ def test_a_breakdown_says_what_the_process_said(student_parts, tmp_path):
     settings, params = student_parts
     other = settings.model_copy(update={"hidden": (16, 16)})
     save_policy(tmp_path, "student", other.model_dump(mode="json"), params)
-    with Conversion(tmp_path, OPSET) as conversion, pytest.raises(RuntimeError, match=r"(?s)ended with 1.*Traceback"):
+    with Conversion(tmp_path, OPSET) as conversion, pytest.raises(RuntimeError, match=r"(?s)exited with 1.*Traceback"):
         conversion.result()
 
 
