@@ -14,7 +14,6 @@ from s2rctl.render.primitives import Components
 from s2rctl.render.protocol import PATTERNS
 
 _STEP = (0x8DA6B343, 0xD8163841)  # odd numbers that spread a grid's corners over 32 bits (M. Teschner et al., 2003)
-_TURN = 6.2831853
 
 
 def checker(at: Components) -> jax.Array:
@@ -36,13 +35,13 @@ def noise(at: Components) -> jax.Array:
 
 def gradient(at: Components) -> jax.Array:
     """Return a wave along the first coordinate."""
-    return 0.5 - 0.5 * jnp.cos(_TURN * at[0])
+    return _wave(at[0])
 
 
 def grain(at: Components) -> jax.Array:
     """Return the growth rings of sawn wood: a wave that noise bends, stretched along the second coordinate."""
     bent = at[0] + 0.7 * _value(0.5 * at[0], 0.12 * at[1])
-    return 0.5 + 0.5 * jnp.sin(_TURN * bent)
+    return _wave(bent)
 
 
 MIXES: tuple[Callable[[Components], jax.Array], ...] = (
@@ -58,36 +57,55 @@ MIXES: tuple[Callable[[Components], jax.Array], ...] = (
 
 def painted(
     pattern: jax.Array, own: jax.Array, other: jax.Array, at: Components, number: jax.Array, pictures: jax.Array | None
-) -> Components:
-    """Return red, green, blue (P,) in [0, 1] of a pattern () at the coordinates; ``own`` and ``other`` are (3,).
+) -> jax.Array:
+    """Return colours (P,) int32, red in the lowest byte, of a pattern () at the coordinates.
 
-    ``pictures`` (T, S, S) int32 have red in the lowest byte; without any, a picture is plain.
+    ``own`` and ``other`` are (3,) in [0, 1]; ``pictures`` (T, S, S) int32 are packed likewise. Without any, a picture
+    is plain. Packed, each pattern is one loop over the pixels.
     """
 
-    def mixed(mix: Callable[[Components], jax.Array]) -> Callable[[Components], Components]:
-        def of(at: Components) -> Components:
+    def mixed(mix: Callable[[Components], jax.Array]) -> Callable[[Components], jax.Array]:
+        def of(at: Components) -> jax.Array:
             share = mix(at)
             red, green, blue = (own[i] + share * (other[i] - own[i]) for i in range(3))
-            return red, green, blue
+            return packed(red, green, blue)
 
         return of
 
     branches = [mixed(mix) for mix in MIXES]
     branches.append(branches[0] if pictures is None else lambda at: _picture(pictures, number, at))
     assert len(branches) == len(PATTERNS)
-    colour: Components = lax.switch(pattern, branches, at)
+    colour: jax.Array = lax.switch(pattern, branches, at)
     return colour
 
 
-def _picture(pictures: jax.Array, number: jax.Array, at: Components) -> Components:
+def packed(red: jax.Array, green: jax.Array, blue: jax.Array) -> jax.Array:
+    """Return int32 colours of values in [0, 1]."""
+    r, g, b = (jnp.clip(255.0 * value + 0.5, 0.0, 255.0).astype(jnp.int32) for value in (red, green, blue))
+    return r | (g << 8) | (b << 16)
+
+
+def unpacked(colour: jax.Array) -> Components:
+    """Return red, green, blue in [0, 1]."""
+    red, green, blue = ((colour >> shift & 0xFF).astype(jnp.float32) * (1.0 / 255.0) for shift in range(0, 24, 8))
+    return red, green, blue
+
+
+def _picture(pictures: jax.Array, number: jax.Array, at: Components) -> jax.Array:
     """Return the picture's colours, once per period and mirrored at its edges, so that it has no seam."""
     side = pictures.shape[1]
     row, column = (
         jnp.minimum((jnp.abs(c - 2.0 * jnp.round(0.5 * c)) * side).astype(jnp.int32), side - 1) for c in (at[1], at[0])
     )
-    packed = pictures.reshape(-1)[number * (side * side) + row * side + column]
-    red, green, blue = ((packed >> shift & 0xFF).astype(jnp.float32) * (1.0 / 255.0) for shift in range(0, 24, 8))
-    return red, green, blue
+    # Its own copy of 16 kB: with all pictures in the loop, XLA would count it as large and split it over threads.
+    mine = lax.optimization_barrier(lax.dynamic_index_in_dim(pictures, number, keepdims=False))
+    return mine.reshape(-1)[row * side + column]
+
+
+def _wave(x: jax.Array) -> jax.Array:
+    """Return something like (1 - cos 2 pi x) / 2 from products alone: sines are slow here."""
+    t = jnp.abs(2.0 * (x - jnp.floor(x)) - 1.0)
+    return 1.0 - t * t * (3.0 - 2.0 * t)
 
 
 def _value(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from s2rctl.render.loops import visit_all, visit_set_bits
 from s2rctl.render.protocol import Appearance, Frames
 from s2rctl.render.shade import BLACK, Surfaces, background, shade
 from s2rctl.render.shadow import lit_pixels
-from s2rctl.render.tiles import cut, visible
+from s2rctl.render.tiles import cut, visible, words_of
 from s2rctl.render.trace import miss_id, nothing, trace, unpack
 from s2rctl.render.view import View, look
 from s2rctl.scene.poses import Poses
@@ -79,10 +79,12 @@ class Scene(NamedTuple):
     textured: bool = False
     pictures: jax.Array | None = None  # (T, S, S) int32
 
-    @property
-    def surfaces(self) -> Surfaces | None:
-        """The textures' part of shading, if there are any."""
-        return Surfaces(self.pictures) if self.textured else None
+    def surfaces(self, view: View, sparse: bool) -> Surfaces | None:
+        """Return the textures' part of shading, if there are any."""
+        if not self.textured:
+            return None
+        has = view.table[..., 20 + 9 * len(self.layout.lights)] > 0
+        return Surfaces(words_of(self.layout, has), self.pictures, sparse)
 
 
 def draw_in_bands(scene: Scene, view: View, width: int, height: int) -> tuple[jax.Array, jax.Array]:
@@ -92,6 +94,7 @@ def draw_in_bands(scene: Scene, view: View, width: int, height: int) -> tuple[ja
     bands = len(tiles.low)
     words = visible(layout, view, tiles).reshape(-1, len(layout.groups))
     x, rows = jnp.asarray(tiles.x), jnp.asarray(tiles.y)
+    surfaces = scene.surfaces(view, sparse=True)
 
     def band(item: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         number, band_words = item
@@ -100,7 +103,7 @@ def draw_in_bands(scene: Scene, view: View, width: int, height: int) -> tuple[ja
         def full() -> tuple[jax.Array, jax.Array]:
             hits = trace(layout, view.table, frame, band_words, x, y, visit_set_bits)
             lit = _lit_where_asked(layout, view, frame, hits, x, y) if scene.shadows else None
-            return shade(layout, view.table, frame, band_words, hits, x, y, visit_set_bits, lit, scene.surfaces), hits
+            return shade(layout, view.table, frame, band_words, hits, x, y, visit_set_bits, lit, surfaces), hits
 
         def empty() -> tuple[jax.Array, jax.Array]:
             return jnp.full(x.shape, BLACK, jnp.int32), jnp.full(x.shape, nothing(layout), jnp.int32)
@@ -132,7 +135,9 @@ def draw_side_by_side(scene: Scene, view: View, width: int, height: int) -> tupl
         lit = None
         if scene.shadows:
             lit = jnp.where(own.shadows, lit_pixels(layout, alone, first, hits, x, y, visit_all), -1)
-        colours = shade(layout, alone.table, first, frame_words, hits, x, y, visit_all, lit, scene.surfaces)
+        colours = shade(
+            layout, alone.table, first, frame_words, hits, x, y, visit_all, lit, scene.surfaces(alone, sparse=False)
+        )
         if own.sky is not None:
             missed = unpack(layout, hits)[1] == miss_id(layout)
             colours = jnp.where(missed, background(own.sky, x, y, scene.pictures), colours)

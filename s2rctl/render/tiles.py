@@ -41,8 +41,13 @@ def visible(layout: Layout, view: View, tiles: Tiles) -> jax.Array:
     distance = jnp.einsum("ftkj,fnj->ftnk", normals, view.centre) + offsets
     reach = jnp.abs(jnp.einsum("ftkj,fnji->ftnki", normals, view.extents)).sum(-1)
     seen = (distance + reach >= 0).all(-1) & view.shown[:, None]
+    return words_of(layout, seen)
+
+
+def words_of(layout: Layout, chosen: jax.Array) -> jax.Array:
+    """Return words (..., G) uint32 whose bit i says that geom i of the group is among ``chosen`` (..., N) bool."""
     words = [
-        (seen[..., group.first : group.first + len(group.geoms)] * bits(len(group.geoms))).sum(-1, dtype=jnp.uint32)
+        (chosen[..., group.first : group.first + len(group.geoms)] * bits(len(group.geoms))).sum(-1, dtype=jnp.uint32)
         for group in layout.groups
     ]
     return jnp.stack(words, -1)
