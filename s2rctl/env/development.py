@@ -78,20 +78,20 @@ def _hue_and_saturation(turn: jax.Array, saturation: jax.Array) -> jax.Array:
 
 def develop_colours(rgb: jax.Array, own: Development, limits: ImageRange) -> jax.Array:
     """Return values (B, C, H, W, 3) in about [0, 255] of images in [0, 255]; parts without a range cost nothing."""
-    red, green, blue = (rgb[..., channel] * (1.0 / 255.0) for channel in range(3))
-    if limits.shift_px:
-        red, green, blue = (shifted(plane, own.shift) for plane in (red, green, blue))
-    if limits.blur > 0:
-        red, green, blue = (_blurred(plane, own.blur) for plane in (red, green, blue))
-    if limits.vignette > 0:
-        fall = _vignette(own.vignette, *red.shape[2:])
-        red, green, blue = red * fall, green * fall, blue * fall
+    raw = [rgb[..., channel] * (1.0 / 255.0) for channel in range(3)]
+    # Colours first: they mix the planes, and what is mixed late is computed three times.
     matrix, lift = own.colours[..., None, None], own.lift[..., None]
     planes = [
-        matrix[:, :, i, 0] * red + matrix[:, :, i, 1] * green + matrix[:, :, i, 2] * blue + lift for i in range(3)
+        sum((matrix[:, :, i, j] * raw[j] for j in range(1, 3)), matrix[:, :, i, 0] * raw[0] + lift) for i in range(3)
     ]
+    if limits.shift_px:
+        planes = [shifted(plane, own.shift, limits.shift_px) for plane in planes]
+    if limits.blur > 0:
+        planes = [_blurred(plane, own.blur) for plane in planes]
+    if limits.vignette > 0:
+        planes = [plane * _vignette(own.vignette, *rgb.shape[2:4]) for plane in planes]
     if limits.gamma != (1.0, 1.0):
-        planes = [jnp.clip(plane, 1e-4, 1.0) ** own.gamma[..., None, None] for plane in planes]
+        planes = [_toned(plane, own.gamma) for plane in planes]
     if limits.blocks > 0:
         planes = [_quantised(plane, own.step) for plane in planes]
     return 255.0 * jnp.stack(planes, -1)
@@ -100,20 +100,37 @@ def develop_colours(rgb: jax.Array, own: Development, limits: ImageRange) -> jax
 def develop_depth(depth: jax.Array, own: Development, limits: ImageRange) -> jax.Array:
     """Return depth (B, C, H, W) m with its bias and scale; 0 stays nothing."""
     if limits.shift_px:
-        depth = shifted(depth, own.shift)
+        depth = shifted(depth, own.shift, limits.shift_px)
     if not limits.depth_bias_m and not limits.depth_scale:
         return depth
     factor, bias = own.depth[..., 0, None, None], own.depth[..., 1, None, None]
     return jnp.where(depth > 0, jnp.maximum(factor * depth + bias, 0.0), 0.0)
 
 
-def shifted(images: jax.Array, shift: jax.Array) -> jax.Array:
-    """Return images (B, C, H, W) moved by ``shift`` (B, C, 2) px; edges are repeated."""
-    height, width = images.shape[2:]
-    rows = jnp.clip(jnp.arange(height) - shift[..., 0, None], 0, height - 1)
-    columns = jnp.clip(jnp.arange(width) - shift[..., 1, None], 0, width - 1)
-    images = jnp.take_along_axis(images, rows[..., None], 2)
-    return jnp.take_along_axis(images, columns[..., None, :], 3)
+def shifted(images: jax.Array, shift: jax.Array, most: int) -> jax.Array:
+    """Return images (B, C, H, W) moved by ``shift`` (B, C, 2) px, at most ``most`` on each axis; edges are repeated.
+
+    A choice among the fixed moves: gathering would cost ten times as much.
+    """
+    for axis in (2, 3):
+        edge, size = [(0, 0)] * 4, images.shape[axis]
+        edge[axis] = (most, most)
+        wide = jnp.pad(images, edge, mode="edge")
+        by = shift[..., axis - 2, None, None]
+        for step in range(-most, most + 1):
+            moved = jax.lax.slice_in_dim(wide, most - step, most - step + size, axis=axis)
+            images = moved if step == -most else jnp.where(by == step, moved, images)
+    return images
+
+
+def _toned(plane: jax.Array, gamma: jax.Array) -> jax.Array:
+    """Return values in [0, 1] on the parabola through black, white and 0.5 ** gamma at 0.5.
+
+    It stands for the power itself, which costs as much as a tenth of the picture.
+    """
+    bend = (4.0 * (0.5**gamma - 0.5))[..., None, None]
+    within = jnp.clip(plane, 0.0, 1.0)
+    return within + bend * within * (1.0 - within)
 
 
 def _blurred(plane: jax.Array, share: jax.Array) -> jax.Array:

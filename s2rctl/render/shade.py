@@ -175,7 +175,7 @@ def _light(layout: Layout, row: Row, point: Components, facing: Components, lit:
 
 
 def _highlight(layout: Layout, row: Row, point: Components, facing: Components, lit: jax.Array | None) -> Components:
-    """Return the first light's reflection red, green, blue (P,) of 255: the 8th power of the mirrored ray's cosine."""
+    """Return the first light's reflection red, green, blue (P,) of 255: the 4th power of the mirrored ray's cosine."""
     zero = jnp.zeros_like(point[0])
     if not layout.lights:
         return zero, zero, zero
@@ -185,7 +185,7 @@ def _highlight(layout: Layout, row: Row, point: Components, facing: Components, 
     mirrored = 2.0 * _dot(facing, eye) * _dot(facing, towards) - _dot(eye, towards)
     cosine = jnp.maximum(mirrored, 0.0) * lax.rsqrt(jnp.maximum(_dot(eye, eye) * _dot(towards, towards), 1e-12))
     square = cosine * cosine
-    strength = row.finish.shine * square * square * square * square
+    strength = row.finish.shine * square * square
     if lit is not None and light.casts_shadow:
         strength = jnp.where(lit & 1 != 0, strength, 0.0)
     diffuse = row.diffuse(0)

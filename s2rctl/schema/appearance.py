@@ -98,11 +98,11 @@ class ImageRange(Model):
     contrast: Factor = quantity((1.0, 1.0), "", "contrast about mid-grey, range")
     saturation: Annotated[Range, AfterValidator(within(0, 10))] = quantity((1.0, 1.0), "", "saturation, range")
     hue_deg: float = quantity(0.0, "deg", "± turn of the hues", ge=0, le=180)
-    gamma: Factor = quantity((1.0, 1.0), "", "exponent of the values, range")
+    gamma: Annotated[Range, AfterValidator(within(0.5, 2))] = quantity((1.0, 1.0), "", "exponent of the values, range")
     vignette: float = quantity(0.0, "", "darkening of the corners, at most", ge=0, le=1)
     blur: float = quantity(0.0, "", "share of its neighbours in a pixel, at most", ge=0, le=1)
     shift_px: int = quantity(
-        0, "px", "± shift of the image on each axis; edges are repeated, depth is shifted too", ge=0, le=64
+        0, "px", "± shift of the image on each axis; edges are repeated, depth is shifted too", ge=0, le=8
     )
     blocks: float = quantity(
         0.0,
