@@ -162,18 +162,25 @@ def _quantised(plane: jax.Array, step: jax.Array) -> jax.Array:
     down, right = -height % BLOCK, -width % BLOCK
     full = jnp.pad(plane, ((0, 0), (0, 0), (0, down), (0, right)), mode="edge") if down or right else plane
     tall, wide = height + down, width + right
-    # Block-diagonal matrices: two plain products for each way, and no transposes.
-    rows, columns = _cosines(tall), _cosines(wide)
+    cosines = _cosines()
     frequency = (np.arange(tall) % BLOCK)[:, None] + (np.arange(wide) % BLOCK)[None]
     table = jnp.asarray((BLOCK * (0.35 + 0.25 * frequency)).astype(np.float32)) * (step + 1e-4)[..., None, None]
-    parts = jnp.round(jnp.einsum("ih,bchw,jw->bcij", rows, full, columns) / table) * table
-    back: jax.Array = jnp.einsum("ih,bcij,jw->bchw", rows, parts, columns)
-    return back[:, :, :height, :width]
+    parts = jnp.round(_both_ways(full, cosines) / table) * table
+    return _both_ways(parts, cosines.T)[:, :, :height, :width]
 
 
-def _cosines(size: int) -> np.ndarray:
-    """Return the orthonormal cosine transform (size, size) of each block of a line."""
+def _both_ways(plane: jax.Array, matrix: np.ndarray) -> jax.Array:
+    """Return (B, C, H, W) with each block's rows and columns multiplied by ``matrix`` (BLOCK, BLOCK)."""
+    shape = plane.shape
+    across = plane.reshape(-1, BLOCK) @ matrix.T
+    blocks = across.reshape(-1, BLOCK, shape[3])
+    down: jax.Array = jnp.einsum("ij,njw->niw", matrix, blocks)
+    return down.reshape(shape)
+
+
+def _cosines() -> np.ndarray:
+    """Return the orthonormal cosine transform (BLOCK, BLOCK)."""
     k, n = np.meshgrid(np.arange(BLOCK), np.arange(BLOCK), indexing="ij")
     one = np.sqrt(2.0 / BLOCK) * np.cos(np.pi * (2 * n + 1) * k / (2 * BLOCK))
     one[0] = np.sqrt(1.0 / BLOCK)
-    return np.kron(np.eye(size // BLOCK), one).astype(np.float32)
+    return one.astype(np.float32)
