@@ -1,59 +1,88 @@
-"""Hand-eye calibration: the camera's pose from views of a board at known robot poses.
+"""Hand-eye calibration: from views of a board at known robot poses to the camera, and how sure it is.
 
-Both mountings share one equation. With C_i the board in the camera at robot pose i, X the camera in its parent and Y
-the board in the other frame, ``C_i = X⁻¹ A_i Y``:
-
-- eye-to-hand (camera fixed in the base, board on the hand): A_i is the hand in the base,
-- eye-in-hand (camera on the hand, board fixed in the base): A_i is the base in the hand.
-
-The start is closed form (Park and Martin 1994, "Robot sensor calibration: solving AX = XB on the Euclidean group"),
-the result minimises the reprojection error of all corners over X and Y, with a Huber loss, weighted for the robot's
-own errors.
+Closed form (two, that must agree) → noise from what the pictures show → bundle adjustment → views that contradict the
+others are named and left out → covariance, held-out errors and a bootstrap that checks the covariance.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import cv2
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.stats import chi2, f
 
+from s2rctl.calibration import optics
+from s2rctl.calibration.adjust import CAMERA, Fit, Free, Linear, Noise, Problem, State, View, corrected, errors_of, fit, linear, whitened
 from s2rctl.calibration.board import Detection
-from s2rctl.calibration.intrinsics import matrix, project
-from s2rctl.calibration.weights import hand_effects, whitening
+from s2rctl.calibration.closed_form import apart, start
+from s2rctl.calibration.intrinsics import matrix
 from s2rctl.core.errors import RunError
 from s2rctl.core.spatial import from_rotation_vector, inverse, rotation_vector, transform
-from s2rctl.schema.calibration import Intrinsics
+from s2rctl.schema.cameras import Intrinsics
 
 MIN_POSES = 5
 """Fewer poses leave too little to check against."""
-_HUBER_PX = 1.0
-_HUBER_SIGMAS = 2.0
-_REWEIGHTINGS = 3
 _LEAST_PX = 0.03  # a detector is not better than this
+_POSE = 6  # numbers of a rigid pose: all that the joints' error of one view can move
+_CONTRADICTION = float(chi2.ppf(1 - 1e-5, _POSE))
+_WORST_JOINT_RAD = 0.06
+"""Joint noise from which the poses cannot be those of the pictures: six times the poorest servo arm."""
+_LARGEST_RAD = 0.3
+_WORST_SIGMA_M, _WORST_SIGMA_RAD = 0.03, 0.06
+"""Standard deviations from which a result says nothing."""
+_MOST_OUT = 0.3  # part of the views
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A solved calibration."""
+    """A solved calibration; ``kept`` are the views that it rests on."""
 
-    camera: np.ndarray  # (4, 4) X: camera (OpenCV axes) in its parent
-    board: np.ndarray  # (4, 4) Y: board in the other frame
-    whiten: list[np.ndarray] | None = None  # per pose, see weights
-    hand_sigma_rad: float = 0.0  # error of the hand's rotation that the pictures show
+    problem: Problem  # with the kept views only
+    fit: Fit
+    noise: Noise
+    kept: tuple[int, ...]
+    left_out: tuple[int, ...]
+
+    @property
+    def camera(self) -> np.ndarray:
+        """X (4, 4): the camera in its parent, OpenCV axes."""
+        return self.fit.state.camera
+
+    @property
+    def board(self) -> np.ndarray:
+        """Y (4, 4): the board in the other frame."""
+        return self.fit.state.board
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Covariance (6, 6) of the camera's translation (m) and rotation vector (rad), in its own frame."""
+        return self.fit.covariance[CAMERA, CAMERA]
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the noise's size: six numbers a view where the joints err, else two a corner."""
+        views = self.problem.views
+        told = _POSE * len(views) if self.noise.joint > 0 else sum(2 * len(view.seen.ids) for view in views)
+        return max(told - self.problem.free.size, 1)
+
+    def ellipsoid(self, dimensions: int, probability: float = 0.95) -> float:
+        """Return the squared Mahalanobis length that holds the truth with a probability.
+
+        The size of the noise is itself estimated: Hotelling's instead of the normal distribution's quantile.
+        """
+        return float(dimensions * f.ppf(probability, dimensions, self.freedom))
 
 
 @dataclass(frozen=True)
 class Check:
-    """How far the solution can be trusted; arrays over the poses."""
+    """How far the solution can be trusted; arrays over the kept views."""
 
-    train_px: np.ndarray  # (N,) root mean square per pose
-    held_out_px: np.ndarray  # (N,) the same from the solution without this pose
+    train_px: np.ndarray  # (N,) root mean square per view
+    held_out_px: np.ndarray  # (N,) the same from the solution without this view
     held_out_position_m: np.ndarray  # (N,)
     held_out_rotation_rad: np.ndarray  # (N,)
-    shift: np.ndarray  # (N, 6) camera of the solution without pose i, seen from the full one: m and rotation vector
-    covariance: np.ndarray  # (6, 6) jackknife estimate, camera frame
+    shift: np.ndarray  # (N, 6) camera without view i, seen from the full solution: m and rotation vector
+    bootstrap: np.ndarray  # (6, 6) covariance over resampled views
 
 
 def board_in_camera(camera: Intrinsics, view: Detection) -> np.ndarray:
@@ -69,140 +98,183 @@ def board_in_camera(camera: Intrinsics, view: Detection) -> np.ndarray:
     return transform(position.reshape(3), from_rotation_vector(rotation.reshape(3)))
 
 
-def solve(camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Detection], in_hand: bool) -> Solution:
-    """Return the solution from A_i (4, 4) and the views at the same robot poses.
+def solve(problem: Problem) -> Solution:
+    """Return the solution.
 
-    ``in_hand`` says that the hand carries the camera. Raises RunError with fewer than 5 poses, or when the poses turn
-    the hand about one axis only.
+    Raises RunError with fewer than 5 views, where the motions do not tell the camera, and where the robot's poses and
+    the pictures contradict each other.
     """
-    if len(views) < MIN_POSES or len(motions) != len(views):
-        raise RunError(f"{len(views)} usable poses are too few", f"show the board in at least {MIN_POSES} poses")
-    boards = [board_in_camera(camera, view) for view in views]
-    solution = refine(camera, motions, views, closed_form(motions, boards))
-    pixel_sigma = _detector_sigma(camera, boards, views)
-    for _ in range(_REWEIGHTINGS):
-        residuals = reprojection(camera, motions, views, solution)
-        effects = hand_effects(camera, motions, views, (solution.camera, solution.board), in_hand)
-        whiten, turn = whitening(residuals, effects, pixel_sigma, unknowns=12)
-        solution = replace(refine(camera, motions, views, replace(solution, whiten=whiten)), hand_sigma_rad=turn)
+    if len(problem.views) < MIN_POSES:
+        raise RunError(
+            f"{len(problem.views)} usable poses are too few", f"show the board in at least {MIN_POSES} poses"
+        )
+    boards = [board_in_camera(problem.lens, view.seen) for view in problem.views]
+    motions = [problem.geometry.motion(view.reading) for view in problem.views]
+    guess = start(motions, boards)
+    pixel = _detector_sigma(problem, boards)
+    rigid = replace(problem, free=Free())
+    state = State(guess.camera, guess.board, optics.figures(problem.lens), np.zeros(len(problem.geometry.joints)))
+    found = fit(rigid, state, Noise(pixel, np.deg2rad(0.2)))
+    kept = list(range(len(problem.views)))
+    noise = Noise(pixel)
+    for attempt in range(4):
+        used = replace(problem, views=[problem.views[number] for number in kept])
+        for _ in range(3):
+            noise = Noise(pixel, joint_sigma(used, found.state, pixel, typical=attempt < 2))
+            found = fit(used, found.state, noise)
+        if attempt:
+            contradicting = [n for n, much in zip(kept, contradictions(used, found.state, noise), strict=True) if much]
+            kept = [number for number in kept if number not in contradicting]
+    used = replace(problem, views=[problem.views[number] for number in kept])
+    out = tuple(number for number in range(len(problem.views)) if number not in kept)
+    _require_sense(len(problem.views), len(out), noise)
+    noise = Noise(pixel, joint_sigma(used, found.state, pixel, typical=False))
+    solution = Solution(used, fit(used, found.state, noise), noise, tuple(kept), out)
+    _require_certainty(solution)
     return solution
 
 
-def _detector_sigma(camera: Intrinsics, boards: Sequence[np.ndarray], views: Sequence[Detection]) -> float:
-    """Return the detector's error (px on one axis): what is left when every picture has a pose of its own."""
-    errors = [
-        project(camera, view.points @ pose[:3, :3].T + pose[:3, 3]) - view.pixels
-        for pose, view in zip(boards, views, strict=True)
-    ]
-    free = sum(error.size for error in errors) - 6 * len(views)
-    return max(_LEAST_PX, float(np.sqrt(sum((error**2).sum() for error in errors) / free)))
+def joint_sigma(problem: Problem, state: State, pixel: float, typical: bool) -> float:
+    """Return the size (rad) of the joints' error that the residuals show; 0 where the detector alone explains them.
 
-
-def closed_form(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray]) -> Solution:
-    """Return Park and Martin's solution from A_i and C_i."""
-    correlation = np.zeros((3, 3))
-    rows, right = [], []
-    pairs = []
-    for i, j in combinations(range(len(motions)), 2):
-        a, b = motions[j] @ inverse(motions[i]), boards[j] @ inverse(boards[i])
-        alpha, beta = rotation_vector(a[:3, :3]), rotation_vector(b[:3, :3])
-        correlation += np.outer(alpha, beta)
-        pairs.append((a, b))
-    u, scales, vt = np.linalg.svd(correlation)
-    if scales[1] < 1e-3 * max(len(pairs), 1) * 0.01:
-        raise RunError("the robot poses turn the hand about one axis only", "tilt the hand about two axes or more")
-    rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
-    for a, b in pairs:
-        rows.append(a[:3, :3] - np.eye(3))
-        right.append(rotation @ b[:3, 3] - a[:3, 3])
-    position = np.linalg.lstsq(np.concatenate(rows), np.concatenate(right), rcond=None)[0]
-    camera = transform(position, rotation)
-    return Solution(camera, _mean([inverse(a) @ camera @ c for a, c in zip(motions, boards, strict=True)]))
-
-
-def refine(camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Detection], start: Solution) -> Solution:
-    """Return the solution of least reprojection error near ``start``, weighted if ``start`` has weights."""
-
-    def moved(step: np.ndarray) -> Solution:
-        return replace(start, camera=start.camera @ _exp(step[:6]), board=start.board @ _exp(step[6:]))
-
-    def residuals(step: np.ndarray) -> np.ndarray:
-        errors = [error.ravel() for error in reprojection(camera, motions, views, moved(step))]
-        if start.whiten is not None:
-            errors = [weight @ error for weight, error in zip(start.whiten, errors, strict=True)]
-        return np.concatenate(errors)
-
-    scale = _HUBER_PX if start.whiten is None else _HUBER_SIGMAS
-    found = least_squares(residuals, np.zeros(12), loss="huber", f_scale=scale, x_scale="jac", method="trf")
-    return moved(found.x)
-
-
-def reprojection(
-    camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Detection], solution: Solution
-) -> list[np.ndarray]:
-    """Return for each pose predicted minus seen pixels (n, 2)."""
-    eye = inverse(solution.camera)
-    errors = []
-    for motion, view in zip(motions, views, strict=True):
-        pose = eye @ motion @ solution.board
-        errors.append(project(camera, view.points @ pose[:3, :3].T + pose[:3, 3]) - view.pixels)
-    return errors
-
-
-def check(camera: Intrinsics, motions: Sequence[np.ndarray], views: Sequence[Detection], solution: Solution) -> Check:
-    """Solve again without each pose in turn: held-out errors, spread and the jackknife covariance.
-
-    The covariance of the normal equations would take corners as independent; errors of the robot's joints move all
-    corners of a picture together, and leaving out whole poses sees that.
+    It makes the squared whitened errors as large as their number: in the sum, or, where ``typical``, in the median of
+    the views, which a few bad ones do not move.
     """
-    count = len(views)
-    columns: list[tuple[float, float, float]] = []
-    shifts = np.zeros((count, 6))
-    for left_out in range(count):
-        rest = [i for i in range(count) if i != left_out]
-        whiten = None if solution.whiten is None else [solution.whiten[i] for i in rest]
-        start = replace(solution, whiten=whiten)
-        other = refine(camera, [motions[i] for i in rest], [views[i] for i in rest], start)
-        shifts[left_out] = _log(inverse(solution.camera) @ other.camera)
-        motion, view = [motions[left_out]], [views[left_out]]
-        predicted = inverse(other.camera) @ motions[left_out] @ other.board
-        error = _log(inverse(board_in_camera(camera, views[left_out])) @ predicted)
-        pixels = _rms(reprojection(camera, motion, view, other)[0])
-        columns.append((pixels, float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))))
-    centred = shifts - shifts.mean(axis=0)
-    table = np.array(columns)
+    rows = [_spectrum(linear(problem, state, view), pixel) for view in problem.views]
+    told = sum(count for *_, count in rows) - problem.free.size
+
+    def surplus(sigma: float) -> float:
+        lengths = [rest + float((along / (1 + (sigma * s) ** 2)).sum()) for s, along, rest, _ in rows]
+        if typical:
+            over = [length - count + _POSE for length, (*_, count) in zip(lengths, rows, strict=True)]
+            return float(np.median(over)) - float(chi2.ppf(0.5, _POSE))
+        return sum(lengths) - told
+
+    low, high = 0.0, _LARGEST_RAD
+    if surplus(0.0) <= 0:
+        return 0.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if surplus(middle) > 0 else (low, middle)
+    return high
+
+
+def contradictions(problem: Problem, state: State, noise: Noise) -> list[bool]:
+    """Return which views cannot be explained by detector and joints."""
+    found = []
+    for view in problem.views:
+        _, error = whitened(linear(problem, state, view), noise)
+        found.append(float(error @ error) - len(error) + _POSE > _CONTRADICTION + 4 * np.sqrt(2 * len(error)))
+    return found
+
+
+def check(solution: Solution, resamplings: int = 60, seed: int = 0) -> Check:
+    """Solve again without each view in turn, and from resampled views.
+
+    The first gives held-out errors and what each view does to the result, the second a covariance that believes in no
+    model of the noise: it must be like that of the information matrix.
+    """
+    problem, noise, best = solution.problem, solution.noise, solution.fit.state
+    count = len(problem.views)
+    rows, shifts = [], np.zeros((count, 6))
+    for number in range(count):
+        other = fit(problem.without(number), best, noise, 12).state
+        shifts[number] = _difference(solution.camera, other.camera)
+        view = problem.views[number]
+        alone = replace(problem, views=[view])
+        lens = optics.with_figures(problem.lens, other.figures)
+        predicted = inverse(other.camera) @ _motion(alone, other, view) @ other.board
+        error = _difference(board_in_camera(lens, view.seen), predicted)
+        pixels = _rms(errors_of(alone, other)[0])
+        rows.append((pixels, np.linalg.norm(error[:3]), np.linalg.norm(error[3:])))
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamplings):
+        chosen = rng.integers(count, size=count)
+        again = replace(problem, views=[problem.views[int(number)] for number in chosen])
+        drawn.append(_difference(solution.camera, fit(again, best, noise, 12).state.camera))
+    table = np.array(rows, float)
     return Check(
-        train_px=np.array([_rms(error) for error in reprojection(camera, motions, views, solution)]),
+        train_px=np.array([_rms(error) for error in errors_of(problem, best)]),
         held_out_px=table[:, 0],
         held_out_position_m=table[:, 1],
         held_out_rotation_rad=table[:, 2],
         shift=shifts,
-        covariance=(count - 1) / count * centred.T @ centred,
+        bootstrap=np.cov(np.array(drawn).T) if resamplings > 1 else np.zeros((6, 6)),
     )
 
 
 def pose_error(found: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Return distance (m) and angle (rad) between two poses (4, 4)."""
-    difference = inverse(truth) @ found
-    return float(np.linalg.norm(difference[:3, 3])), float(np.linalg.norm(rotation_vector(difference[:3, :3])))
+    return apart(found, truth)
+
+
+def inner_joints(problem: Problem) -> tuple[int, ...]:
+    """Return the joints whose zero the views can tell.
+
+    Turning the first is turning the whole arm, turning the last is turning what the hand holds: camera and board take
+    both up.
+    """
+    return tuple(range(1, len(problem.geometry.joints) - 1))
+
+
+def _spectrum(row: Linear, pixel: float) -> tuple[np.ndarray, np.ndarray, float, int]:
+    """Return singular values (t,) of the joints' effect per rad, squared errors along them (t,), the rest, the count."""
+    u, s, _ = np.linalg.svd(row.noise / pixel, full_matrices=False)
+    error = row.error / pixel
+    along = (u.T @ error) ** 2
+    return s, along, float(error @ error - along.sum()), len(error)
+
+
+def _detector_sigma(problem: Problem, boards: Sequence[np.ndarray]) -> float:
+    """Return the detector's error (px on one axis): what is left when every picture has a pose of its own."""
+    figures = optics.figures(problem.lens)
+    squares, free = 0.0, 0
+    for pose, view in zip(boards, problem.views, strict=True):
+        pixels, _, _ = optics.project(figures, view.seen.points @ pose[:3, :3].T + pose[:3, 3])
+        squares += float(((pixels - view.seen.pixels) ** 2).sum())
+        free += 2 * len(view.seen.ids) - _POSE
+    return max(_LEAST_PX, float(np.sqrt(squares / max(free, 1))))
+
+
+def _require_sense(views: int, out: int, noise: Noise) -> None:
+    if out > _MOST_OUT * views or views - out < MIN_POSES:
+        raise RunError(
+            f"{out} of {views} views contradict the others: the robot's poses and the pictures do not belong together",
+            "check that poses and pictures are in the same order, and that board and camera did not move meanwhile",
+        )
+    if noise.joint > _WORST_JOINT_RAD:
+        raise RunError(
+            f"the pictures show joint errors of {np.rad2deg(noise.joint):.1f}°, which no arm has: the robot's poses and "
+            "the pictures do not belong together",
+            "check the poses' units and order, the board's square size, the camera's mounting and which arm it is",
+        )
+
+
+def _require_certainty(solution: Solution) -> None:
+    """Raise RunError, naming the motion that would help, for a result that says nothing."""
+    covariance = solution.covariance
+    metres = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
+    radians = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
+    if metres > _WORST_SIGMA_M or radians > _WORST_SIGMA_RAD:
+        from s2rctl.calibration.design import helpful_motion
+
+        raise RunError(
+            f"these poses tell the camera only to ±{1000 * metres:.0f} mm and ±{np.rad2deg(radians):.1f}°",
+            helpful_motion(solution),
+        )
+
+
+def _motion(problem: Problem, state: State, view: View) -> np.ndarray:
+    return problem.geometry.motion(corrected(problem, state, view))
+
+
+def _difference(origin: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return translation (m) and rotation vector (rad), (6,), from one pose to another in the first one's frame."""
+    step = inverse(origin) @ other
+    return np.concatenate([step[:3, 3], rotation_vector(step[:3, :3])])
 
 
 def _rms(error: np.ndarray) -> float:
     """Return the root mean square distance of (n, 2) pixels."""
     return float(np.sqrt((error**2).sum(axis=-1).mean()))
-
-
-def _exp(step: np.ndarray) -> np.ndarray:
-    """Return the transform of a translation (m) and a rotation vector (rad), (6,)."""
-    return transform(step[:3], from_rotation_vector(step[3:]))
-
-
-def _log(pose: np.ndarray) -> np.ndarray:
-    return np.concatenate([pose[:3, 3], rotation_vector(pose[:3, :3])])
-
-
-def _mean(poses: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the chordal mean of poses."""
-    u, _, vt = np.linalg.svd(np.sum([pose[:3, :3] for pose in poses], axis=0))
-    rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
-    return transform(np.mean([pose[:3, 3] for pose in poses], axis=0), rotation)

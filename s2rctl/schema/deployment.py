@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from s2rctl.schema.base import CameraName, Model, Range, quantity, require, within
+from s2rctl.schema.base import CameraName, Line, Model, Range, quantity, require, within
 
 Corner = Annotated[tuple[float, float, float], AfterValidator(within(-10, 10))]
 
@@ -166,11 +166,45 @@ class Calibration(Model):
     poses: int = quantity(15, "", "robot poses that show the board", ge=5, le=1000)
     width: int = quantity(640, "px", "calibration image width", ge=64, le=4096)
     height: int = quantity(480, "px", "calibration image height", ge=64, le=4096)
+    workspace_low: Corner | None = quantity(
+        None, "m", "lower corner of the tool's box while calibrating, base frame; none: that of deploy.safety"
+    )
+    workspace_high: Corner | None = quantity(None, "m", "upper corner of that box")
+    joint_speed: float = quantity(0.4, "rad/s", "largest joint speed while the arm is driven", ge=1e-3, le=2)
+    settle_s: float = quantity(0.5, "s", "how long the arm stands still before a picture", ge=0, le=60)
+    optics: Literal["given", "refined", "measured"] = quantity(
+        "given", "", "given: the camera's own or the profile's figures; refined: with the poses; measured: beforehand"
+    )
+    joint_offsets: bool = quantity(False, "", "estimate the zero of the joints between the first and the last, too")
     joint_noise_deg: float = quantity(0.0, "deg", "joint reading error in rehearsal", ge=0, le=45)
     pixel_noise: float = quantity(4.0, "", "image noise in rehearsal, grey levels", ge=0, le=255)
+    blur_px: float = quantity(0.0, "px", "blur of pictures in rehearsal, standard deviation", ge=0, le=20)
+    exposure: float = quantity(1.0, "", "brightness factor of pictures in rehearsal", ge=0, le=10)
+    joint_offset_deg: dict[Line, float] = quantity({}, "deg", "joint zero errors in rehearsal, by joint name")
+    max_age_h: float = quantity(168.0, "h", "age from which a calibration stops a deployment", ge=0.01, le=1e5)
+    min_silhouette_iou: float = quantity(0.85, "", "gate of check: overlap of seen and rendered silhouette", ge=0, le=1)
+    max_offset_px: float = quantity(4.0, "px", "gate of check: shift between picture and render", ge=0.1, le=1000)
     max_position_error_m: float = quantity(0.003, "m", "gate: held-out position error", ge=1e-6, le=10)
     max_rotation_error_deg: float = quantity(0.3, "deg", "gate: held-out rotation error", ge=1e-6, le=180)
     max_reprojection_px: float = quantity(1.0, "px", "gate: held-out reprojection error", ge=1e-6, le=1000)
+
+    def safety(self, deploy: Safety) -> Safety:
+        """Return the limits while calibrating: slow, and within the box of this section if it has one."""
+        values: dict[str, object] = {"joint_speed": min(self.joint_speed, deploy.joint_speed)}
+        if self.workspace_low is not None:
+            values |= {"workspace_low": self.workspace_low, "workspace_high": self.workspace_high}
+        return deploy.model_copy(update=values)
+
+    @model_validator(mode="after")
+    def _box(self) -> "Calibration":
+        low, high = self.workspace_low, self.workspace_high
+        if (low is None) != (high is None):
+            raise ValueError(f"workspace_{'low' if low is None else 'high'}: a box needs both corners")
+        if low is not None and high is not None and any(a >= b for a, b in zip(low, high, strict=True)):
+            raise ValueError("workspace_high: must lie above workspace_low on every axis")
+        if any(abs(degrees) > 45 for degrees in self.joint_offset_deg.values()):
+            raise ValueError("joint_offset_deg: more than 45 degrees")
+        return self
 
     @model_validator(mode="after")
     def _fits_memory(self) -> "Calibration":

@@ -1,0 +1,161 @@
+"""Which pose of the robot tells most: the next view is the one that shrinks the covariance most (A-optimal, greedy).
+
+A view's information is known before it is taken: the board's corners are where camera and board, as far as they are
+known by now, put them. What is minimised is the camera's variance in m², turns counted by what they do at the working
+distance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from s2rctl.calibration.adjust import CAMERA, Noise, Problem, State, View, exponential, linear, whitened
+from s2rctl.calibration.board import Detection
+from s2rctl.calibration.hand_eye import Solution, solve
+from s2rctl.calibration.stand import Stand
+from s2rctl.core.errors import RunError
+from s2rctl.core.spatial import from_rotation_vector, inverse, transform
+from s2rctl.schema.calibration import Intrinsics
+from s2rctl.schema.deployment import Board
+
+WORKING_M = 0.3
+"""Distance from the camera at which a turn of it is weighed against a shift."""
+_BELIEF_M, _BELIEF_RAD = 0.05, 0.2
+"""How far camera and board may be from where the scene has them, before any picture."""
+CANDIDATES = 60
+_ATTEMPTS, _ROUNDS = 20_000, 12
+EXPECTED = Noise(0.2, float(np.deg2rad(0.1)))
+"""What is assumed of detector and joints until the pictures tell."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What poses are chosen for."""
+
+    stand: Stand
+    board: Board
+    corners: np.ndarray  # (n, 3) m of the board
+    lens: Intrinsics
+
+    def view(self, reading: np.ndarray) -> View:
+        """Return the view to expect, without pixels."""
+        return View(Detection(np.arange(len(self.corners)), np.zeros((len(self.corners), 2)), self.corners), reading)
+
+    def candidates(self, state: State, rng: np.random.Generator, count: int = CANDIDATES) -> list[np.ndarray]:
+        """Return readings (n,) that are safe and show the whole board; RunError if there are none."""
+        stand, eye, found = self.stand, inverse(state.camera), []
+        for _ in range(_ROUNDS):
+            readings = stand.draw(rng, _ATTEMPTS)
+            poses = eye @ stand.motions(readings) @ state.board
+            for number in np.flatnonzero(stand.shows(self.board, self.lens, poses)):
+                if stand.safe(readings[number], self.board):
+                    found.append(readings[number])
+                    if len(found) == count:
+                        return found
+        if found:
+            return found
+        camera = stand.model.camera(stand.camera).name
+        raise RunError(
+            f"no pose of the robot shows the board to camera '{camera}' within the safety limits",
+            "choose another camera or a smaller board, or widen deploy.safety.workspace_low and _high",
+        )
+
+
+def information(problem: Problem, state: State, views: Sequence[View], noise: Noise) -> np.ndarray:
+    """Return the information (p, p) of views about the unknowns, with what is believed of camera and board before."""
+    total = np.zeros((problem.free.size, problem.free.size))
+    total[np.arange(12), np.arange(12)] = np.tile(np.repeat([_BELIEF_M**-2, _BELIEF_RAD**-2], 3), 2)
+    total[np.arange(12, len(total)), np.arange(12, len(total))] = 25.0
+    for view in views:
+        slope, _ = whitened(linear(problem, state, view), noise)
+        total += slope.T @ slope
+    return total
+
+
+def variance(information: np.ndarray) -> float:
+    """Return the camera's variance in m², turns counted at the working distance."""
+    covariance = np.linalg.inv(information)[CAMERA, CAMERA]
+    return float(np.trace(covariance[:3, :3]) + WORKING_M**2 * np.trace(covariance[3:, 3:]))
+
+
+def best(
+    plan: Plan, problem: Problem, state: State, noise: Noise, readings: Sequence[np.ndarray]
+) -> list[tuple[float, np.ndarray]]:
+    """Return (variance afterwards, reading) for each reading, the most telling first."""
+    before = information(problem, state, problem.views, noise)
+    rated = []
+    for reading in readings:
+        slope, _ = whitened(linear(problem, state, plan.view(reading)), noise)
+        rated.append((variance(before + slope.T @ slope), reading))
+    return sorted(rated, key=lambda pair: pair[0])
+
+
+class Chooser:
+    """Chooses poses one after the other, with what is known of camera and board by then."""
+
+    def __init__(self, plan: Plan, problem: Problem, state: State, rng: np.random.Generator) -> None:
+        """``problem`` has no views yet, ``state`` is where the scene has camera and board."""
+        self._plan, self._problem, self._rng = plan, problem, rng
+        self.state, self.noise = state, EXPECTED
+
+    def learn(self, views: Sequence[View]) -> Solution | None:
+        """Take the views so far into account; return their solution, or None while they do not tell one."""
+        self._problem = replace(self._problem, views=list(views))
+        try:
+            solution = solve(self._problem)
+        except RunError:
+            return None
+        self.state = solution.fit.state
+        return solution
+
+    def ranked(self) -> list[tuple[float, np.ndarray]]:
+        """Return (camera's variance m² with it, reading) of some possible poses, the most telling first."""
+        readings = self._plan.candidates(self.state, self._rng)
+        return best(self._plan, self._problem, self.state, self.noise, readings)
+
+
+def helpful_motion(solution: Solution) -> str:
+    """Return the turn or shift of the hand, from a pose that was taken, that would shrink the covariance most."""
+    problem, state, noise = solution.problem, solution.fit.state, solution.noise
+    noise = replace(noise, pixel=max(noise.pixel, 0.1))
+    before = solution.fit.information + 1e-9 * np.eye(problem.free.size)
+    view = problem.views[0]
+    options = []
+    for axis, name in enumerate("xyz"):
+        for kind, size, words in (
+            (3, 0.5, f"tilt the hand by 30° about its {name} axis"),
+            (0, 0.15, f"move the hand by 15 cm along its {name} axis"),
+        ):
+            step = np.zeros(6)
+            step[kind + axis] = size
+            slope, _ = whitened(linear(_posed(problem, step), state, view), noise)
+            options.append((variance(before + slope.T @ slope), words))
+    return f"{min(options)[1]}, both ways, and take more poses there"
+
+
+def _posed(problem: Problem, step: np.ndarray) -> Problem:
+    """Return the problem with the hand moved by a step (6,) in its own frame."""
+    return replace(problem, geometry=_Moved(problem.geometry, step))
+
+
+class _Moved:
+    """A geometry whose hand stands elsewhere."""
+
+    def __init__(self, geometry: object, step: np.ndarray) -> None:
+        self._geometry, self._step = geometry, exponential(step)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._geometry, name)
+
+    def motion(self, reading: np.ndarray) -> np.ndarray:
+        """Return A_i (4, 4) after the step."""
+        motion = self._geometry.motion(reading)  # type: ignore[attr-defined]
+        moved = inverse(self._step) @ motion if self.in_hand else motion @ self._step
+        return np.asarray(moved)
+
+
+def jitter(rng: np.random.Generator, metres: float, degrees: float) -> np.ndarray:
+    """Return a transform (4, 4) with shifts of up to ``metres`` and turns of up to ``degrees`` on each axis."""
+    turn = np.deg2rad(degrees) * rng.uniform(-1, 1, 3)
+    return transform(metres * rng.uniform(-1, 1, 3), from_rotation_vector(turn))
