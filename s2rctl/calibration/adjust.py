@@ -3,8 +3,8 @@
 Unknowns: camera X, board Y, and where asked for the optics, the joints' zero offsets and the time between picture and
 joint reading. A picture errs in two ways: the detector (independent corners, a tenth of a pixel) and the joints, whose
 error moves all corners together. Treated as independent, 24 corners would vote 24 times for one joint error; so each
-view is weighed with the covariance of both, ``s_p² I + s_q² N Nᵀ`` with N the derivative by the joints (generalised least
-squares). Its inverse information matrix is then the covariance of what is found. Views that contradict the others
+view is weighed with the covariance of both, ``s_p² I + s_q² N Nᵀ`` with N the derivative by the joints (generalised
+least squares). Its inverse information matrix is then the covariance of what is found. Views that contradict the others
 count less (Huber's weight of their Mahalanobis length), so that one bad view cannot move the result far.
 """
 
@@ -38,6 +38,7 @@ class View:
     seen: Detection
     reading: np.ndarray  # joints (n,) rad, or the hand's pose (4, 4)
     speed: np.ndarray | None = None  # (n,) rad/s, where the arm moved
+    spread: float = 1.0  # the detector's error in this picture over that in all: far and tilted boards are found worse
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Noise:
     pixel: float  # px, on one axis
     joint: float = 0.0  # rad
 
+    def of(self, view: View) -> "Noise":
+        """Return the noise of one view."""
+        return Noise(self.pixel * view.spread, self.joint)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -89,7 +94,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Linear:
-    """One view at a state: errors (m,) px, their derivatives by the unknowns (m, p) and by the joints' errors (m, t)."""
+    """One view at a state: errors (m,) px, derivatives by the unknowns (m, p) and by the joints' errors (m, t)."""
 
     error: np.ndarray
     slope: np.ndarray
@@ -170,14 +175,19 @@ class Fit:
 
 
 def fit(problem: Problem, start: State, noise: Noise, iterations: int = ITERATIONS) -> Fit:
-    """Return the fit near ``start`` by Gauss and Newton's method with Levenberg's damping."""
+    """Return the fit near ``start`` by Gauss and Newton's method with Levenberg's damping.
+
+    What the joints' errors do to the pixels is taken at ``start`` and kept: were it free, the fit would look for states
+    at which errors do much, and excuse them. Call again from the result until nothing changes.
+    """
     damping = 1e-6
-    state, (cost, information, gradient, lengths) = start, _normal(problem, start, noise)
+    shapes = [shape_of(linear(problem, start, view), noise.of(view)) for view in problem.views]
+    state, (cost, information, gradient, lengths) = start, _normal(problem, start, shapes)
     for _ in range(iterations):
         scale = np.diag(information).copy()
         step = -np.linalg.solve(information + np.diag(damping * scale + 1e-12), gradient)
         trial = moved(problem.free, state, step)
-        found = _normal(problem, trial, noise)
+        found = _normal(problem, trial, shapes)
         if not found[0] <= cost * (1 + 1e-12):
             damping = max(damping, 1e-6) * 8
             if damping > 1e9:
@@ -192,14 +202,14 @@ def fit(problem: Problem, start: State, noise: Noise, iterations: int = ITERATIO
 
 
 def _normal(
-    problem: Problem, state: State, noise: Noise
+    problem: Problem, state: State, shapes: Sequence["Shape"]
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """Return cost, information (p, p), gradient (p,) and lengths (views,) with the views' weights."""
     prior, pull = _prior(problem, state)
     information, gradient, cost = np.diag(prior), prior * pull, float(prior @ pull**2) / 2
     lengths = []
-    for view in problem.views:
-        slope, error = whitened(linear(problem, state, view), noise)
+    for view, shape in zip(problem.views, shapes, strict=True):
+        slope, error = shape.whiten(linear(problem, state, view))
         length = float(np.sqrt(error @ error / len(error)))
         weight = min(1.0, _HUBER / max(length, 1e-12))
         information += weight * slope.T @ slope
@@ -210,17 +220,34 @@ def _normal(
     return cost, information, gradient, np.array(lengths)
 
 
-def whitened(row: Linear, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
-    """Return slope and error of a view in units in which its errors are independent with variance 1.
+@dataclass(frozen=True)
+class Shape:
+    """The inverse root of a view's covariance ``s_p² I + s_q² N Nᵀ``: only the few directions of N are shrunk."""
 
-    The inverse root of ``s_p² I + s_q² N Nᵀ`` from the singular values of N: only its few directions are shrunk.
-    """
-    slope, error = row.slope / noise.pixel, row.error / noise.pixel
+    pixel: float
+    axes: np.ndarray  # (m, t)
+    shrink: np.ndarray  # (t,)
+
+    def whiten(self, row: Linear) -> tuple[np.ndarray, np.ndarray]:
+        """Return slope and error in units in which the errors are independent with variance 1."""
+        slope, error = row.slope / self.pixel, row.error / self.pixel
+        if not len(self.shrink):
+            return slope, error
+        along, amount = self.axes.T @ slope, self.axes.T @ error
+        return slope + self.axes @ (self.shrink[:, None] * along), error + self.axes @ (self.shrink * amount)
+
+
+def shape_of(row: Linear, noise: Noise) -> Shape:
+    """Return the shape of a view's noise at a state."""
     if noise.joint <= 0 or not row.noise.size:
-        return slope, error
+        return Shape(noise.pixel, np.zeros((len(row.error), 0)), np.zeros(0))
     u, s, _ = np.linalg.svd(row.noise * (noise.joint / noise.pixel), full_matrices=False)
-    shrink = 1 / np.sqrt(1 + s**2) - 1
-    return slope + u @ (shrink[:, None] * (u.T @ slope)), error + u @ (shrink * (u.T @ error))
+    return Shape(noise.pixel, u, 1 / np.sqrt(1 + s**2) - 1)
+
+
+def whitened(row: Linear, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """Return slope and error of a view in units in which its errors are independent with variance 1."""
+    return shape_of(row, noise).whiten(row)
 
 
 def _prior(problem: Problem, state: State) -> tuple[np.ndarray, np.ndarray]:

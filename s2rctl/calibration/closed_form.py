@@ -18,6 +18,8 @@ from s2rctl.core.spatial import inverse, rotation_vector, transform
 AGREEMENT_M = 0.06
 AGREEMENT_RAD = 0.105
 """Largest difference of the two, 6 cm and 6°. With joints that err by 0.5° they differ by some 1 cm and 1°."""
+_SIZE = 0.025
+"""Part by which a board's size must be off to be told; joints of 0.5° leave half of it in doubt."""
 _LEAST_TURN_RAD = 0.12
 """Root mean square turn about the second of the hand's axes below which positions along the first are not told."""
 
@@ -63,23 +65,55 @@ def start(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray]) -> Guess:
     """Return the start of the adjustment; RunError for motions that do not tell it, or when the two forms disagree."""
     require_turns(motions)
     first, second = park(motions, boards), kronecker(motions, boards)
+    _require_size(motions, boards, first, second)
     metres, radians = apart(first.camera, second.camera)
     if metres > AGREEMENT_M or radians > AGREEMENT_RAD:
         raise RunError(
-            f"two independent closed forms differ by {metres * 1000:.0f} mm and {np.rad2deg(radians):.1f}°: the robot's "
-            "poses and the pictures do not belong together",
+            f"two independent closed forms differ by {metres * 1000:.0f} mm and {np.rad2deg(radians):.1f}°: "
+            "the robot's poses and the pictures do not belong together",
             "check the poses' unit (m), the angles' (rad), quaternions (w x y z), the camera's mounting and the order",
         )
     return first
 
 
+def board_scale(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray], turn: np.ndarray) -> tuple[float, float]:
+    """Return by how much the board is larger than it is said to be, as the arm's motions have it, and its deviation.
+
+    The robot moves in real metres, the board is known in units of its squares: their ratio is one more unknown in the
+    equations of the positions, ``R_A t_Y + t_A = s R_X t_C + t_X``. ``turn`` is R_X (3, 3).
+    """
+    rows = [
+        np.hstack([a[:3, :3], -np.eye(3), -(turn @ c[:3, 3])[:, None]]) for a, c in zip(motions, boards, strict=True)
+    ]
+    matrix, right = np.concatenate(rows), np.concatenate([-a[:3, 3] for a in motions])
+    found, *_ = np.linalg.lstsq(matrix, right, rcond=None)
+    rest = right - matrix @ found
+    variance = float(rest @ rest) / max(len(right) - 7, 1) * np.linalg.pinv(matrix.T @ matrix)[6, 6]
+    return float(found[6]), float(np.sqrt(max(variance, 0.0)))
+
+
+def _require_size(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray], first: Guess, second: Guess) -> None:
+    """Raise RunError where the board and the arm's motions are of different sizes; turns do not depend on them."""
+    if apart(first.camera, second.camera)[1] > AGREEMENT_RAD:
+        return
+    scale, deviation = board_scale(motions, boards, first.camera[:3, :3])
+    if abs(scale - 1) < max(_SIZE, 5 * deviation):
+        return
+    if scale > 100:
+        raise RunError(
+            f"the arm moves {scale:.0f} times as far as the board in the pictures: its positions are in millimetres",
+            "divide them by 1000",
+        )
+    raise RunError(
+        f"by the arm's motions the board is {scale:.3f} ± {deviation:.3f} times as large as it is said to be",
+        "measure a printed square: s2rctl calibrate-camera board --measured-mm …; and check the focal length",
+    )
+
+
 def require_turns(motions: Sequence[np.ndarray]) -> None:
     """Raise RunError, naming the motion that would help, when the hand turned about one axis only, or hardly."""
     turns = np.array(
-        [
-            rotation_vector(motions[j][:3, :3] @ motions[i][:3, :3].T)
-            for i, j in combinations(range(len(motions)), 2)
-        ]
+        [rotation_vector(motions[j][:3, :3] @ motions[i][:3, :3].T) for i, j in combinations(range(len(motions)), 2)]
     )
     scales, axes = np.linalg.eigh(turns.T @ turns / len(turns))
     spread = np.sqrt(np.maximum(scales, 0.0))

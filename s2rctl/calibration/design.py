@@ -12,10 +12,11 @@ import numpy as np
 
 from s2rctl.calibration.adjust import CAMERA, Noise, Problem, State, View, exponential, linear, whitened
 from s2rctl.calibration.board import Detection
+from s2rctl.calibration.chain import Geometry
 from s2rctl.calibration.hand_eye import Solution, solve
 from s2rctl.calibration.stand import Stand
 from s2rctl.core.errors import RunError
-from s2rctl.core.spatial import from_rotation_vector, inverse, transform
+from s2rctl.core.spatial import inverse
 from s2rctl.schema.calibration import Intrinsics
 from s2rctl.schema.deployment import Board
 
@@ -24,6 +25,7 @@ WORKING_M = 0.3
 _BELIEF_M, _BELIEF_RAD = 0.05, 0.2
 """How far camera and board may be from where the scene has them, before any picture."""
 CANDIDATES = 60
+_POLISH = 40
 _ATTEMPTS, _ROUNDS = 20_000, 12
 EXPECTED = Noise(0.2, float(np.deg2rad(0.1)))
 """What is assumed of detector and joints until the pictures tell."""
@@ -41,6 +43,12 @@ class Plan:
     def view(self, reading: np.ndarray) -> View:
         """Return the view to expect, without pixels."""
         return View(Detection(np.arange(len(self.corners)), np.zeros((len(self.corners), 2)), self.corners), reading)
+
+    def possible(self, state: State, reading: np.ndarray) -> bool:
+        """Return whether a reading (n,) is safe and shows the whole board."""
+        stand = self.stand
+        pose = inverse(state.camera) @ stand.chain.motion(reading) @ state.board
+        return bool(stand.shows(self.board, self.lens, pose)) and stand.safe(reading, self.board)
 
     def candidates(self, state: State, rng: np.random.Generator, count: int = CANDIDATES) -> list[np.ndarray]:
         """Return readings (n,) that are safe and show the whole board; RunError if there are none."""
@@ -68,7 +76,7 @@ def information(problem: Problem, state: State, views: Sequence[View], noise: No
     total[np.arange(12), np.arange(12)] = np.tile(np.repeat([_BELIEF_M**-2, _BELIEF_RAD**-2], 3), 2)
     total[np.arange(12, len(total)), np.arange(12, len(total))] = 25.0
     for view in views:
-        slope, _ = whitened(linear(problem, state, view), noise)
+        slope, _ = whitened(linear(problem, state, view), noise.of(view))
         total += slope.T @ slope
     return total
 
@@ -112,7 +120,23 @@ class Chooser:
     def ranked(self) -> list[tuple[float, np.ndarray]]:
         """Return (camera's variance m² with it, reading) of some possible poses, the most telling first."""
         readings = self._plan.candidates(self.state, self._rng)
-        return best(self._plan, self._problem, self.state, self.noise, readings)
+        rated = best(self._plan, self._problem, self.state, self.noise, readings)
+        return [self._polished(*rated[0]), *rated]
+
+    def _polished(self, value: float, reading: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return a pose near a good one that tells more, found by trying."""
+        plan, stand = self._plan, self._plan.stand
+        before = information(self._problem, self.state, self._problem.views, self.noise)
+        for attempt in range(_POLISH):
+            other = reading.copy()
+            other[stand.moving] += (0.25 if attempt < _POLISH / 2 else 0.12) * self._rng.normal(size=len(stand.moving))
+            if not plan.possible(self.state, other):
+                continue
+            slope, _ = whitened(linear(self._problem, self.state, plan.view(other)), self.noise)
+            rated = variance(before + slope.T @ slope)
+            if rated < value:
+                value, reading = rated, other
+        return value, reading
 
 
 def helpful_motion(solution: Solution) -> str:
@@ -142,20 +166,13 @@ def _posed(problem: Problem, step: np.ndarray) -> Problem:
 class _Moved:
     """A geometry whose hand stands elsewhere."""
 
-    def __init__(self, geometry: object, step: np.ndarray) -> None:
+    def __init__(self, geometry: Geometry, step: np.ndarray) -> None:
         self._geometry, self._step = geometry, exponential(step)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._geometry, name)
+        self.in_hand, self.joints = geometry.in_hand, geometry.joints
+        self.errors, self.offsets, self.places = geometry.errors, geometry.offsets, getattr(geometry, "places", [])
 
     def motion(self, reading: np.ndarray) -> np.ndarray:
         """Return A_i (4, 4) after the step."""
-        motion = self._geometry.motion(reading)  # type: ignore[attr-defined]
+        motion = self._geometry.motion(reading)
         moved = inverse(self._step) @ motion if self.in_hand else motion @ self._step
         return np.asarray(moved)
-
-
-def jitter(rng: np.random.Generator, metres: float, degrees: float) -> np.ndarray:
-    """Return a transform (4, 4) with shifts of up to ``metres`` and turns of up to ``degrees`` on each axis."""
-    turn = np.deg2rad(degrees) * rng.uniform(-1, 1, 3)
-    return transform(metres * rng.uniform(-1, 1, 3), from_rotation_vector(turn))

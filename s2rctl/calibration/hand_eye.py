@@ -12,7 +12,21 @@ import numpy as np
 from scipy.stats import chi2, f
 
 from s2rctl.calibration import optics
-from s2rctl.calibration.adjust import CAMERA, Fit, Free, Linear, Noise, Problem, State, View, corrected, errors_of, fit, linear, whitened
+from s2rctl.calibration.adjust import (
+    CAMERA,
+    Fit,
+    Free,
+    Linear,
+    Noise,
+    Problem,
+    State,
+    View,
+    corrected,
+    errors_of,
+    fit,
+    linear,
+    whitened,
+)
 from s2rctl.calibration.board import Detection
 from s2rctl.calibration.closed_form import apart, start
 from s2rctl.calibration.intrinsics import matrix
@@ -31,6 +45,7 @@ _LARGEST_RAD = 0.3
 _WORST_SIGMA_M, _WORST_SIGMA_RAD = 0.03, 0.06
 """Standard deviations from which a result says nothing."""
 _MOST_OUT = 0.3  # part of the views
+_DRAWN = 30.0  # numbers for which all views' detector error stands against one view's own
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,7 @@ def solve(problem: Problem) -> Solution:
     boards = [board_in_camera(problem.lens, view.seen) for view in problem.views]
     motions = [problem.geometry.motion(view.reading) for view in problem.views]
     guess = start(motions, boards)
-    pixel = _detector_sigma(problem, boards)
+    pixel, problem = _detector(problem, boards)
     rigid = replace(problem, free=Free())
     state = State(guess.camera, guess.board, optics.figures(problem.lens), np.zeros(len(problem.geometry.joints)))
     found = fit(rigid, state, Noise(pixel, np.deg2rad(0.2)))
@@ -140,7 +155,7 @@ def joint_sigma(problem: Problem, state: State, pixel: float, typical: bool) -> 
     It makes the squared whitened errors as large as their number: in the sum, or, where ``typical``, in the median of
     the views, which a few bad ones do not move.
     """
-    rows = [_spectrum(linear(problem, state, view), pixel) for view in problem.views]
+    rows = [_spectrum(linear(problem, state, view), pixel * view.spread) for view in problem.views]
     told = sum(count for *_, count in rows) - problem.free.size
 
     def surplus(sigma: float) -> float:
@@ -163,7 +178,7 @@ def contradictions(problem: Problem, state: State, noise: Noise) -> list[bool]:
     """Return which views cannot be explained by detector and joints."""
     found = []
     for view in problem.views:
-        _, error = whitened(linear(problem, state, view), noise)
+        _, error = whitened(linear(problem, state, view), noise.of(view))
         found.append(float(error @ error) - len(error) + _POSE > _CONTRADICTION + 4 * np.sqrt(2 * len(error)))
     return found
 
@@ -219,22 +234,31 @@ def inner_joints(problem: Problem) -> tuple[int, ...]:
 
 
 def _spectrum(row: Linear, pixel: float) -> tuple[np.ndarray, np.ndarray, float, int]:
-    """Return singular values (t,) of the joints' effect per rad, squared errors along them (t,), the rest, the count."""
+    """Return singular values (t,) of the joints' effect per rad, squared errors along them (t,), rest and count."""
     u, s, _ = np.linalg.svd(row.noise / pixel, full_matrices=False)
     error = row.error / pixel
     along = (u.T @ error) ** 2
     return s, along, float(error @ error - along.sum()), len(error)
 
 
-def _detector_sigma(problem: Problem, boards: Sequence[np.ndarray]) -> float:
-    """Return the detector's error (px on one axis): what is left when every picture has a pose of its own."""
+def _detector(problem: Problem, boards: Sequence[np.ndarray]) -> tuple[float, Problem]:
+    """Return the detector's error (px on one axis), and the problem with each view's own part of it.
+
+    It is what is left when every picture has a pose of its own. One picture alone tells little of it: its own figure is
+    drawn towards that of all.
+    """
     figures = optics.figures(problem.lens)
-    squares, free = 0.0, 0
+    squares, free = [], []
     for pose, view in zip(boards, problem.views, strict=True):
         pixels, _, _ = optics.project(figures, view.seen.points @ pose[:3, :3].T + pose[:3, 3])
-        squares += float(((pixels - view.seen.pixels) ** 2).sum())
-        free += 2 * len(view.seen.ids) - _POSE
-    return max(_LEAST_PX, float(np.sqrt(squares / max(free, 1))))
+        squares.append(float(((pixels - view.seen.pixels) ** 2).sum()))
+        free.append(2 * len(view.seen.ids) - _POSE)
+    pixel = max(_LEAST_PX, float(np.sqrt(sum(squares) / max(sum(free), 1))))
+    views = [
+        replace(view, spread=float(np.sqrt((square / pixel**2 + _DRAWN) / (count + _DRAWN))))
+        for view, square, count in zip(problem.views, squares, free, strict=True)
+    ]
+    return pixel, replace(problem, views=views)
 
 
 def _require_sense(views: int, out: int, noise: Noise) -> None:
@@ -245,8 +269,8 @@ def _require_sense(views: int, out: int, noise: Noise) -> None:
         )
     if noise.joint > _WORST_JOINT_RAD:
         raise RunError(
-            f"the pictures show joint errors of {np.rad2deg(noise.joint):.1f}°, which no arm has: the robot's poses and "
-            "the pictures do not belong together",
+            f"the pictures show joint errors of {np.rad2deg(noise.joint):.1f}°, which no arm has: the robot's poses "
+            "and the pictures do not belong together",
             "check the poses' units and order, the board's square size, the camera's mounting and which arm it is",
         )
 

@@ -13,10 +13,8 @@ from pydantic import ValidationError
 
 from s2rctl.calibration.board import Detection
 from s2rctl.core.errors import RunError
+from s2rctl.scene.mount import FLIP as FLIP
 from s2rctl.schema.calibration import Intrinsics
-
-FLIP = np.diag([1.0, -1.0, -1.0])
-"""Turns OpenCV's camera axes into MuJoCo's and back: R_mujoco = R_opencv @ FLIP."""
 
 
 def from_fovy(width: int, height: int, fovy_deg: float) -> Intrinsics:

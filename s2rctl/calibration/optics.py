@@ -1,4 +1,4 @@
-"""How a pixel moves with the point that it shows and with the camera's own figures (OpenCV's model, five coefficients)."""
+"""How a pixel moves with the point that it shows and with the camera's own figures (OpenCV's model)."""
 
 import numpy as np
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from s2rctl.calibration.board import Detection
+from s2rctl.schema.cameras import Intrinsics
+
 _RED, _GREY = (220, 40, 30), (120, 120, 120)
 
 
@@ -37,6 +40,46 @@ def residual_plot(errors: Sequence[np.ndarray], train_px: np.ndarray, held_out_p
     """Return a picture (H, W, 3): all residuals (n, 2) px as a cloud, and per pose train (grey) and held out (red)."""
     cloud = _cloud(np.concatenate(errors))
     return np.hstack([cloud, _bars(train_px, held_out_px, cloud.shape[0])])
+
+
+def coverage_plot(views: Sequence[Detection], lens: Intrinsics) -> np.ndarray:
+    """Return a picture (H, W, 3) of where in the image the corners of all views lie."""
+    scale = 480 / lens.height
+    image = np.full((480, round(lens.width * scale), 3), 255, np.uint8)
+    for number, view in enumerate(views):
+        shade = int(40 + 150 * number / max(len(views) - 1, 1))
+        for u, v in view.pixels * scale:
+            cv2.circle(image, (round(u * 16), round(v * 16)), 40, (shade, 90, 220 - shade // 2), -1, cv2.LINE_AA, 4)
+    cv2.rectangle(image, (0, 0), (image.shape[1] - 1, image.shape[0] - 1), _GREY, 1)
+    _text(image, f"corners of {len(views)} views in the image", (10, 18))
+    return image
+
+
+def ellipsoid_plot(covariance: np.ndarray, scale: float, side: int = 320) -> np.ndarray:
+    """Return a picture (H, W, 3): the ellipsoid of the camera's position seen along each of its axes, in mm.
+
+    ``covariance`` (6, 6) is in the camera's frame; ``scale`` the squared Mahalanobis length of the ellipsoid.
+    """
+    block = covariance[:3, :3] * scale * 1e6
+    limit = 1.25 * float(np.sqrt(max(np.diag(block).max(), 1e-12)))
+    planes = ((0, 1, "right", "down"), (0, 2, "right", "forward"), (1, 2, "down", "forward"))
+    return np.hstack([_ellipse(block[np.ix_((a, b), (a, b))], limit, (x, y), side) for a, b, x, y in planes])
+
+
+def _ellipse(block: np.ndarray, limit: float, names: tuple[str, str], side: int) -> np.ndarray:
+    image = np.full((side, side, 3), 255, np.uint8)
+    middle, scale = side / 2, (side / 2 - 34) / limit
+    step = 10 ** np.floor(np.log10(limit))
+    for value in np.arange(-np.floor(limit / step) * step, limit, step):
+        at = round(middle + value * scale)
+        cv2.line(image, (at, 30), (at, side - 30), (228, 228, 228), 1)
+        cv2.line(image, (30, at), (side - 30, at), (228, 228, 228), 1)
+    root = np.linalg.cholesky(block + 1e-12 * np.eye(2))
+    angles = np.linspace(0, 2 * np.pi, 120)
+    points = middle + scale * (root @ np.stack([np.cos(angles), np.sin(angles)])).T
+    cv2.polylines(image, [np.rint(points * 16).astype(np.int32)], True, (40, 90, 200), 2, cv2.LINE_AA, 4)
+    _text(image, f"x: {names[0]}, y: {names[1]}; grid {step:g} mm", (10, 18))
+    return image
 
 
 def _cloud(errors: np.ndarray, side: int = 420) -> np.ndarray:

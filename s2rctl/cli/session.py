@@ -100,10 +100,15 @@ class Session:
         return Store(find_store(self.store_option))
 
     def load(self, profile: str, sets: Sequence[str] | None, seed: int | None) -> "Loaded":
-        """Load the profile that the options choose."""
+        """Load the profile that the options choose, with what the store has of the calibrations that it names."""
         from s2rctl.schema.load import load_profile
 
-        return load_profile(profile, sets or (), seed)
+        loaded = load_profile(profile, sets or (), seed)
+        if not loaded.profile.vision.calibration:
+            return loaded
+        from s2rctl.operations.calibration.consume import resolved
+
+        return replace(loaded, profile=resolved(loaded.profile, self.store()))
 
     def job(self, profile: "Profile", force: bool = False, fresh: bool = False) -> "Job":
         """Return what stages need to run; the resume command is this one without --force and --fresh."""
@@ -138,6 +143,29 @@ def register(
         inner.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("Examples:\n", "\b\nExamples:\n")
         inner.__name__ = function.__name__
         app.command(name, cls=cls, epilog=EXITS)(inner)
+        return function
+
+    return decorate
+
+
+def register_group(group: typer.Typer, name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Make a function what a command group does without a sub-command; it takes the common options, too."""
+
+    def decorate(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        alone = typer.Typer()
+        register(alone, name)(function)
+        command = alone.registered_commands[0].callback
+        assert command is not None
+
+        def inner(context: typer.Context, **values: Any) -> int | None:
+            return command(**values) if context.invoked_subcommand is None else None
+
+        own = inspect.signature(command).parameters.values()
+        first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        inner.__signature__ = inspect.Signature([first, *own])  # type: ignore[attr-defined]
+        inner.__annotations__ = {"context": typer.Context} | {item.name: item.annotation for item in own}
+        inner.__doc__ = command.__doc__
+        group.callback(invoke_without_command=True, epilog=EXITS)(inner)
         return function
 
     return decorate

@@ -158,6 +158,7 @@ def _camera(camera: CameraSettings, vision: Vision, model: mujoco.MjModel) -> Ca
         rotation_range_deg=vision.appearance.camera_rotation_deg,
         depth_unit_m=camera.depth_unit_m if camera.depth else None,
         depth_range_m=camera.depth_range_m if camera.depth else None,
+        calibration=camera.mount.calibration if camera.mount else None,
     )
 
 

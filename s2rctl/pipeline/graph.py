@@ -121,8 +121,8 @@ def _rehearsal(system: System) -> Stage:
 def _calibration(system: System) -> Stage:
     return Stage(
         "calibrate-camera",
-        version=1,
-        reads=(*SCENE, "calibration"),
+        version=2,
+        reads=(*SCENE, "calibration", "deploy.safety"),
         inputs=(),
         kind="calibration",
         output=system.output,

@@ -31,6 +31,8 @@ FACTORIES = Table(
     {
         "aloha-interbotix": "s2rctl.robots.aloha.interbotix:make",
         "xarm7": "s2rctl.robots.xarm7.driver:make",
+        "xarm7-joints": "s2rctl.robots.xarm7.joints:make",
+        "xarm7-watch": "s2rctl.robots.xarm7.joints:make_watch",
     },
 )
 

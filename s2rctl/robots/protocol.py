@@ -70,6 +70,7 @@ class Identity:
     model: str
     serial: str
     firmware: str
+    kinematics: tuple[float, ...] = ()  # the arm's own figures, as the device gives them; empty where it does not
 
 
 @dataclass(frozen=True)

@@ -128,8 +128,10 @@ def _nothing(answer: Message) -> None:
 
 def _identity(answer: Message) -> Identity:
     try:
-        return Identity(**answer.values)
-    except TypeError as error:
+        values = dict(answer.values)
+        figures = tuple(float(figure) for figure in values.pop("kinematics", ()))
+        return Identity(**values, kinematics=figures)
+    except (TypeError, ValueError) as error:
         raise BadMessage(str(error)) from error
 
 

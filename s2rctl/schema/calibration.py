@@ -33,6 +33,15 @@ class PoseResidual(Model):
     held_out_px: float = quantity(..., "px", "the same when the camera is solved from the other poses")
     held_out_position_m: float = quantity(..., "m", "board position predicted from the other poses, error")
     held_out_rotation_deg: float = quantity(..., "deg", "board rotation predicted from the other poses, error")
+    view: str = quantity("", "", "its picture")
+
+
+class JointZero(Model):
+    """Where a joint's zero was found."""
+
+    joint: str
+    offset_deg: float = quantity(..., "deg", "true position minus reading")
+    sigma_deg: float = quantity(..., "deg", "standard deviation", ge=0)
 
 
 class Calibration(Model):
@@ -58,6 +67,46 @@ class Calibration(Model):
     held_out_position_m: float = quantity(..., "m", "board position error of poses left out, median")
     held_out_rotation_deg: float = quantity(..., "deg", "board rotation error of poses left out, median")
     residuals: tuple[PoseResidual, ...]
+    made_at: float = quantity(0.0, "s", "when, since 1970; 0: not known")
+    camera_serial: str = quantity("", "", "serial number, or the device where it has none")
+    robot_serial: str = ""
+    robot_model: str = ""
+    kinematics: Literal["nominal", "factory"] = quantity("nominal", "", "whose link figures the poses come from")
+    pixel_sigma: float = quantity(0.0, "px", "the detector's error on one axis", ge=0)
+    joint_sigma_deg: float = quantity(0.0, "deg", "error of the joints that the pictures show", ge=0)
+    freedom: int = quantity(1, "", "degrees of freedom of the errors' size", ge=1)
+    bootstrap_ratio: float = quantity(
+        1.0, "", "standard deviation by resampling the views over that of covariance", ge=0
+    )
+    joint_zeros: tuple[JointZero, ...] = quantity((), "", "zeros that were estimated")
+    delay_s: float | None = quantity(None, "s", "joints are read this much before the picture; none: not estimated")
+    left_out: tuple[str, ...] = quantity((), "", "views that contradict the others")
+    rehearsed_error_m: float | None = quantity(None, "m", "distance from the truth, which only a rehearsal knows")
+    verdict: str = ""
+
+    def ellipsoid_m(self) -> tuple[float, float, float]:
+        """Return the half axes (m) of the ellipsoid that holds the camera's position with 95 %, the longest first."""
+        import numpy as np
+
+        scale = hotelling(3, self.freedom)
+        axes = np.sqrt(np.maximum(np.linalg.eigvalsh(np.array(self.covariance)[:3, :3]), 0.0) * scale)
+        longest, middle, shortest = (float(axis) for axis in axes[::-1])
+        return longest, middle, shortest
+
+    def age_s(self, now: float) -> float | None:
+        """Return the age (s) at a time since 1970; None where it is not known when it was made."""
+        return now - self.made_at if self.made_at > 0 else None
+
+
+def hotelling(dimensions: int, freedom: int) -> float:
+    """Return the squared Mahalanobis length that holds 95 %.
+
+    Wilson and Hilferty's approximation of chi², corrected to first order for a variance that is itself estimated with
+    ``freedom`` degrees of freedom.
+    """
+    share = 2.0 / (9.0 * dimensions)
+    chi = dimensions * (1.0 - share + 1.644854 * share**0.5) ** 3
+    return chi * (1.0 + (chi + dimensions) / (2.0 * max(freedom, 2)))
 
 
 def randomisation(calibration: Calibration, nominal: Appearance, sigmas: float = 2.0) -> Appearance:

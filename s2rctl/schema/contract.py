@@ -108,6 +108,15 @@ class CameraContract(Model):
     rotation_range_deg: float = quantity(0.0, "deg", "± randomisation trained for")
     depth_unit_m: float | None = quantity(None, "m", "metres per depth count; None: no depth")
     depth_range_m: tuple[float, float] | None = quantity(None, "m", "usable depth; beyond is read as nothing")
+    calibration: str | None = quantity(None, "", "artifact id of the calibration that its place comes from")
+
+    @model_serializer(mode="wrap")
+    def _without_no_calibration(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``calibration`` out where there is none: cards of such policies stay what they were."""
+        values: dict[str, Any] = handler(self)
+        if self.calibration is None:
+            values.pop("calibration", None)
+        return values
 
 
 class Estimate(Model):

@@ -156,6 +156,8 @@ class Board(Model):
 
 
 PICTURES_PX = 400_000_000
+SLOW_AGE_PERIODS, SLOW_WATCHDOG_S = 8.0, 1.0
+"""Age of joint readings and silence of the loop that stop an arm which moves slowly through checked poses."""
 
 
 class Calibration(Model):
@@ -189,8 +191,15 @@ class Calibration(Model):
     max_reprojection_px: float = quantity(1.0, "px", "gate: held-out reprojection error", ge=1e-6, le=1000)
 
     def safety(self, deploy: Safety) -> Safety:
-        """Return the limits while calibrating: slow, and within the box of this section if it has one."""
-        values: dict[str, object] = {"joint_speed": min(self.joint_speed, deploy.joint_speed)}
+        """Return the limits while calibrating: slow, within the box of this section if it has one.
+
+        What moves slowly may be measured less often.
+        """
+        values: dict[str, object] = {
+            "joint_speed": min(self.joint_speed, deploy.joint_speed),
+            "max_state_age_periods": max(deploy.max_state_age_periods, SLOW_AGE_PERIODS),
+            "device_watchdog_s": max(deploy.device_watchdog_s, SLOW_WATCHDOG_S),
+        }
         if self.workspace_low is not None:
             values |= {"workspace_low": self.workspace_low, "workspace_high": self.workspace_high}
         return deploy.model_copy(update=values)

@@ -71,6 +71,23 @@ class Noise(Model):
     object_angle_deg: float = quantity(0.0, "deg", "object rotation about a random axis", ge=0, le=180)
 
 
+class CameraMount(Model):
+    """Where a calibration found a camera, and how sure that is; commands fill it in from ``vision.calibration``."""
+
+    calibration: Line = quantity(..., "", "artifact id of the calibration")
+    parent: Line = quantity(..., "", "body in whose frame the pose is")
+    position_m: Annotated[tuple[float, float, float], AfterValidator(within(-10, 10))] = quantity(
+        ..., "m", "optical centre"
+    )
+    quaternion: Annotated[tuple[float, float, float, float], AfterValidator(within(-1.01, 1.01))] = quantity(
+        ..., "", "w x y z; MuJoCo's camera axes"
+    )
+    position_range_m: Annotated[tuple[float, float, float], AfterValidator(within(0, 2))] = quantity(
+        ..., "m", "± two standard deviations, camera frame"
+    )
+    rotation_range_deg: float = quantity(..., "deg", "± two standard deviations of the least sure axis", ge=0, le=180)
+
+
 class CameraSettings(Model):
     """A policy camera."""
 
@@ -86,6 +103,9 @@ class CameraSettings(Model):
         "none",
         "",
         "how the policy reads colours: as they are, or each image brought to mean 0 and standard deviation 0.25",
+    )
+    mount: CameraMount | None = quantity(
+        None, "", "where a calibration found it; none: where the scene has it. Filled in from vision.calibration"
     )
 
     @model_validator(mode="after")
@@ -175,6 +195,9 @@ class Vision(Model):
     shadows: bool = quantity(False, "", "hard shadows")
     cameras: tuple[CameraSettings, ...] = quantity(
         (), "", "policy cameras, of one size and kind", max_length=MOST_CAMERAS
+    )
+    calibration: Line | Annotated[tuple[Line, ...], Field(max_length=MOST_CAMERAS)] | None = quantity(
+        None, "", "calibrations of the cameras, by id or kind/name:alias: where they are and how sure that is"
     )
     appearance: Appearance = Appearance()
     backgrounds: Line | None = quantity(

@@ -60,6 +60,7 @@ def _run(context: Context, *, send: bool) -> Result:
                 context.reporter.note(note)
         identity = robot.connect()
         context.reporter.note(f"{identity.model} {identity.serial}, firmware {identity.firmware}")
+        _require_calibrated(context, robot, cameras, identity)
         for number in range(episodes):
             speed = profile.deploy.live.speed(number) if send else 1.0
             if number:
@@ -140,3 +141,13 @@ def _goal(rig: Rig, task: TaskSection, seed: int) -> np.ndarray | None:
         return None
     around = home_tools(rig.robot.specification)[0]
     return np.clip(around + np.random.default_rng(seed).uniform(-spread, spread, 3), box[0], box[1])
+
+
+def _require_calibrated(context: Context, robot: Robot, cameras: list[Camera], identity: Identity) -> None:
+    """Say what was checked of the calibrations that the profile names; SafetyStop for a camera that was moved since."""
+    if not context.profile.vision.calibration:
+        return
+    from s2rctl.operations.calibration.deploying import require_calibrated
+
+    for line in require_calibrated(context.profile, context.store, robot, cameras, identity):
+        context.reporter.note(line)

@@ -50,6 +50,7 @@ class Controller:
         self.silent = False  # fault: answer nothing, report nothing
         self._queue: deque[Goal] = deque()
         self._offset = np.zeros(6)
+        self.link_figures: tuple[float, ...] = ()  # what newer firmware tells of the arm's links
         self._reduced = self._fence = False
         self._boundary = np.array([9999, -9999] * 3) / 1000
         self._tcp_speed = 1.0
@@ -150,7 +151,13 @@ class Controller:
             f.REDUCED_MODE: self._set_reduced,
             f.TCP_BOUNDARY: self._set_boundary,
             f.FENCE: self._set_fence,
+            f.LINK_FIGURES: self._figures,
         }
+
+    def _figures(self, request: Request) -> tuple[Status, bytes]:
+        if not self.link_figures:
+            raise Unusable("firmware below 2.0 does not tell its link figures")
+        return Status.OK, struct.pack(f"<{len(self.link_figures)}f", *self.link_figures)
 
     def _condition(self) -> Status:
         status = Status.ERROR if self.error else Status.OK

@@ -50,6 +50,7 @@ class Function(IntEnum):
     REDUCED_MODE = 50
     TCP_BOUNDARY = 52
     FENCE = 59
+    LINK_FIGURES = 67
     JOINT_VELOCITY = 81
     LINE_VELOCITY = 82
 

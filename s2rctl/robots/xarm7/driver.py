@@ -22,6 +22,7 @@ from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import XArm7Robot
 
 MODE_LINE_ONLINE = 7
+MODE_JOINTS_ONLINE = 6
 STOPPED_STATES = (4, 5)
 ANSWER_SHARE = 0.9
 """Part of the age at which readings stop the robot within which the controller has to answer a command.
@@ -33,19 +34,26 @@ TOOL_OFFSET_MM = 172.0
 AGREEMENT_M = 0.005
 """Largest difference of the controller's tool position from our kinematics: more means another offset is set."""
 VELOCITY_WINDOW_S = 0.03
+_REASONS = {-1: "not connected", -8: "out of range", 3: "no answer in time", 9: "not ready to move", 10: "refused"}
 
 
 def make(robot: XArm7Robot, safety: Safety, period_s: float) -> "XArm7":
     """Return the driver for the controller at ``robot.address``; UsageError without an address."""
+    return XArm7(address_of(robot), safety, robot.tool_acceleration, period_s)
+
+
+def address_of(robot: XArm7Robot) -> str:
+    """Return where the controller is; UsageError where the profile does not say."""
     if not robot.address:
         raise UsageError("robot.address is not set", "--set robot.address=192.168.1.203 (the controller's IP address)")
-    return XArm7(robot.address, safety, robot.tool_acceleration, period_s)
+    return robot.address
 
 
 class XArm7:
     """Implements ``Robot``. ``address`` is an IPv4 address, with ``:port`` only for an emulated controller."""
 
     specification: RobotSpecification = SPECIFICATION
+    mode = MODE_LINE_ONLINE
 
     def __init__(self, address: str, safety: Safety, acceleration: float, period_s: float, clock: Clock = WALL) -> None:
         self._clock = clock
@@ -100,10 +108,7 @@ class XArm7:
     def send(self, target: Target) -> None:
         """Hand the newest tool position to the controller's planner."""
         arm = self._arm
-        if not SPECIFICATION.space.takes(target.values):
-            raise SafetyStop("only finite tool positions may be sent to the xArm")
-        if self._stopped or arm.mode != MODE_LINE_ONLINE:
-            raise SafetyStop("the xArm is stopped or in another mode", "run s2rctl deploy again")
+        self._may_send(target)
         x, y, z = (float(value) * 1000 for value in target.values)
         roll, pitch, yaw = self._rpy
         speed = self._safety.tool_speed * 1000
@@ -112,6 +117,13 @@ class XArm7:
         )
         if code != 0:
             raise SafetyStop(f"the xArm did not take a command: {self._reason(code)}")
+
+    def _may_send(self, target: Target) -> None:
+        """Raise SafetyStop for a target that is none, and where the controller would not move to it."""
+        if not self.specification.space.takes(target.values):
+            raise SafetyStop(f"the xArm takes {len(self.specification.space)} finite numbers")
+        if self._stopped or self._arm.mode != self.mode:
+            raise SafetyStop("the xArm is stopped or in another mode", "run the command again")
 
     def hold(self) -> None:
         """Do nothing: the controller holds the last target by itself."""
@@ -124,7 +136,7 @@ class XArm7:
 
     def parking(self) -> Target:
         """Return the tool's home position."""
-        return home_target(SPECIFICATION)
+        return home_target(self.specification)
 
     def recover(self) -> None:
         """Clear the error and make ready, connecting if necessary: only when a person asked for it."""
@@ -215,16 +227,16 @@ class XArm7:
     def _ready(self) -> None:
         """Enter mode 7 and wait until the controller says so."""
         arm = self._arm
-        self._demand(arm.set_mode(MODE_LINE_ONLINE), "set mode 7")
+        self._demand(arm.set_mode(self.mode), f"set mode {self.mode}")
         self._demand(arm.set_state(0), "make ready")
         clock = self._clock
         deadline = clock.now() + 2.0
         while clock.now() < deadline:
-            if arm.mode == MODE_LINE_ONLINE and arm.state not in STOPPED_STATES and self._history:
+            if arm.mode == self.mode and arm.state not in STOPPED_STATES and self._history:
                 self._stopped = False
                 return
             clock.sleep_until(clock.now() + 0.02)
-        raise SafetyStop("the xArm did not become ready in mode 7", "check its state in xArm Studio")
+        raise SafetyStop(f"the xArm did not become ready in mode {self.mode}", "check its state in xArm Studio")
 
     def _check_agreement(self) -> None:
         """Compare the controller's tool position with ours, which finds wrong offsets and a wrong arm."""
@@ -257,11 +269,10 @@ class XArm7:
             raise SafetyStop(f"could not {what}: {self._reason(value)}", "check the controller's state in xArm Studio")
 
     def _reason(self, code: int) -> str:
-        known = {-1: "not connected", -8: "out of range", 3: "no answer in time", 9: "not ready to move", 10: "refused"}
         if code == 1:
             _, (error, _) = self._arm.get_err_warn_code()
             return describe(error)
-        return known.get(code, f"API code {code}")
+        return _REASONS.get(code, f"API code {code}")
 
 
 def describe(code: int) -> str:

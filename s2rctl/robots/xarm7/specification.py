@@ -6,8 +6,9 @@ J4 [-0.10472, 3.92699], and what every arm can do is the intersection. Joint spe
 """
 
 import math
+from dataclasses import replace
 
-from s2rctl.robots.command import tool_entries
+from s2rctl.robots.command import joint_entries, tool_entries
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.xarm7.kinematics import JOINTS, KINEMATICS
 
@@ -43,3 +44,15 @@ SPECIFICATION = RobotSpecification(
     tool_axis=(0.0, 0.0, 1.0),
     command=tool_entries(),
 )
+
+IN_JOINTS = replace(
+    SPECIFICATION,
+    command=joint_entries(
+        JOINTS,
+        range(len(JOINTS)),
+        SPECIFICATION.joint_low,
+        SPECIFICATION.joint_high,
+        SPECIFICATION.joint_speed,
+    ),
+)
+"""The same arm commanded by its joints, as calibration does."""
