@@ -26,7 +26,7 @@ _BELIEF_M, _BELIEF_RAD = 0.05, 0.2
 """How far camera and board may be from where the scene has them, before any picture."""
 CANDIDATES = 60
 _POLISH = 40
-_ATTEMPTS, _ROUNDS = 20_000, 12
+_ATTEMPTS, _ROUNDS = 2_000, 120  # small batches: a driver may read its bus in a thread beside
 EXPECTED = Noise(0.2, float(np.deg2rad(0.1)))
 """What is assumed of detector and joints until the pictures tell."""
 

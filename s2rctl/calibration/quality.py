@@ -14,7 +14,7 @@ from s2rctl.core.errors import RunError, S2rError, UsageError
 from s2rctl.schema.calibration import Intrinsics
 from s2rctl.schema.deployment import Board
 
-BLURRED_PX = 4.0
+BLURRED_PX = 3.0
 """Width of an edge above which corners are found to tenths of a pixel no more; a sharp edge is 1 to 2 wide."""
 LEAST_CONTRAST = 40.0
 """Grey levels between black and white squares."""
@@ -64,7 +64,7 @@ class Judge:
         seen = self._detector.detect(image)
         if seen is None:
             self._require_this_board(image)
-            return Judged(None, reason="the board is not in sight, or less than 8 of its corners")
+            return Judged(None, reason="the board is not in sight, or too blurred, or less than 8 of its corners are")
         edge, contrast = sharpness(image, seen, self._board)
         if contrast < LEAST_CONTRAST:
             return Judged(seen, edge_px=edge, reason=f"too little contrast on the board ({contrast:.0f} grey levels)")

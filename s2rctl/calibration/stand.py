@@ -4,6 +4,7 @@ Positions of joints come in two orders: ``reading`` (n,) as the robot's driver g
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import mujoco
@@ -111,7 +112,7 @@ class Stand:
                 return False
         data = self._at(reading)
         height = data.xpos[self.base, 2] + CLEARANCE_M
-        if data.xpos[self._links(), 2].min() < height or self._board_low(data, board) < height:
+        if data.xpos[self._moving_links, 2].min() < height or self._board_low(data, board) < height:
             return False
         return not self._folded(data)
 
@@ -125,13 +126,6 @@ class Stand:
         mujoco.mj_kinematics(self.model, self._data)
         return self._data
 
-    def _links(self) -> np.ndarray:
-        """Return the bodies that move with the arm, but for the first one, which only turns."""
-        model = self.model
-        root = model.body_rootid[self.hand]
-        bodies = [b for b in range(model.nbody) if model.body_rootid[b] == root]
-        return np.array([b for b in bodies if model.body_weldid[b] != model.body_weldid[self.base]])
-
     def _board_low(self, data: Any, board: Board) -> float:
         """Return the lowest height (m) of a board that the hand holds."""
         if self.in_hand:
@@ -143,14 +137,33 @@ class Stand:
 
     def _folded(self, data: Any) -> bool:
         """Return whether the hand is near the arm's first links."""
+        model, (near, far) = self.model, self._ends
+        centres, radii = data.geom_xpos, model.geom_rbound
+        gaps = np.linalg.norm(centres[near][:, None] - centres[far][None], axis=-1)
+        close = gaps - radii[near][:, None] - radii[far][None] < CLEARANCE_M  # only these can touch
+        return any(
+            mujoco.mj_geomDistance(model, data, int(near[a]), int(far[b]), 0.1, None) < CLEARANCE_M
+            for a, b in np.argwhere(close)
+        )
+
+    @cached_property
+    def _moving_links(self) -> np.ndarray:
+        """Return the bodies that move with the arm."""
         model = self.model
-        links = self._links()
-        first = {self.base, *(int(b) for b in links[: max(1, len(self.moving) // 2 - 1)])}
+        root = model.body_rootid[self.hand]
+        bodies = [b for b in range(model.nbody) if model.body_rootid[b] == root]
+        return np.array([b for b in bodies if model.body_weldid[b] != model.body_weldid[self.base]])
+
+    @cached_property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the drawn geoms of the arm's first links, and those of the hand and what hangs on it."""
+        model = self.model
+        first = {self.base, *(int(b) for b in self._moving_links[: max(1, len(self.moving) // 2 - 1)])}
         last = {b for b in range(model.nbody) if b == self.hand or int(model.body_parentid[b]) == self.hand}
-        drawn = (model.geom_group <= 2) & (model.geom_rgba[:, 3] > 0)
-        near = [g for g in np.flatnonzero(drawn) if int(model.geom_bodyid[g]) in first]
-        far = [g for g in np.flatnonzero(drawn) if int(model.geom_bodyid[g]) in last]
-        return any(mujoco.mj_geomDistance(model, data, a, b, 0.1, None) < CLEARANCE_M for a in near for b in far)
+        drawn = np.flatnonzero((model.geom_group <= 2) & (model.geom_rgba[:, 3] > 0))
+        near = [g for g in drawn if int(model.geom_bodyid[g]) in first]
+        far = [g for g in drawn if int(model.geom_bodyid[g]) in last]
+        return np.array(near, int), np.array(far, int)
 
 
 def stand_of(specification: RobotSpecification, model: Any, camera: str, safety: Safety | None = None) -> Stand:

@@ -156,7 +156,7 @@ class Board(Model):
 
 
 PICTURES_PX = 400_000_000
-SLOW_AGE_PERIODS, SLOW_WATCHDOG_S = 8.0, 1.0
+SLOW_AGE_PERIODS, SLOW_WATCHDOG_S = 12.0, 1.0
 """Age of joint readings and silence of the loop that stop an arm which moves slowly through checked poses."""
 
 

@@ -24,6 +24,8 @@ from s2rctl.store.store import Artifact, Store
 
 FILE = "calibration.json"
 _SIGMAS = 2.0
+_LEAST_EDGES = 0.25
+"""Part of the outline at which there must be an edge; of a picture that fits, 0.6 to 0.9 has one."""
 _LEAST_SEEN = 0.005
 """Part of the picture that the robot must fill for anything to be told."""
 
@@ -41,13 +43,23 @@ class Verdict:
     def good(self) -> bool:
         """Whether the camera stands where it was calibrated, as far as the picture tells."""
         found = self.alignment
-        return self.visible and found.iou >= self.least_iou and found.offset_px <= self.limit_px
+        return self.visible and self.told and found.iou >= self.least_iou and found.offset_px <= self.limit_px
+
+    @property
+    def told(self) -> bool:
+        """Whether the picture has edges where the robot's outline should be; a dark one has none, and says nothing."""
+        return self.alignment.share >= _LEAST_EDGES
 
     def text(self) -> str:
         """Return the verdict in one sentence."""
         found = self.alignment
         if not self.visible:
             return "the robot is hardly in sight of the camera: move it into view, then check again"
+        if not self.told:
+            return (
+                f"FAIL: only {found.share:.0%} of the robot's outline has an edge in the picture: it is too dark, "
+                "something stands before the camera, or the camera looks elsewhere"
+            )
         figures = f"silhouettes overlap by {found.iou:.2f}, the picture is {found.offset_px:.1f} px off"
         if self.good:
             return f"PASS: the camera stands where it was calibrated ({figures})"
