@@ -94,7 +94,9 @@ def test_cast_rays_see_what_opengl_draws(side) -> None:
     world = transform(data.xpos[stand.base], data.xmat[stand.base].reshape(3, 3)) @ camera
     geoms, depth = cast(stand.model, data, world, small(LENS))
     assert depth[geoms >= 0].min() > 0.2
-    robot = stand.model.body_rootid[stand.model.geom_bodyid[np.maximum(geoms, 0)]] == stand.model.body_rootid[stand.hand]
+    robot = (
+        stand.model.body_rootid[stand.model.geom_bodyid[np.maximum(geoms, 0)]] == stand.model.body_rootid[stand.hand]
+    )
     alone = np.where(
         (stand.model.body_rootid[stand.model.geom_bodyid] == stand.model.body_rootid[stand.hand])[:, None],
         [1.0, 1.0, 1.0, 1.0],
