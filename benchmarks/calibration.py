@@ -62,7 +62,8 @@ class Setup:
 
     def chosen(self, count: int) -> list[View]:
         """Return views at poses chosen for information, as ``collect`` chooses them."""
-        chooser, views = Chooser(self.plan, self.problem(), self.nominal, self.rng), []
+        chooser = Chooser(self.plan, self.problem(), self.nominal, self.rng)
+        views: list[View] = []
         for _ in range(count):
             chooser.learn(views)
             views.append(self.shoot(chooser.ranked()[0][1]))

@@ -1,4 +1,4 @@
-"""Views from an arm: driven through the safety filter, stopped in the middle by all sorts of things, and gone on with."""
+"""Views from an arm: driven through the safety filter, stopped in the middle, and gone on with."""
 
 import numpy as np
 import pytest
