@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from s2rctl.calibration.adjust import CAMERA, Noise, Problem, State, View, exponential, linear, whitened
+from s2rctl.calibration.adjust import Noise, Problem, State, View, linear, whitened
+from s2rctl.calibration.advice import variance
 from s2rctl.calibration.board import Detection
-from s2rctl.calibration.chain import Geometry
 from s2rctl.calibration.hand_eye import Solution, solve
 from s2rctl.calibration.stand import Stand
 from s2rctl.core.errors import RunError
@@ -20,8 +20,6 @@ from s2rctl.core.spatial import inverse
 from s2rctl.schema.calibration import Intrinsics
 from s2rctl.schema.deployment import Board
 
-WORKING_M = 0.3
-"""Distance from the camera at which a turn of it is weighed against a shift."""
 _BELIEF_M, _BELIEF_RAD = 0.05, 0.2
 """How far camera and board may be from where the scene has them, before any picture."""
 CANDIDATES = 60
@@ -81,12 +79,6 @@ def information(problem: Problem, state: State, views: Sequence[View], noise: No
     return total
 
 
-def variance(information: np.ndarray) -> float:
-    """Return the camera's variance in m², turns counted at the working distance."""
-    covariance = np.linalg.inv(information)[CAMERA, CAMERA]
-    return float(np.trace(covariance[:3, :3]) + WORKING_M**2 * np.trace(covariance[3:, 3:]))
-
-
 def best(
     plan: Plan, problem: Problem, state: State, noise: Noise, readings: Sequence[np.ndarray]
 ) -> list[tuple[float, np.ndarray]]:
@@ -137,42 +129,3 @@ class Chooser:
             if rated < value:
                 value, reading = rated, other
         return value, reading
-
-
-def helpful_motion(solution: Solution) -> str:
-    """Return the turn or shift of the hand, from a pose that was taken, that would shrink the covariance most."""
-    problem, state, noise = solution.problem, solution.fit.state, solution.noise
-    noise = replace(noise, pixel=max(noise.pixel, 0.1))
-    before = solution.fit.information + 1e-9 * np.eye(problem.free.size)
-    view = problem.views[0]
-    options = []
-    for axis, name in enumerate("xyz"):
-        for kind, size, words in (
-            (3, 0.5, f"tilt the hand by 30° about its {name} axis"),
-            (0, 0.15, f"move the hand by 15 cm along its {name} axis"),
-        ):
-            step = np.zeros(6)
-            step[kind + axis] = size
-            slope, _ = whitened(linear(_posed(problem, step), state, view), noise)
-            options.append((variance(before + slope.T @ slope), words))
-    return f"{min(options)[1]}, both ways, and take more poses there"
-
-
-def _posed(problem: Problem, step: np.ndarray) -> Problem:
-    """Return the problem with the hand moved by a step (6,) in its own frame."""
-    return replace(problem, geometry=_Moved(problem.geometry, step))
-
-
-class _Moved:
-    """A geometry whose hand stands elsewhere."""
-
-    def __init__(self, geometry: Geometry, step: np.ndarray) -> None:
-        self._geometry, self._step = geometry, exponential(step)
-        self.in_hand, self.joints = geometry.in_hand, geometry.joints
-        self.errors, self.offsets, self.places = geometry.errors, geometry.offsets, getattr(geometry, "places", [])
-
-    def motion(self, reading: np.ndarray) -> np.ndarray:
-        """Return A_i (4, 4) after the step."""
-        motion = self._geometry.motion(reading)
-        moved = inverse(self._step) @ motion if self.in_hand else motion @ self._step
-        return np.asarray(moved)

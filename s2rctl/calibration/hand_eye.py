@@ -4,19 +4,17 @@ Closed form (two, that must agree) → noise from what the pictures show → bun
 others are named and left out → covariance, held-out errors and a bootstrap that checks the covariance.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.stats import chi2, f
+from scipy.stats import f
 
 from s2rctl.calibration import optics
 from s2rctl.calibration.adjust import (
     CAMERA,
     Fit,
     Free,
-    Linear,
     Noise,
     Problem,
     State,
@@ -24,28 +22,23 @@ from s2rctl.calibration.adjust import (
     corrected,
     errors_of,
     fit,
-    linear,
-    whitened,
 )
+from s2rctl.calibration.advice import helpful_motion
 from s2rctl.calibration.board import Detection
 from s2rctl.calibration.closed_form import apart, start
 from s2rctl.calibration.intrinsics import matrix
+from s2rctl.calibration.noise import POSE, contradictions, detector, joint_sigma
 from s2rctl.core.errors import RunError
 from s2rctl.core.spatial import from_rotation_vector, inverse, rotation_vector, transform
 from s2rctl.schema.cameras import Intrinsics
 
 MIN_POSES = 5
 """Fewer poses leave too little to check against."""
-_LEAST_PX = 0.03  # a detector is not better than this
-_POSE = 6  # numbers of a rigid pose: all that the joints' error of one view can move
-_CONTRADICTION = float(chi2.ppf(1 - 1e-5, _POSE))
 _WORST_JOINT_RAD = 0.06
 """Joint noise from which the poses cannot be those of the pictures: six times the poorest servo arm."""
-_LARGEST_RAD = 0.3
 _WORST_SIGMA_M, _WORST_SIGMA_RAD = 0.03, 0.06
 """Standard deviations from which a result says nothing."""
 _MOST_OUT = 0.3  # part of the views
-_DRAWN = 30.0  # numbers for which all views' detector error stands against one view's own
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ class Solution:
     def freedom(self) -> int:
         """Degrees of freedom of the noise's size: six numbers a view where the joints err, else two a corner."""
         views = self.problem.views
-        told = _POSE * len(views) if self.noise.joint > 0 else sum(2 * len(view.seen.ids) for view in views)
+        told = POSE * len(views) if self.noise.joint > 0 else sum(2 * len(view.seen.ids) for view in views)
         return max(told - self.problem.free.size, 1)
 
     def ellipsoid(self, dimensions: int, probability: float = 0.95) -> float:
@@ -126,7 +119,7 @@ def solve(problem: Problem) -> Solution:
     boards = [board_in_camera(problem.lens, view.seen) for view in problem.views]
     motions = [problem.geometry.motion(view.reading) for view in problem.views]
     guess = start(motions, boards)
-    pixel, problem = _detector(problem, boards)
+    pixel, problem = detector(problem, boards)
     rigid = replace(problem, free=Free())
     state = State(guess.camera, guess.board, optics.figures(problem.lens), np.zeros(len(problem.geometry.joints)))
     found = fit(rigid, state, Noise(pixel, np.deg2rad(0.2)))
@@ -147,40 +140,6 @@ def solve(problem: Problem) -> Solution:
     solution = Solution(used, fit(used, found.state, noise), noise, tuple(kept), out)
     _require_certainty(solution)
     return solution
-
-
-def joint_sigma(problem: Problem, state: State, pixel: float, typical: bool) -> float:
-    """Return the size (rad) of the joints' error that the residuals show; 0 where the detector alone explains them.
-
-    It makes the squared whitened errors as large as their number: in the sum, or, where ``typical``, in the median of
-    the views, which a few bad ones do not move.
-    """
-    rows = [_spectrum(linear(problem, state, view), pixel * view.spread) for view in problem.views]
-    told = sum(count for *_, count in rows) - problem.free.size
-
-    def surplus(sigma: float) -> float:
-        lengths = [rest + float((along / (1 + (sigma * s) ** 2)).sum()) for s, along, rest, _ in rows]
-        if typical:
-            over = [length - count + _POSE for length, (*_, count) in zip(lengths, rows, strict=True)]
-            return float(np.median(over)) - float(chi2.ppf(0.5, _POSE))
-        return sum(lengths) - told
-
-    low, high = 0.0, _LARGEST_RAD
-    if surplus(0.0) <= 0:
-        return 0.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if surplus(middle) > 0 else (low, middle)
-    return high
-
-
-def contradictions(problem: Problem, state: State, noise: Noise) -> list[bool]:
-    """Return which views cannot be explained by detector and joints."""
-    found = []
-    for view in problem.views:
-        _, error = whitened(linear(problem, state, view), noise.of(view))
-        found.append(float(error @ error) - len(error) + _POSE > _CONTRADICTION + 4 * np.sqrt(2 * len(error)))
-    return found
 
 
 def check(solution: Solution, resamplings: int = 60, seed: int = 0) -> Check:
@@ -233,34 +192,6 @@ def inner_joints(problem: Problem) -> tuple[int, ...]:
     return tuple(range(1, len(problem.geometry.joints) - 1))
 
 
-def _spectrum(row: Linear, pixel: float) -> tuple[np.ndarray, np.ndarray, float, int]:
-    """Return singular values (t,) of the joints' effect per rad, squared errors along them (t,), rest and count."""
-    u, s, _ = np.linalg.svd(row.noise / pixel, full_matrices=False)
-    error = row.error / pixel
-    along = (u.T @ error) ** 2
-    return s, along, float(error @ error - along.sum()), len(error)
-
-
-def _detector(problem: Problem, boards: Sequence[np.ndarray]) -> tuple[float, Problem]:
-    """Return the detector's error (px on one axis), and the problem with each view's own part of it.
-
-    It is what is left when every picture has a pose of its own. One picture alone tells little of it: its own figure is
-    drawn towards that of all.
-    """
-    figures = optics.figures(problem.lens)
-    squares, free = [], []
-    for pose, view in zip(boards, problem.views, strict=True):
-        pixels, _, _ = optics.project(figures, view.seen.points @ pose[:3, :3].T + pose[:3, 3])
-        squares.append(float(((pixels - view.seen.pixels) ** 2).sum()))
-        free.append(2 * len(view.seen.ids) - _POSE)
-    pixel = max(_LEAST_PX, float(np.sqrt(sum(squares) / max(sum(free), 1))))
-    views = [
-        replace(view, spread=float(np.sqrt((square / pixel**2 + _DRAWN) / (count + _DRAWN))))
-        for view, square, count in zip(problem.views, squares, free, strict=True)
-    ]
-    return pixel, replace(problem, views=views)
-
-
 def _require_sense(views: int, out: int, noise: Noise) -> None:
     if out > _MOST_OUT * views or views - out < MIN_POSES:
         raise RunError(
@@ -281,11 +212,9 @@ def _require_certainty(solution: Solution) -> None:
     metres = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
     radians = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
     if metres > _WORST_SIGMA_M or radians > _WORST_SIGMA_RAD:
-        from s2rctl.calibration.design import helpful_motion
-
         raise RunError(
             f"these poses tell the camera only to ±{1000 * metres:.0f} mm and ±{np.rad2deg(radians):.1f}°",
-            helpful_motion(solution),
+            helpful_motion(solution.problem, solution.fit, solution.noise),
         )
 
 

@@ -9,6 +9,8 @@ from s2rctl.calibration.board import Detection
 from s2rctl.schema.cameras import Intrinsics
 
 _RED, _GREY = (220, 40, 30), (120, 120, 120)
+SEEN, RENDERED = (40, 220, 60), (230, 40, 30)
+"""Colours of outlines."""
 
 
 def blend(photo: np.ndarray, render: np.ndarray, alpha: float = 0.5) -> np.ndarray:

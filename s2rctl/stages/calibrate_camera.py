@@ -28,7 +28,7 @@ from s2rctl.operations.calibration.result import (
     write_pictures,
 )
 from s2rctl.operations.calibration.session import write_picture
-from s2rctl.operations.calibration.steps import stand_for
+from s2rctl.operations.calibration.work import stand_for
 from s2rctl.render.film import Film
 from s2rctl.schema.cameras import Intrinsics
 from s2rctl.schema.deployment import Calibration as Settings
@@ -113,6 +113,6 @@ def _overlays(
             render = found.frame(qpos)
             masks = [np.asarray(film.frame(qpos, geom_rgba=alone).any(axis=-1)) for film in (real, found)]
             overlaps.append(overlay.silhouette_iou(masks[0], masks[1]))
-            outlined = overlay.outline_over(overlay.edges_over(photo, render), masks[1], (40, 220, 60))
+            outlined = overlay.outline_over(overlay.edges_over(photo, render), masks[1], overlay.SEEN)
             rows.append(np.hstack([photo, outlined, overlay.blend(photo, render)]))
     return float(np.mean(overlaps)), np.vstack(rows)

@@ -19,6 +19,7 @@ from s2rctl.operations.calibration.consume import resolved
 from s2rctl.operations.calibration.deploying import require_aligned
 from s2rctl.operations.calibration.guard import load
 from s2rctl.operations.calibration.sources import POSE_COLUMNS
+from s2rctl.operations.calibration.work import Work, make_board
 from s2rctl.robots.protocol import Identity
 from s2rctl.schema.load import load_profile
 from s2rctl.store.store import Store
@@ -66,7 +67,7 @@ def work(tmp_path, recorded, rows, *sets, name="aloha"):
         f"{{width: {lens.width}, height: {lens.height}, fx: {lens.fx}, fy: {lens.fy}, cx: {lens.cx}, cy: {lens.cy}}}}}",
     ]
     profile = load_profile(name, [*fixed, *sets]).profile
-    return steps.Work(profile, Store(tmp_path / "store"), NullReporter(), Interrupt(), "folder", folder)
+    return Work(profile, Store(tmp_path / "store"), NullReporter(), Interrupt(), "folder", folder)
 
 
 def run(job):
@@ -246,9 +247,9 @@ def test_a_robot_of_another_kind_has_other_columns(tmp_path, recorded) -> None:
 def test_what_is_measured_on_the_print_counts(tmp_path, recorded) -> None:
     job = work(tmp_path, recorded, recorded[1])
     with pytest.raises(UsageError, match=r"is 0\.933 times") as caught:
-        steps.make_board(job, 0.028)
+        make_board(job, 0.028)
     assert "100 %" in caught.value.hint
-    steps.make_board(job, 0.0303)
+    make_board(job, 0.0303)
     with pytest.raises(GateError, match="not good enough") as caught_gate:
         run(job)  # a board that is said to be 1 % larger than it is
     assert "held out" in caught_gate.value.message

@@ -51,9 +51,8 @@ class Controller:
         self._queue: deque[Goal] = deque()
         self._offset = np.zeros(6)
         self.link_figures: tuple[float, ...] = ()  # what newer firmware tells of the arm's links
-        self._reduced = self._fence = False
+        self._reduced, self._fence, self._tcp_speed = False, False, 1.0
         self._boundary = np.array([9999, -9999] * 3) / 1000
-        self._tcp_speed = 1.0
         self.lock = threading.RLock()
         self._answers = self._table()
 
@@ -155,8 +154,8 @@ class Controller:
         }
 
     def _figures(self, request: Request) -> tuple[Status, bytes]:
-        if not self.link_figures:
-            raise Unusable("firmware below 2.0 does not tell its link figures")
+        if not self.link_figures:  # as firmware below 2.0
+            raise Unusable("not for this controller")
         return Status.OK, struct.pack(f"<{len(self.link_figures)}f", *self.link_figures)
 
     def _condition(self) -> Status:

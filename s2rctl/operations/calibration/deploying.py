@@ -8,7 +8,7 @@ import numpy as np
 from s2rctl.core.errors import SafetyStop
 from s2rctl.operations.calibration.consume import references, require_for
 from s2rctl.operations.calibration.guard import identity_problems, judge, load
-from s2rctl.operations.calibration.steps import stand_for
+from s2rctl.operations.calibration.work import stand_for
 from s2rctl.robots.cameras.stream import Camera
 from s2rctl.robots.protocol import Identity, Robot
 from s2rctl.schema.calibration import Calibration

@@ -15,7 +15,8 @@ from s2rctl.calibration.stand import Stand
 from s2rctl.core.errors import ArtifactError, GateError, S2rError, UsageError
 from s2rctl.core.spatial import to_matrix, transform
 from s2rctl.operations.calibration.session import read_picture, write_picture
-from s2rctl.operations.calibration.steps import Work, opened, stand_for
+from s2rctl.operations.calibration.steps import opened
+from s2rctl.operations.calibration.work import Work, stand_for
 from s2rctl.robots.protocol import Identity
 from s2rctl.schema.calibration import Calibration
 from s2rctl.schema.deployment import Calibration as Settings
@@ -123,7 +124,7 @@ def picture_of(photo: np.ndarray, verdict: Verdict) -> np.ndarray:
         cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
         for mask in (verdict.alignment.render, verdict.alignment.seen)
     ]
-    drawn = overlay.outline_over(overlay.outline_over(photo, masks[1], (40, 220, 60)), masks[0], (230, 40, 30))
+    drawn = overlay.outline_over(overlay.outline_over(photo, masks[1], overlay.SEEN), masks[0], overlay.RENDERED)
     both = np.full_like(photo, 255)
     both[masks[0]] = (240, 150, 140)
     both[masks[1]] = (150, 220, 150)

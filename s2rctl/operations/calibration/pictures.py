@@ -13,8 +13,9 @@ from s2rctl.calibration.rehearse import Printer, jitter
 from s2rctl.core.errors import ArtifactError, Interrupted, UsageError
 from s2rctl.core.spatial import from_rotation_vector, transform
 from s2rctl.operations.calibration.session import read_picture, write_picture
-from s2rctl.operations.calibration.steps import OPTICS_VIEWS, Work, board_of, given_optics, stand_for
+from s2rctl.operations.calibration.work import Work, board_of, given_optics, stand_for
 
+OPTICS_VIEWS = 12
 _KINDS = ("*.png", "*.jpg", "*.jpeg")
 _PATIENCE_S = 300.0
 

@@ -3,22 +3,18 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from s2rctl.calibration.board import write_board
 from s2rctl.calibration.hand_eye import Solution, check, solve
-from s2rctl.calibration.intrinsics import calibrate_intrinsics, from_fovy
+from s2rctl.calibration.intrinsics import calibrate_intrinsics
 from s2rctl.calibration.quality import Judge
 from s2rctl.calibration.rehearse import Truth
-from s2rctl.calibration.stand import Stand, stand_of
+from s2rctl.calibration.stand import Stand
 from s2rctl.core.clock import Clock, RealClock
 from s2rctl.core.errors import RunError, S2rError, UsageError
-from s2rctl.core.interrupt import Interrupt
-from s2rctl.core.progress import Reporter
 from s2rctl.operations.calibration.collect import Collected, Live, chain_with, collect, gather, problem_of
 from s2rctl.operations.calibration.diagnose import explain
 from s2rctl.operations.calibration.result import (
@@ -29,85 +25,17 @@ from s2rctl.operations.calibration.result import (
     write_calibration,
     write_pictures,
 )
-from s2rctl.operations.calibration.session import Session, Told, require_same, session_of
+from s2rctl.operations.calibration.session import Session
 from s2rctl.operations.calibration.sources import Folder, Source
-from s2rctl.robots import ROBOTS
+from s2rctl.operations.calibration.work import Work, board_of, given_optics, made, optics_of, stand_for
 from s2rctl.robots.protocol import Identity
-from s2rctl.scene import SCENES
 from s2rctl.schema.calibration import Calibration
 from s2rctl.schema.cameras import Intrinsics
-from s2rctl.schema.deployment import Board
 from s2rctl.schema.manifest import StageRef
-from s2rctl.schema.profile import Profile
-from s2rctl.store.store import Artifact, Store
+from s2rctl.store.store import Artifact
 from s2rctl.systems import system_named
 
-Mode = Literal["rehearse", "live", "folder"]
-OPTICS_VIEWS = 12
-_LEAST_STRETCH, _MOST_STRETCH = 0.97, 1.03
 TRUTH = "truth.json"
-
-
-@dataclass(frozen=True)
-class Work:
-    """What every step shares."""
-
-    profile: Profile
-    store: Store
-    reporter: Reporter
-    interrupt: Interrupt
-    mode: Mode
-    folder: Path | None = None  # of pictures recorded elsewhere
-
-    @property
-    def session(self) -> Session:
-        """The folder of this calibration."""
-        return session_of(self.store.root, self.profile, self.mode)
-
-    @property
-    def seed(self) -> int:
-        """Seed of everything random."""
-        return self.profile.seed
-
-
-def stand_for(profile: Profile) -> Stand:
-    """Return where the profile's camera is calibrated."""
-    model = SCENES.load(system_named(profile.system).scene)(profile.simulation.timestep_s)
-    safety = profile.calibration.safety(profile.deploy.safety)
-    return stand_of(ROBOTS.load(profile.robot.name), model, profile.calibration.camera, safety)
-
-
-def make_board(work: Work, measured_m: float | None = None) -> dict[str, Any]:
-    """Write the board for printing and keep the size that a person measured on the print.
-
-    Raises UsageError for a measured square that no printer makes of the profile's.
-    """
-    settings, session = work.profile.calibration, work.session
-    board = settings.board
-    if session.begun:
-        require_same(session.told(), work.profile, session)
-    if measured_m is not None:
-        stretch = measured_m / board.square_m
-        if not _LEAST_STRETCH < stretch < _MOST_STRETCH:
-            raise UsageError(
-                f"a square of {1000 * measured_m:g} mm is {stretch:.3f} times {1000 * board.square_m:g} mm",
-                "print at 100 % (not 'fit to page'); or is it another board? --set calibration.board.square_m=…",
-            )
-        board = board.model_copy(update={"square_m": measured_m, "marker_m": board.marker_m * stretch})
-    png, pdf = write_board(settings.board, _made(session.folder))
-    told = session.told() if session.begun else _first(work, board)
-    session.tell(told.model_copy(update={"board": board, "measured": measured_m is not None or told.measured}))
-    return {"pdf": str(pdf), "png": str(png), "square_mm": 1000 * board.square_m, "measured": measured_m is not None}
-
-
-def board_of(work: Work) -> Board:
-    """Return the board with its measured size."""
-    session = work.session
-    if not session.begun:
-        make_board(work)
-    told = session.told()
-    require_same(told, work.profile, session)
-    return told.board
 
 
 def measure_optics(work: Work, images: list[np.ndarray]) -> tuple[Intrinsics, float]:
@@ -201,35 +129,6 @@ def collect_views(
     return found, whose
 
 
-def given_optics(work: Work, stand: Stand) -> Intrinsics:
-    """Return the figures that the profile or the scene has of the camera."""
-    settings = work.profile.calibration
-    device = work.profile.robot.cameras.get(settings.camera)
-    if device is not None and device.intrinsics is not None:
-        return device.intrinsics
-    return from_fovy(settings.width, settings.height, float(stand.model.cam_fovy[stand.camera]))
-
-
-def optics_of(work: Work, stand: Stand, own: Intrinsics | None) -> Intrinsics:
-    """Return the camera's figures: measured in this session, else the device's own, else the profile's.
-
-    UsageError where only the scene's would be left: they are a guess about a real camera.
-    """
-    measured = work.session.optics()
-    if measured is not None:
-        return measured
-    if own is not None:
-        work.session.keep_optics(own)
-        return own
-    device = work.profile.robot.cameras.get(work.profile.calibration.camera)
-    if work.mode != "rehearse" and (device is None or device.intrinsics is None):
-        raise UsageError(
-            f"nothing is known of the optics of the camera '{work.profile.calibration.camera}'",
-            f"s2rctl calibrate-camera intrinsics -p {work.profile.name}   (measures them)",
-        )
-    return given_optics(work, stand)
-
-
 def solve_views(work: Work) -> tuple[Artifact, Calibration, dict[str, Any]]:
     """Solve what the session has and publish it; GateError when the profile's gate is not met."""
     begun = time.monotonic()
@@ -256,7 +155,7 @@ def solve_views(work: Work) -> tuple[Artifact, Calibration, dict[str, Any]]:
     found = calibration_of(stand, settings, solution, checked, origin)
     values = figures(found, solution, truth)
     images = [stored.image() for stored in have.stored]
-    files = write_pictures(_made(session.folder / "solution"), settings, solution, checked, images)
+    files = write_pictures(made(session.folder / "solution"), settings, solution, checked, images)
     files["calibration.json"] = write_calibration(session.folder / "solution", found)
     gate(found, settings, values)
     artifact = publish(work, files, values | {"mode": work.mode}, time.monotonic() - begun)
@@ -313,25 +212,3 @@ def _truth(session: Session) -> Truth | None:
 def _measured(work: Work) -> Any:
     """Return the profile's settings with the board as it was measured."""
     return work.profile.calibration.model_copy(update={"board": board_of(work)})
-
-
-def _first(work: Work, board: Board) -> Told:
-    profile = work.profile
-    return Told(
-        mode=work.mode,
-        profile=profile.name,
-        robot=profile.robot.name,
-        camera=profile.calibration.camera,
-        board=board,
-        seed=work.seed,
-    )
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def with_profile(work: Work, profile: Profile) -> Work:
-    """Return the same work with another profile."""
-    return replace(work, profile=profile)

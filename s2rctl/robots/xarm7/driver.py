@@ -121,7 +121,8 @@ class XArm7:
     def _may_send(self, target: Target) -> None:
         """Raise SafetyStop for a target that is none, and where the controller would not move to it."""
         if not self.specification.space.takes(target.values):
-            raise SafetyStop(f"the xArm takes {len(self.specification.space)} finite numbers")
+            what = "tool" if self.specification.space.tools else "joint"
+            raise SafetyStop(f"only finite {what} positions may be sent to the xArm")
         if self._stopped or self._arm.mode != self.mode:
             raise SafetyStop("the xArm is stopped or in another mode", "run the command again")
 
