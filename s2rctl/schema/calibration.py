@@ -76,7 +76,10 @@ class Calibration(Model):
     joint_sigma_deg: float = quantity(0.0, "deg", "error of the joints that the pictures show", ge=0)
     freedom: int = quantity(1, "", "degrees of freedom of the errors' size", ge=1)
     bootstrap_ratio: float = quantity(
-        1.0, "", "standard deviation by resampling the views over that of covariance", ge=0
+        1.0,
+        "",
+        "deviation by resampling the views over that of the model of noise; above 1.5 the covariance is the former",
+        ge=0,
     )
     joint_zeros: tuple[JointZero, ...] = quantity((), "", "zeros that were estimated")
     delay_s: float | None = quantity(None, "s", "joints are read this much before the picture; none: not estimated")
