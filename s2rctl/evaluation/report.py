@@ -45,8 +45,10 @@ def build(material: Material) -> str:
 def _calibration(material: Material) -> dict[str, Any]:
     if "calibration" not in material.artifacts:
         return {}
-    rows = _figures(material.metrics("calibration"))
-    return {"rows": rows, "pictures": pictures(material.artifacts["calibration"])}
+    metrics = dict(material.metrics("calibration"))
+    verdict = str(metrics.pop("verdict", ""))
+    rows = _figures(metrics)
+    return {"verdict": verdict, "rows": rows, "pictures": pictures(material.artifacts["calibration"])}
 
 
 def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, int | float | str]]:

@@ -18,6 +18,7 @@ from s2rctl.calibration.silhouette import robot_geoms
 from s2rctl.calibration.stand import Stand
 from s2rctl.core.errors import RunError
 from s2rctl.operations.calibration.collect import problem_of
+from s2rctl.operations.calibration.page import PAGE, write_page
 from s2rctl.operations.calibration.rehearsal import joint_errors
 from s2rctl.operations.calibration.result import (
     Origin,
@@ -62,6 +63,7 @@ def run(context: Context) -> Result:
     files = write_pictures(folder, settings, solution, checked, [taken.images[number] for number in used])
     write_picture(folder / "overlay.png", overlays)
     files |= {"overlay.png": folder / "overlay.png", "calibration.json": write_calibration(folder, found)}
+    files[PAGE] = write_page(folder, found, files)
     gate(found, settings, values)
     context.reporter.finish(
         f"{values['position_error_mm']:.2f} mm and {values['rotation_error_deg']:.3f}° from the truth; {found.verdict}"

@@ -92,6 +92,8 @@ def test_joints_and_poses_give_the_camera_and_training_takes_it(tmp_path, made, 
     assert {"calibration.json", "residuals.png", "views.png", "coverage.png", "ellipsoid.png", "board.pdf"} <= set(
         artifact.files
     )
+    page = artifact.path("report.html").read_text()
+    assert found.verdict in page and page.count("data:image/png") == 4 and "http" not in page
     for name in ("residuals.png", "coverage.png", "ellipsoid.png"):
         assert cv2.imread(str(artifact.path(name))).std() > 5
 

@@ -17,6 +17,7 @@ from s2rctl.core.clock import Clock, RealClock
 from s2rctl.core.errors import RunError, S2rError, UsageError
 from s2rctl.operations.calibration.collect import Collected, Live, chain_with, collect, gather, problem_of
 from s2rctl.operations.calibration.diagnose import explain
+from s2rctl.operations.calibration.page import PAGE, write_page
 from s2rctl.operations.calibration.result import (
     Origin,
     calibration_of,
@@ -157,6 +158,7 @@ def solve_views(work: Work) -> tuple[Artifact, Calibration, dict[str, Any]]:
     images = [stored.image() for stored in have.stored]
     files = write_pictures(made(session.folder / "solution"), settings, solution, checked, images)
     files["calibration.json"] = write_calibration(session.folder / "solution", found)
+    files[PAGE] = write_page(session.folder / "solution", found, files)
     gate(found, settings, values)
     artifact = publish(work, files, values | {"mode": work.mode}, time.monotonic() - begun)
     return artifact, found, values
