@@ -160,7 +160,6 @@ def make_model(profile: Profile, task: str, movable: bool = False) -> mujoco.MjM
     offered = movable and "movable" in inspect.signature(build).parameters
     timestep = profile.simulation.timestep_s
     model: mujoco.MjModel = build(timestep, movable=True) if offered else build(timestep)
-    place_cameras(model, profile.vision)
     return model
 
 
@@ -196,7 +195,10 @@ def make_task(profile: Profile, task: str, model: mujoco.MjModel) -> Task:
 
 
 def make_images(profile: Profile, task: str, model: mujoco.MjModel) -> Images:
-    """Return the policy cameras; ProfileError when one is not in the task's scene or they differ in size."""
+    """Return the policy cameras; ProfileError when one is not in the task's scene or they differ in size.
+
+    Cameras of ``model`` that were calibrated are moved to where they were found.
+    """
     vision = profile.vision
     if not vision.cameras:
         raise ProfileError("the policy needs at least one camera", "add it under vision.cameras")
@@ -206,6 +208,7 @@ def make_images(profile: Profile, task: str, model: mujoco.MjModel) -> Images:
             raise ProfileError(
                 f"vision.cameras: the scene has no camera '{camera.name}'", f"use one of {', '.join(sorted(known))}"
             )
+    place_cameras(model, vision)
     sizes = {(camera.width, camera.height) for camera in vision.cameras}
     if len(sizes) > 1:
         raise ProfileError("vision.cameras: all policy cameras must have one size", "give them equal width and height")

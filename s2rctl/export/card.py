@@ -10,6 +10,7 @@ from s2rctl.core import seal
 from s2rctl.export.graph import Graph
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.tensors import elements_of, limits_of
+from s2rctl.scene.mount import place_cameras
 from s2rctl.schema.contract import CameraContract, Contract, Tensor, TierResult
 from s2rctl.schema.simulation import CameraSettings, Delays, Vision
 from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, POSITION, QUANTITIES, Quantity, image_of
@@ -144,6 +145,7 @@ def _meaning(specification: RobotSpecification) -> str:
 
 
 def _camera(camera: CameraSettings, vision: Vision, model: mujoco.MjModel) -> CameraContract:
+    place_cameras(model, vision)  # as training did, where a calibration is named
     found = model.camera(camera.name)
     body = int(model.cam_bodyid[found.id])
     return CameraContract(

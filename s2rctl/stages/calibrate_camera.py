@@ -60,7 +60,7 @@ def run(context: Context) -> Result:
     values = figures(found, solution, truth) | _optics(views, lens) | {"silhouette_iou": iou}
 
     folder = context.run_folder
-    files = write_pictures(folder, settings, solution, checked, [taken.images[number] for number in used])
+    files = write_pictures(folder, settings, solution, checked, found, [taken.images[number] for number in used])
     write_picture(folder / "overlay.png", overlays)
     files |= {"overlay.png": folder / "overlay.png", "calibration.json": write_calibration(folder, found)}
     files[PAGE] = write_page(folder, found, files)

@@ -103,9 +103,10 @@ def test_joints_and_poses_give_the_camera_and_training_takes_it(tmp_path, made, 
     left, right = seen.vision.cameras
     assert left.mount is not None and left.mount.calibration == artifact.id and right.mount is None
     assert seen.vision.appearance == profile.vision.appearance, "one camera is not calibrated: its range stays"
-    from s2rctl.env.build import make_model
+    from s2rctl.env.build import make_images, make_model
 
     moved, as_drawn = make_model(seen, "insertion"), make_model(profile, "insertion")
+    make_images(seen, "insertion", moved)
     camera = moved.camera("wrist_cam_left").id
     assert moved.cam_pos[camera] == pytest.approx(found.pose.position_m, abs=1e-9)
     assert np.abs(moved.cam_quat[camera] @ np.array(found.pose.quaternion_mujoco)) == pytest.approx(1, abs=1e-9)

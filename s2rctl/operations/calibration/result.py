@@ -19,7 +19,7 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import GateError
 from s2rctl.core.spatial import from_matrix
 from s2rctl.operations.calibration.session import write_picture
-from s2rctl.schema.calibration import Calibration, CameraPose, JointZero, PoseResidual
+from s2rctl.schema.calibration import Calibration, CameraPose, JointZero, PoseResidual, hotelling
 from s2rctl.schema.deployment import Calibration as Settings
 
 _ZERO_DEG = 1.0
@@ -186,7 +186,12 @@ def gate(found: Calibration, settings: Settings, values: Mapping[str, Any]) -> N
 
 
 def write_pictures(
-    folder: Path, settings: Settings, solution: Solution, checked: Check, images: Sequence[np.ndarray]
+    folder: Path,
+    settings: Settings,
+    solution: Solution,
+    checked: Check,
+    found: Calibration,
+    images: Sequence[np.ndarray],
 ) -> dict[str, Path]:
     """Write residuals, views with their corners, coverage and the board; return the files by name."""
     problem = solution.problem
@@ -197,7 +202,7 @@ def write_pictures(
     png, pdf = write_board(settings.board, folder)
     files = {"residuals.png": plot, "views.png": _contact_sheet(shown)}
     files["coverage.png"] = overlay.coverage_plot([view.seen for view in problem.views], problem.lens)
-    files["ellipsoid.png"] = overlay.ellipsoid_plot(solution.covariance, solution.ellipsoid(3))
+    files["ellipsoid.png"] = overlay.ellipsoid_plot(np.array(found.covariance), hotelling(3, found.freedom))
     written = {"board.png": png, "board.pdf": pdf}
     for name, image in files.items():
         write_picture(folder / name, image)

@@ -156,7 +156,7 @@ def solve_views(work: Work) -> tuple[Artifact, Calibration, dict[str, Any]]:
     found = calibration_of(stand, settings, solution, checked, origin)
     values = figures(found, solution, truth)
     images = [stored.image() for stored in have.stored]
-    files = write_pictures(made(session.folder / "solution"), settings, solution, checked, images)
+    files = write_pictures(made(session.folder / "solution"), settings, solution, checked, found, images)
     files["calibration.json"] = write_calibration(session.folder / "solution", found)
     files[PAGE] = write_page(session.folder / "solution", found, files)
     gate(found, settings, values)
