@@ -59,6 +59,9 @@ def calibrate_camera(
     arm: ArmOption = False,
     guided: GuidedOption = False,
     measured_mm: MeasuredOption = None,
+    every: Annotated[
+        bool, typer.Option("--every-camera", help="All cameras of the policy, one after another.")
+    ] = False,
     sets: SetOption = None,
     seed: SeedOption = None,
     fresh: FreshOption = False,
@@ -70,7 +73,7 @@ def calibrate_camera(
 
     Examples:
       s2rctl calibrate-camera -p xarm7-reach
-      s2rctl calibrate-camera -p aloha --set calibration.camera=wrist_cam_right
+      s2rctl calibrate-camera -p aloha --every-camera
       s2rctl calibrate-camera -p xarm7-reach --mode live --arm
 
     """
@@ -80,17 +83,31 @@ def calibrate_camera(
         raise UsageError("which profile?", f"{GROUP} -p xarm7-reach")
     loaded = session.load(profile, sets, seed).profile
     from s2rctl.core.interrupt import interruptible
+
+    names = [camera.name for camera in loaded.vision.cameras] if every else [loaded.calibration.camera]
+    made = []
+    with interruptible() as interrupt:
+        for name in names:
+            settings = loaded.calibration.model_copy(update={"camera": name})
+            work = work_of(session, loaded.model_copy(update={"calibration": settings}), interrupt, mode, source)
+            _begin(work, fresh)
+            _board_first(work, measured_mm)
+            made.append(_all_steps(work, arm, guided))
+    said = [line for _, text in made for line in text]
+    first = made[0][0]
+    following = f"{GROUP} check -p {profile}, then {GROUP} apply -p {profile} --ref {first['artifact'][:12]}"
+    data = first if len(made) == 1 else {"cameras": {name: one for name, (one, _) in zip(names, made, strict=True)}}
+    return Answer(data, lines([*said, f"next: {following}"]))
+
+
+def _all_steps(work: "Work", arm: bool, guided: bool) -> tuple[dict[str, Any], list[str]]:
+    """Collect and solve; return the data and what to say of it."""
     from s2rctl.operations.calibration import steps
 
-    with interruptible() as interrupt:
-        work = work_of(session, loaded, interrupt, mode, source)
-        _begin(work, fresh)
-        _board_first(work, measured_mm)
-        _drive(work, loaded, arm, guided)
-        artifact, found, values = steps.solve_views(work)
+    _drive(work, work.profile, arm, guided)
+    artifact, found, values = steps.solve_views(work)
     data = {**values, "artifact": artifact.id, "ref": artifact.ref, "folder": str(work.session.folder)}
-    next_step = f"{GROUP} check -p {profile}, then {GROUP} apply -p {profile} --ref {artifact.id[:12]}"
-    return Answer(data, lines([found.verdict, f"published {artifact.ref} {artifact.id[:12]}", f"next: {next_step}"]))
+    return data, [f"{found.camera}: {found.verdict}", f"published {artifact.ref} {artifact.id[:12]}"]
 
 
 def board(
@@ -225,6 +242,7 @@ def _drive(work: "Work", profile: "Profile", arm: bool, guided: bool) -> Any:
     """Collect, after a person has agreed that the arm may move."""
     from s2rctl.core.errors import UsageError
     from s2rctl.operations.calibration import steps
+    from s2rctl.operations.calibration.live import PICTURE, Board
 
     if work.mode == "live" and not (arm or guided):
         raise UsageError(
@@ -243,5 +261,6 @@ def _drive(work: "Work", profile: "Profile", arm: bool, guided: bool) -> Any:
             refused="nothing was moved",
             command=f"{GROUP} collect -p {profile.name} --mode live --arm",
         )
-    found, _ = steps.collect_views(work, guided)
+    work.reporter.note(f"what the camera sees: {work.session.folder / PICTURE}")
+    found, _ = steps.collect_views(work, guided, Board(work.session.folder))
     return found

@@ -18,6 +18,7 @@ from s2rctl.operations.calibration import steps
 from s2rctl.operations.calibration.consume import resolved
 from s2rctl.operations.calibration.deploying import require_aligned
 from s2rctl.operations.calibration.guard import load
+from s2rctl.operations.calibration.live import PICTURE, Board
 from s2rctl.operations.calibration.sources import POSE_COLUMNS
 from s2rctl.operations.calibration.work import Work, make_board
 from s2rctl.robots.protocol import Identity
@@ -144,7 +145,8 @@ def test_poses_of_the_hand_do_as_well(tmp_path, made, recorded) -> None:
 
 def test_run_again_nothing_is_taken_twice(tmp_path, recorded) -> None:
     job = work(tmp_path, recorded, recorded[1])
-    first, _ = steps.collect_views(job)
+    first, _ = steps.collect_views(job, show=Board(job.session.folder))
+    assert cv2.imread(str(job.session.folder / PICTURE)).shape[0] >= 480, "what a person sees meanwhile"
     cut = job.session.folder / "views" / "008.png"
     shutil.copy(job.session.folder / "views" / "000.png", cut)  # a view whose numbers were never written
     again, _ = steps.collect_views(job)
