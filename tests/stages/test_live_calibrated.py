@@ -1,6 +1,7 @@
 """A deployment whose profile names a calibration looks at the camera first, and does not move when it was bumped."""
+# ruff: noqa: F811
 
-import time  # ruff: noqa: F811
+import time
 
 import numpy as np
 import pytest
