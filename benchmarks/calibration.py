@@ -173,7 +173,7 @@ def aloha(runs: int) -> dict[str, Any]:
     for seed in range(runs):
         joint = 1 + seed % len(names)
         one = setup("aloha", seed, 0.5, {joint: 3.0 if seed % 8 < 4 else -3.0}, spread=0.4)
-        views = one.chosen(POSES)
+        views = one.random(POSES)
         problem = one.problem(views)
         free = Free(offsets=inner_joints(problem))
         solution = solve(replace(problem, free=free))
