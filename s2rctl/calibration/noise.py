@@ -7,30 +7,30 @@ import numpy as np
 from scipy.stats import chi2
 
 from s2rctl.calibration import optics
-from s2rctl.calibration.adjust import Linear, Noise, Problem, State, linear, whitened
+from s2rctl.calibration.adjust import Linear, Noise, Problem, State, linear
 
 POSE = 6
 """Numbers of a rigid pose: all that the joints' error of one view can move."""
 _LEAST_PX = 0.03  # a detector is not better than this
 _LARGEST_RAD = 0.3
-_CONTRADICTION = float(chi2.ppf(1 - 1e-5, POSE))
+_SURE = 1 - 1e-6
 _DRAWN = 30.0  # numbers for which all views' detector error stands against one view's own
 
 
 def joint_sigma(problem: Problem, state: State, pixel: float, typical: bool) -> float:
     """Return the size (rad) of the joints' error that the residuals show; 0 where the detector alone explains them.
 
-    It makes the squared whitened errors as large as their number: in the sum, or, where ``typical``, in the median of
-    the views, which a few bad ones do not move.
+    Only what the joints can do to a view is asked, the few directions of their effect: there the squared whitened
+    errors are to be as large as their number, less what the fit has taken up. The other directions show the detector
+    alone. The sum of all views is taken or, where ``typical``, their median, which a few bad ones do not move.
     """
     rows = [_spectrum(linear(problem, state, view), pixel * view.spread) for view in problem.views]
-    told = sum(count for *_, count in rows) - problem.free.size
+    told = sum(len(s) for s, _ in rows) - problem.free.size
 
     def surplus(sigma: float) -> float:
-        lengths = [rest + float((along / (1 + (sigma * s) ** 2)).sum()) for s, along, rest, _ in rows]
+        lengths = [float((along / (1 + (sigma * s) ** 2)).sum()) for s, along in rows]
         if typical:
-            over = [length - count + POSE for length, (*_, count) in zip(lengths, rows, strict=True)]
-            return float(np.median(over)) - float(chi2.ppf(0.5, POSE))
+            return float(np.median([x - chi2.ppf(0.5, len(s)) for x, (s, _) in zip(lengths, rows, strict=True)]))
         return sum(lengths) - told
 
     low, high = 0.0, _LARGEST_RAD
@@ -43,11 +43,12 @@ def joint_sigma(problem: Problem, state: State, pixel: float, typical: bool) -> 
 
 
 def contradictions(problem: Problem, state: State, noise: Noise) -> list[bool]:
-    """Return which views cannot be explained by detector and joints."""
+    """Return which views cannot be explained by detector and joints: too far off in what joints can do to them."""
     found = []
     for view in problem.views:
-        _, error = whitened(linear(problem, state, view), noise.of(view))
-        found.append(float(error @ error) - len(error) + POSE > _CONTRADICTION + 4 * np.sqrt(2 * len(error)))
+        s, along = _spectrum(linear(problem, state, view), noise.pixel * view.spread)
+        length = float((along / (1 + (noise.joint * s) ** 2)).sum())
+        found.append(length > float(chi2.ppf(_SURE, len(s))))
     return found
 
 
@@ -71,9 +72,7 @@ def detector(problem: Problem, boards: Sequence[np.ndarray]) -> tuple[float, Pro
     return pixel, replace(problem, views=views)
 
 
-def _spectrum(row: Linear, pixel: float) -> tuple[np.ndarray, np.ndarray, float, int]:
-    """Return singular values (t,) of the joints' effect per rad, squared errors along them (t,), rest and count."""
+def _spectrum(row: Linear, pixel: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return singular values (t,) of the joints' effect per rad, and the squared errors along them (t,)."""
     u, s, _ = np.linalg.svd(row.noise / pixel, full_matrices=False)
-    error = row.error / pixel
-    along = (u.T @ error) ** 2
-    return s, along, float(error @ error - along.sum()), len(error)
+    return s, (u.T @ (row.error / pixel)) ** 2
