@@ -94,7 +94,7 @@ def test_a_lost_device_is_a_safety_stop_with_its_words(camera):
 def test_no_first_picture_is_an_environment_error(camera):
     eye, device = camera()
     device.fail(OSError("unplugged"))
-    with pytest.raises(MissingEnvironmentError, match="no pictures: unplugged"):
+    with pytest.raises(MissingEnvironmentError, match="no images: unplugged"):
         eye.wait(HANG_S)
 
 
