@@ -60,10 +60,11 @@ def set_optics(model: Any, camera: int, lens: Intrinsics) -> None:
     """
     model.cam_fovy[camera] = np.rad2deg(2 * np.arctan(lens.height / 2 / lens.fy))
     model.cam_resolution[camera] = lens.width, lens.height
-    model.cam_sensorsize[camera] = 1.0, 1.0
+    # As wide for its height as the picture: MuJoCo Warp cuts any other sensor to that shape.
+    model.cam_sensorsize[camera] = lens.width / lens.height, 1.0
     model.cam_intrinsic[camera] = (
-        lens.fx / lens.width,
+        lens.fx / lens.height,
         lens.fy / lens.height,
-        (lens.width / 2 - (lens.cx + 0.5)) / lens.width,
+        (lens.width / 2 - (lens.cx + 0.5)) / lens.height,
         (lens.height / 2 - (lens.cy + 0.5)) / lens.height,
     )
