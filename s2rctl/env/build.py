@@ -176,11 +176,16 @@ def profile_dynamics(profile: Profile, task: str, worlds: int, seed: int, share:
     return draw_dynamics(ranges, worlds, seed, model=model, task=make_task(profile, task, model), share=share)
 
 
-def training_dynamics(profile: Profile, task: str, worlds: int, seed: int, share: float) -> Draws | None:
-    """Return the physics of worlds that train, never that of an evaluation with the same seed; None: nominal."""
+def training_dynamics(
+    profile: Profile, task: str, worlds: int, seed: int, share: float, *, judging: bool = False
+) -> Draws | None:
+    """Return the physics of worlds that train, or of those in which a training is judged; None: nominal.
+
+    Neither is the other's, nor that of an evaluation with the same seed.
+    """
     if not share:
         return None
-    return profile_dynamics(profile, task, worlds, derived_seed(seed, "train"), share)
+    return profile_dynamics(profile, task, worlds, derived_seed(seed, "judge" if judging else "train"), share)
 
 
 def task_settings(profile: Profile, task: str, model: mujoco.MjModel) -> TaskSettings:

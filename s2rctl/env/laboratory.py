@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from s2rctl.core.errors import UsageError
 from s2rctl.env.build import make_images
@@ -197,12 +198,9 @@ def _cameras(
 
 
 def _rotations(vectors: np.ndarray) -> np.ndarray:
-    """Return the matrices (..., 3, 3) of rotation vectors (..., 3) rad (Rodrigues)."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vectors / np.maximum(angle[..., 0], 1e-9), -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross))
+    """Return the matrices (..., 3, 3) of rotation vectors (..., 3) rad."""
+    matrices: np.ndarray = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
+    return matrices.reshape(*vectors.shape, 3)
 
 
 def _numbers() -> list[int]:

@@ -218,7 +218,8 @@ class TeacherRun:
         """Return the environment with that many worlds, one of each kind: compiled functions belong to it."""
         bank = None if home else self._bank
         pilot = None if home else self._pilot
-        plain = pilot is None and bank is None and not self.phase.emphasis
+        share = self.phase.dynamics
+        plain = pilot is None and bank is None and not self.phase.emphasis and not share
         kind = (worlds, home or plain)
         if kind not in self._made:
             self._made[kind] = make_env(
@@ -232,7 +233,7 @@ class TeacherRun:
                 bank_probability=self.phase.bank_probability if bank is not None else 0.0,
                 emphasis=0.0 if home else self.phase.emphasis,
                 dynamics=training_dynamics(
-                    self.context.profile, self.task, worlds, self.context.seed, self.phase.dynamics
+                    self.context.profile, self.task, worlds, self.context.seed, share, judging=home
                 ),
             )
         return self._made[kind]

@@ -19,5 +19,8 @@ def test_worlds_that_train_are_drawn_within_the_share_and_are_not_those_of_an_ev
         reach = nominal + 0.5 * (np.array([low, high]) - nominal)
         assert np.all((values >= reach[0] - 1e-12) & (values <= reach[1] + 1e-12)), axis
         assert np.ptp(values) > 0 or low == high, axis
-        evaluated = profile_dynamics(profile, task, 64, 3)[axis]
-        assert low == high or not np.isin(np.round(evaluated, 9), np.round(nominal + (values - nominal) / 0.5, 9)).any()
+        whole = np.round(nominal + (values - nominal) / 0.5, 9)
+        judged = training_dynamics(profile, task, 64, 3, 1.0, judging=True)
+        assert judged is not None
+        for others in (profile_dynamics(profile, task, 64, 3), judged):
+            assert low == high or not np.isin(np.round(others[axis], 9), whole).any(), axis
