@@ -19,7 +19,7 @@ from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
-from s2rctl.stages.policies import Player, load_player, policy_of
+from s2rctl.stages.policies import Player, evaluated_player, load_player
 from s2rctl.stages.protocol import Context, Result
 
 
@@ -31,8 +31,7 @@ def run(context: Context) -> Result:
     command line turns it into exit code 5.
     """
     settings = context.profile.evaluate
-    evaluated = context.inputs.get("onnx") or context.inputs["policy"]
-    player = load_player(evaluated, context.inputs.get(policy_of(evaluated).pilot_role))
+    player = evaluated_player(context.inputs)
     other = load_player(context.inputs["against"]) if "against" in context.inputs else None
     if other is not None and other.task != player.task:
         raise ArtifactError(

@@ -23,7 +23,7 @@ from s2rctl.schema.laboratory import LOOK_AXES, LookRanges
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.evaluate import about, worlds_of
 from s2rctl.stages.evaluate_tiers import save
-from s2rctl.stages.policies import Player, load_player, policy_of
+from s2rctl.stages.policies import Player, evaluated_player
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.stages.tier_table import SENSITIVITY_FILE
 
@@ -37,8 +37,7 @@ def run(context: Context) -> Result:
     profile = context.profile
     if profile.evaluate.perturb:
         raise UsageError("sensitivity is not combined with perturbations", "leave out --perturb, or --sensitivity")
-    evaluated = context.inputs.get("onnx") or context.inputs["policy"]
-    player = load_player(evaluated, context.inputs.get(policy_of(evaluated).pilot_role))
+    player = evaluated_player(context.inputs)
     settings = profile.evaluate.tiers.sensitivity
     kinds = {"dynamics": dynamics_axes(profile, player.task), "look": look_axes(profile) if player.images else []}
     require_known(settings.axes, [axis.name for axes in kinds.values() for axis in axes])

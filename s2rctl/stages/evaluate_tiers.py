@@ -20,7 +20,7 @@ from s2rctl.evaluation.tiers import OWN, TIERS, Played, Tier, chosen_tiers, play
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.stages.certificate import tiers_digest
 from s2rctl.stages.evaluate import about, worlds_of
-from s2rctl.stages.policies import Player, load_player, policy_of
+from s2rctl.stages.policies import Player, evaluated_player
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.stages.tier_table import TIERS_FILE
 from s2rctl.tasks.protocol import Task
@@ -37,8 +37,7 @@ def run(context: Context) -> Result:
     profile = context.profile
     if profile.evaluate.perturb:
         raise UsageError("tiers are not combined with perturbations", "leave out --perturb, or --tiers")
-    evaluated = context.inputs.get("onnx") or context.inputs["policy"]
-    player = load_player(evaluated, context.inputs.get(policy_of(evaluated).pilot_role))
+    player = evaluated_player(context.inputs)
     names = chosen_tiers(profile.evaluate.tiers.names, player.images)
     job = _Job(context, player, worlds_of(context, player.task, profile.evaluate.tiers.episodes, player.images))
     found = {name: job.tier(name) for name in names}

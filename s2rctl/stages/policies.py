@@ -76,6 +76,15 @@ def load_player(artifact: Artifact, pilot_policy: Artifact | None = None) -> Pla
     return Player(artifact, policy.task, load_act(artifact), policy.sees, pilot)
 
 
+def evaluated_player(inputs: Mapping[str, Artifact]) -> Player:
+    """Return the policy that a stage evaluates: its input with the role ``onnx`` or ``policy``.
+
+    An input with the pilot's role replaces the pilot that it was trained with. Raises what ``load_player`` raises.
+    """
+    evaluated = inputs.get("onnx") or inputs["policy"]
+    return load_player(evaluated, inputs.get(policy_of(evaluated).pilot_role))
+
+
 def policy_of(artifact: Artifact) -> Policy:
     """Return which policy an artifact is, or was exported from; ArtifactError for something that is no policy."""
     return _known(artifact)[1]

@@ -1,5 +1,6 @@
 """Does the camera still stand where it was calibrated? Asked every morning, and before anything moves."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,10 +185,14 @@ def find(store: Store, profile: Profile, ref: str | None) -> Artifact:
     from s2rctl.systems import system_named
 
     name = system_named(profile.system).output
-    try:
-        return store.resolve(f"calibration/{name}:{profile.calibration.camera}")
-    except ArtifactError:
-        return store.resolve(f"calibration/{name}:{profile.name}")
+    camera = profile.calibration.camera
+    for alias in (camera, profile.name):
+        with contextlib.suppress(ArtifactError):
+            return store.resolve(f"calibration/{name}:{alias}")
+    raise ArtifactError(
+        f"the camera '{camera}' has not been calibrated in the store {store.root}",
+        f"s2rctl calibrate-camera -p {profile.name}   (add --mode live at the robot)",
+    )
 
 
 def require_profile(found: Calibration, profile: Profile) -> None:
