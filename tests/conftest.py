@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,13 @@ import pytest
 from s2rctl.core import compile_cache
 
 os.environ.setdefault("MUJOCO_GL", "egl")
+
+# Tests signal processes of their own and look at how these end, which must not depend on how pytest was started: a
+# shell ignores SIGINT in what it puts into the background, nohup SIGHUP, and unbuffered streams have nothing to flush.
+for _number, _action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _action)
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 # Most tests compile a program to run it once. XLA without its optimisations and its own code for fused loops takes a
 # quarter of the time; demo, benchmarks and everything that users run keep them.

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from s2rctl.core.errors import MissingEnvironmentError, ProfileError, S2rError
 from s2rctl.core.exits import ExitCode
+from s2rctl.core.steady import to_nowhere
 from s2rctl.core.text import one_line, printable
 
 SCHEMA = 1
@@ -102,10 +103,8 @@ class Sink(io.TextIOBase):
     def _lost(self, error: OSError) -> None:
         """Let what is in the buffer, and all that follows, go nowhere."""
         self.failure = self.failure or error
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
+        if self._stream is not None:
+            to_nowhere(self._stream)
 
 
 def unwritten(failure: OSError | None) -> S2rError | None:

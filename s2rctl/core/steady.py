@@ -4,11 +4,24 @@ After an ssh session has dropped, every write to its terminal fails. An arm is s
 to be written: a progress line must not come in between.
 """
 
+import contextlib
 import io
+import os
 from typing import IO
 
 _GONE = (OSError, ValueError)
 """What a stream raises whose other end is gone, or that is closed."""
+
+
+def to_nowhere(stream: IO[str]) -> None:
+    """Let what is in a stream's buffer, and all that follows, go nowhere.
+
+    Otherwise the interpreter tries to write it when it ends, fails, and ends with 120.
+    """
+    with contextlib.suppress(*_GONE):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 class SteadyStream(io.TextIOBase):
@@ -23,7 +36,7 @@ class SteadyStream(io.TextIOBase):
             if self._stream is not None:
                 self._stream.write(text)
         except _GONE:
-            self._stream = None
+            self._drop()
         return len(text)
 
     def flush(self) -> None:
@@ -32,7 +45,7 @@ class SteadyStream(io.TextIOBase):
             if self._stream is not None:
                 self._stream.flush()
         except _GONE:
-            self._stream = None
+            self._drop()
 
     def fileno(self) -> int:
         """Return the descriptor; OSError when there is none."""
@@ -55,3 +68,8 @@ class SteadyStream(io.TextIOBase):
     def writable(self) -> bool:
         """Return that it takes text."""
         return True
+
+    def _drop(self) -> None:
+        if self._stream is not None:
+            to_nowhere(self._stream)
+        self._stream = None
