@@ -6,7 +6,9 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,17 @@ def _content(file: Path) -> bytes:
         raise ProfileError(f"cannot read profile {_shown(file)}: {_reason(error)}", "check the file") from None
 
 
+def _parsed(content: bytes, name: str) -> Source:
+    """Return what a file says, free to be changed: parsing takes most of the time that loading does."""
+    known = _parsed_once(content, name)
+    return Source(deepcopy(known.value), dict(known.origins), list(known.faults))
+
+
+@lru_cache(maxsize=32)
+def _parsed_once(content: bytes, name: str) -> Source:
+    return read_yaml(content, name)
+
+
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
@@ -210,7 +223,7 @@ def _read_chain(file: Path, below: tuple[Path, ...], asked: str = "") -> Source:
             f"{asked}: the chain of 'extends' is longer than {LONGEST_CHAIN} profiles",
             "merge some of them into one file",
         )
-    source = read_yaml(_content(file), _shown(file))
+    source = _parsed(_content(file), _shown(file))
     parent = source.value.pop("extends", None)
     origin = source.origins.pop(("extends",), "")
     if parent is None:

@@ -1,6 +1,7 @@
 """Views without pictures: corners of a board as a camera would see them, and readings of an arm that err."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from s2rctl.calibration.stand import Stand, stand_of
 from s2rctl.core.spatial import inverse
 from s2rctl.robots import ROBOTS
 from s2rctl.scene import SCENES
+from s2rctl.schema.deployment import Calibration
 from s2rctl.schema.load import load_profile
 from s2rctl.systems import system_named
 
@@ -46,13 +48,20 @@ class Bench:
         return Problem(self.plan.lens, self.stand.chain, [self.shoot(r, **errors) for r in self.readings(count)])
 
 
-def bench(name: str = "aloha", seed: int = 0, lens=None) -> Bench:
+@cache
+def place(name: str) -> tuple[Stand, Calibration]:
+    """A profile's stand, which nothing changes, and its settings."""
     profile = load_profile(name, [], 0).profile
     settings = profile.calibration
     model = SCENES.load(system_named(profile.system).scene)(profile.simulation.timestep_s)
-    stand = stand_of(ROBOTS.load(profile.robot.name), model, settings.camera, settings.safety(profile.deploy.safety))
+    safety = settings.safety(profile.deploy.safety)
+    return stand_of(ROBOTS.load(profile.robot.name), model, settings.camera, safety), settings
+
+
+def bench(name: str = "aloha", seed: int = 0, lens=None) -> Bench:
+    stand, settings = place(name)
     rng = np.random.default_rng(seed)
-    lens = lens or from_fovy(settings.width, settings.height, float(model.cam_fovy[stand.camera]))
+    lens = lens or from_fovy(settings.width, settings.height, float(stand.model.cam_fovy[stand.camera]))
     zero = np.zeros(len(stand.moving))
     truth = State(
         stand.nominal_camera() @ jitter(rng, 0.01, 2.0),

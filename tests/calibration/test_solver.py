@@ -214,7 +214,7 @@ def test_covariance_holds_the_truth_and_the_bootstrap_agrees() -> None:
         error = np.r_[step[:3, 3], rotation_vector(step[:3, :3])]
         held += int(error @ np.linalg.solve(solution.covariance, error) <= solution.ellipsoid(6))
         if seed < 2:
-            found = check(solution, resamplings=30)
+            found = check(solution, resamplings=20)
             ratios.append(np.sqrt(np.trace(found.bootstrap[:3, :3]) / np.trace(solution.covariance[:3, :3])))
             assert (found.held_out_px >= 0.8 * found.train_px).mean() > 0.5
     assert held >= 9

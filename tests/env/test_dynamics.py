@@ -68,7 +68,7 @@ def test_every_axis_reaches_the_steps_of_its_world_alone(backend):
     draws = alone(EDITED)
     worlds = len(EDITED) + 1
     edits = dynamic_edits(MODEL, TASK, {}, draws, worlds)
-    physics = PHYSICS.load(backend)(MODEL, worlds, substeps=20, edits=edits)
+    physics = PHYSICS.load(backend)(MODEL, worlds, substeps=12, edits=edits)
     qpos, qvel, ctrl = dynamic_scene.start(MODEL, worlds)
     state = physics.step(physics.init(qpos, qvel, ctrl), ctrl)
     moved = np.max(np.abs(np.asarray(state.qpos) - np.asarray(state.qpos)[0]), axis=1)

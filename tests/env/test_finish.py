@@ -1,5 +1,7 @@
 """Draws of textures, background, clutter and skins, and that what a task needs can be seen whatever is drawn."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -184,6 +186,7 @@ def test_a_colour_stands_out_from_both_colours_behind_it_in_hue():
     )
 
 
+DRAWN = 96
 TASKS = (
     ("aloha-robust", "pick", ("box",), 25),
     ("aloha-robust", "insertion", ("peg",), 25),
@@ -192,22 +195,31 @@ TASKS = (
 )
 
 
+@pytest.fixture(scope="module")
+def studio():
+    """What a task draws for its worlds, and the program for it, compiled once for all things of the task."""
+
+    @cache
+    def of(name, task):
+        sets = ["vision.appearance.pixel_noise=0", "vision.depth_noise=null"]
+        profile = _with_one_camera(load_profile(name, sets).profile)
+        model = make_model(profile, task)
+        images: Images = make_images(profile, task, model)
+        look, settings = jax.jit(images.draw, static_argnums=1)(make_key(1), DRAWN)
+        return profile.vision.cameras[0].name, model, look, settings, jax.jit(images.take)
+
+    return of
+
+
 @pytest.mark.parametrize(("name", "task", "things", "least"), TASKS, ids=lambda value: str(value)[:20])
-def test_what_the_task_is_about_can_be_seen_in_every_world(name, task, things, least):
+def test_what_the_task_is_about_can_be_seen_in_every_world(studio, name, task, things, least):
     """Of each pixel that the thing covers, the colour with it and the colour behind it, in the finished image."""
-    worlds = 96
-    profile = load_profile(name, ["vision.appearance.pixel_noise=0", "vision.depth_noise=null"]).profile
-    profile = _with_one_camera(profile)
-    model = make_model(profile, task)
-    images: Images = make_images(profile, task, model)
-    poses = _above(model, things, worlds) if task != "reach" else _poses(model, worlds)
-    look, settings = jax.jit(images.draw, static_argnums=1)(make_key(1), worlds)
+    camera, model, look, settings, take = studio(name, task)
+    poses = _above(model, things, DRAWN) if task != "reach" else _poses(model, DRAWN)
     hidden = look._replace(geom_rgba=look.geom_rgba.at[:, np.flatnonzero(members(model, things)), 3].set(0.0))
-    take = jax.jit(images.take)
     with_it, without = (take(make_key(2), poses, each, settings) for each in (look, hidden))
-    camera = profile.vision.cameras[0].name
     shown, behind = (np.asarray(seen[f"rgb_{camera}"]).astype(float) for seen in (with_it, without))
-    difference = np.abs(shown - behind).max(-1).reshape(worlds, -1)
+    difference = np.abs(shown - behind).max(-1).reshape(DRAWN, -1)
     contrast = np.sort(difference, axis=1)[:, -8:].mean(1)  # the eight clearest pixels
     assert (contrast > least).all(), np.sort(contrast)[:10]
     assert np.median(contrast) > 40

@@ -17,12 +17,21 @@ from s2rctl.render.laboratory.pool import require_opengl
 from s2rctl.schema.laboratory import LOOK_AXES, LookRanges
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.looks import HarshLook
-from tests.render.laboratory.test_meshes import needs_meshes
+from tests.render.laboratory.test_meshes import HAVE, needs_meshes
 from tests.render.test_contract import needs_gl
 
 WORLDS = 4
 pytestmark = needs_gl
 NOMINAL = LookRanges()
+STILL = NOMINAL.at(camera_share=0)
+EDGES = {"camera_offset": 0.02, "camera_rotation": 5.0, "camera_fovy": 5.0}
+CELLS = {
+    "nominal": NOMINAL,
+    "table": NOMINAL.at(table_lightness=0.4),
+    "still": STILL,
+    **{axis: STILL.at(**{axis: held}) for axis, held in EDGES.items()},
+    **({"meshes": NOMINAL.at(meshes=1)} if HAVE else {}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +44,41 @@ def model(profile):
     return make_model(profile, "insertion")
 
 
-@pytest.fixture
-def opened():
-    """Collect what must be closed."""
+@pytest.fixture(scope="module")
+def make(profile, model):
+    """Makes laboratories; all of them are closed in the end."""
     kept = []
-    yield kept
+
+    def made(ranges, processes=2):
+        kept.append(laboratory_images(profile, "insertion", model, ranges, processes=processes))
+        return kept[-1]
+
+    yield made
     for images in kept:
         images.close()
 
 
-@pytest.fixture
-def make(profile, model, opened):
-    def made(ranges, processes=2):
-        opened.append(laboratory_images(profile, "insertion", model, ranges, processes=processes))
-        return opened[-1]
+@pytest.fixture(scope="module")
+def harsh(make):
+    return make(HarshLook().at(meshes=0))
 
-    return made
+
+@pytest.fixture(scope="module")
+def nominal(make):
+    return make(NOMINAL)
+
+
+@pytest.fixture(scope="module")
+def cells(make, poses):
+    """The same two worlds in one look after the other: the pictures by look, and the values of all axes (B,)."""
+    images, count = make(list(CELLS.values())), len(CELLS)
+    same_poses = jax.tree.map(lambda leaf: np.concatenate([leaf[:2]] * count), poses)
+    shot = shoot(images, same_poses, repeat=count, worlds=2 * count)
+    pictures = {
+        name: {tensor: rows[2 * cell : 2 * cell + 2] for tensor, rows in shot.items()}
+        for cell, name in enumerate(CELLS)
+    }
+    return pictures, images.look_values(images.draw(make_key(0), 2 * count, count)[1])
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +88,8 @@ def poses(profile, model):
     return jax.device_get(stepping.reset(env, make_key(3)).physics.poses)
 
 
-def shoot(images, poses, key=0, frame=0, repeat=1):
-    look, drawn = images.draw(make_key(key), WORLDS, repeat)
+def shoot(images, poses, key=0, frame=0, repeat=1, worlds=WORLDS):
+    look, drawn = images.draw(make_key(key), worlds, repeat)
     return {name: np.asarray(tensor) for name, tensor in images.take(make_key(frame), poses, look, drawn).items()}
 
 
@@ -83,8 +111,8 @@ def children() -> set[int]:
     return found
 
 
-def test_an_environment_plays_in_it(profile, make):
-    images = make(HarshLook().at(meshes=0))
+def test_an_environment_plays_in_it(profile, harsh):
+    images = harsh
     env = make_env(profile, "insertion", WORLDS, seed=0, images=True, imaging=images)
     usual = make_env(profile, "insertion", WORLDS, seed=0, images=True)
     state, own = (stepping.reset(one, make_key(1)) for one in (env, usual))
@@ -103,23 +131,25 @@ def test_an_environment_plays_in_it(profile, make):
         assert (value >= low).all() and (value <= high).all()
 
 
-def test_equal_keys_give_equal_pictures_bit_for_bit_however_many_processes_draw(make, poses):
-    look = HarshLook().at(meshes=0)
-    one, other = shoot(make(look, processes=1), poses), shoot(make(look, processes=2), poses)
+def test_equal_keys_give_equal_pictures_bit_for_bit_however_many_processes_draw(make, harsh, poses):
+    alone = make(HarshLook().at(meshes=0), processes=1)
+    one, other = shoot(alone, poses), shoot(harsh, poses)
+    alone.close()
     assert same(one, other) == set(one)
-    assert not same(one, shoot(make(look), poses, key=1))
-    assert not same(one, shoot(make(look), poses, frame=1))
+    assert not same(one, shoot(harsh, poses, key=1))
+    assert not same(one, shoot(harsh, poses, frame=1))
 
 
-def test_a_held_axis_changes_its_cell_and_no_other(make, poses):
+def test_a_held_axis_changes_its_cell_and_no_other(cells):
     """Cells have the same draws: what differs is what their ranges differ in."""
-    cells = [NOMINAL, NOMINAL.at(table_lightness=0.4)]
-    halves = jax.tree.map(lambda leaf: np.concatenate([leaf[:2], leaf[:2]]), poses)
-    images = make(cells)
-    shot = shoot(images, halves, repeat=2)
-    assert set(images.look_values(images.draw(make_key(0), WORLDS, 2)[1])["table_lightness"]) == {0.0, 0.4}
-    assert np.array_equal(shot["depth_wrist_cam_left"][:2], shot["depth_wrist_cam_left"][2:])
-    assert (shot["rgb_wrist_cam_left"][:2].mean() + 20) < shot["rgb_wrist_cam_left"][2:].mean()
+    pictures, values = cells
+    held = values["table_lightness"].reshape(len(CELLS), 2)
+    assert {name: set(row) for name, row in zip(CELLS, held, strict=True)} == {
+        name: {0.4 if name == "table" else 0.0} for name in CELLS
+    }
+    plain, table = pictures["nominal"], pictures["table"]
+    assert np.array_equal(plain["depth_wrist_cam_left"], table["depth_wrist_cam_left"])
+    assert (plain["rgb_wrist_cam_left"].mean() + 20) < table["rgb_wrist_cam_left"].mean()
 
 
 def test_worlds_that_are_no_whole_cells_are_refused(make):
@@ -128,7 +158,7 @@ def test_worlds_that_are_no_whole_cells_are_refused(make):
         images.look_values(images.draw(make_key(0), WORLDS)[1])
 
 
-def test_the_nominal_world_looks_like_the_trainings_own(profile, model, make, poses):
+def test_the_nominal_world_looks_like_the_trainings_own(profile, model, nominal, poses):
     """Same bodies, cameras and colours in another renderer: without brightness and noise the pictures are alike."""
     plain = profile.model_copy(
         update={
@@ -146,49 +176,45 @@ def test_the_nominal_world_looks_like_the_trainings_own(profile, model, make, po
     usual = make_images(plain, "insertion", model)
     look, drawn = usual.draw(make_key(0), WORLDS)
     own = {name: np.asarray(tensor) for name, tensor in usual.take(make_key(0), poses, look, drawn).items()}
-    shot = shoot(make(NOMINAL), poses)
+    shot = shoot(nominal, poses)
     for name in own:
         difference = np.abs(shot[name].astype(int) - own[name])
         assert np.median(difference) <= 6, name
         assert (difference > 40).mean() < 0.08, name
 
 
-@pytest.mark.parametrize("axis", ["camera_offset", "camera_rotation", "camera_fovy"])
-def test_a_camera_on_the_edge_sees_something_else(make, poses, axis):
-    still = NOMINAL.at(camera_share=0)
-    held = {"camera_offset": 0.02, "camera_rotation": 5.0, "camera_fovy": 5.0}[axis]
-    assert not same(shoot(make(still), poses), shoot(make(still.at(**{axis: held})), poses))
+@pytest.mark.parametrize("axis", EDGES)
+def test_a_camera_on_the_edge_sees_something_else(cells, axis):
+    assert not same(cells[0]["still"], cells[0][axis])
 
 
 @needs_meshes
-def test_meshes_are_an_axis(make, poses):
-    bare, covered = shoot(make(NOMINAL), poses), shoot(make(NOMINAL.at(meshes=1)), poses)
-    assert not same(bare, covered)
+def test_meshes_are_an_axis(cells):
+    assert not same(cells[0]["nominal"], cells[0]["meshes"])
 
 
-def test_a_process_that_dies_is_an_error_and_the_next_picture_starts_new_ones(make, poses):
-    images = make(NOMINAL)
+def test_a_process_that_dies_is_an_error_and_the_next_picture_starts_new_ones(nominal, poses):
+    nominal.close()
     before = children()
-    shot = shoot(images, poses)
+    shot = shoot(nominal, poses)
     mine = children() - before
     assert len(mine) == 2
     os.kill(min(mine), signal.SIGKILL)
     with pytest.raises((RunError, jax.errors.JaxRuntimeError), match="has ended"):
-        shoot(images, poses)
-    assert same(shot, shoot(images, poses)) == set(shot)
+        shoot(nominal, poses)
+    assert same(shot, shoot(nominal, poses)) == set(shot)
 
 
-def test_nothing_is_left_when_it_is_closed(make, poses):
+def test_nothing_is_left_when_it_is_closed(nominal, poses):
     folders = [path for path in (Path("/dev/shm"), Path("/tmp")) if path.is_dir()]
-    before = children()
-    images = make(NOMINAL)
-    shoot(images, poses)
+    shoot(nominal, poses)
+    running = children()
     assert not [path for folder in folders for path in folder.glob("s2rctl-look-*")]
-    images.close()
+    nominal.close()
     deadline = time.monotonic() + 20
-    while children() - before and time.monotonic() < deadline:
+    while len(running - children()) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not children() - before
+    assert len(running - children()) == 2
 
 
 def test_what_is_missing_is_said_before_the_first_picture(make, monkeypatch, tmp_path):
