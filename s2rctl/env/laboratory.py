@@ -26,7 +26,7 @@ from s2rctl.render.laboratory.plan import TEXTURE_PX
 from s2rctl.render.laboratory.pool import PROCESSES, Pool, require_opengl
 from s2rctl.render.laboratory.textures import read_pictures
 from s2rctl.render.layout import camera_ids
-from s2rctl.render.protocol import Appearance
+from s2rctl.render.protocol import OPTIONAL, Appearance
 from s2rctl.scene.host import call_host
 from s2rctl.scene.poses import Poses
 from s2rctl.schema.laboratory import LOOK_AXES, LookRanges
@@ -45,6 +45,7 @@ class LaboratoryLook(NamedTuple):
     share: jax.Array  # (B, axes) in [0, 1]: where in its range each axis lies
     seed: jax.Array  # (B,) uint32
     direction: jax.Array  # (B, C, 7): camera offset (3) and rotation axis (3), unit vectors, and sign of the view
+    scene: Appearance  # what the worlds look like before the axes change it
 
 
 class _Poses(NamedTuple):
@@ -59,13 +60,15 @@ class LaboratoryImages:
     """Draws looks from ``ranges`` and pictures in other processes.
 
     With several ranges the worlds are cells of equal size, cell i from ranges i, each with the same draws: what differs
-    between cells is only what their ranges differ in. The starts of episodes are those of the training's own cameras.
+    between cells is only what their ranges differ in. The starts of episodes are those of the training's own cameras,
+    ``usual``; what the axes change are the looks that ``scene`` draws.
     """
 
     def __init__(
         self,
         model: mujoco.MjModel,
         usual: Images,
+        scene: Images,
         ranges: Sequence[LookRanges],
         meshes: tuple[Mesh, ...],
         source: str,
@@ -75,7 +78,7 @@ class LaboratoryImages:
             raise UsageError("the looks of one table need one folder of pictures")
         self.cameras: tuple[CameraSettings, ...] = usual.cameras
         self.source = source
-        self._model, self._usual, self._ranges = model, usual, tuple(ranges)
+        self._model, self._usual, self._scene, self._ranges = model, usual, scene, tuple(ranges)
         self._ids = camera_ids(model, [camera.name for camera in usual.cameras])
         self._low = np.array([[getattr(look, name)[0] for name in _LOOK] for look in ranges])
         self._high = np.array([[getattr(look, name)[1] for name in _LOOK] for look in ranges])
@@ -86,7 +89,7 @@ class LaboratoryImages:
         """Return the same cameras looking at worlds whose geoms have the half sizes (B, ngeom, 3)."""
         other = object.__new__(LaboratoryImages)
         other.__dict__.update(self.__dict__)
-        other._usual = self._usual.with_geom_size(geom_size)
+        other._usual, other._scene = self._usual.with_geom_size(geom_size), self._scene.with_geom_size(geom_size)
         return other
 
     def close(self) -> None:
@@ -99,6 +102,7 @@ class LaboratoryImages:
         With ``repeat``, world w gets what world w % (worlds // repeat) gets.
         """
         look, _ = self._usual.draw(key, worlds, repeat)
+        scene, _ = self._scene.draw(key, worlds, repeat)
         some = worlds // repeat
         share_key, seed_key, way_key, sign_key = jax.random.split(jax.random.fold_in(key, _STREAM), 4)
         # one key for each axis, so that a new one leaves the others' draws
@@ -108,8 +112,9 @@ class LaboratoryImages:
         ways = ways / jnp.maximum(jnp.linalg.norm(ways, axis=-1, keepdims=True), 1e-6)
         sign = jnp.where(jax.random.bernoulli(sign_key, 0.5, (some, len(self.cameras), 1)), 1.0, -1.0)
         direction = jnp.concatenate([ways.reshape(some, -1, 6), sign], -1)
-        drawn = LaboratoryLook(share, jax.random.bits(seed_key, (some,), jnp.uint32), direction)
-        return look, tiled(drawn, repeat)
+        share, seed, direction = tiled((share, jax.random.bits(seed_key, (some,), jnp.uint32), direction), repeat)
+        nothing: dict[str, Any] = dict.fromkeys(OPTIONAL)  # only the ray caster draws these
+        return look, LaboratoryLook(share, seed, direction, scene._replace(**nothing))
 
     def take(
         self, key: jax.Array, poses: Poses, appearance: Appearance, settings: LaboratoryLook
@@ -124,7 +129,6 @@ class LaboratoryImages:
             self._call,
             (jax.ShapeDtypeStruct((*shape, 3), jnp.uint8), jax.ShapeDtypeStruct(shape, jnp.float32)),
             poses,
-            appearance,
             settings,
             frame,
         )
@@ -156,8 +160,8 @@ class LaboratoryImages:
                 values[:, index] = np.minimum(steps, high[:, index])
         return values
 
-    def _call(self, poses: Any, appearance: Any, settings: Any, frame: Any) -> Any:
-        given = Appearance(*map(np.asarray, appearance))  # type: ignore[arg-type]
+    def _call(self, poses: Any, settings: Any, frame: Any) -> Any:
+        given = jax.tree.map(np.asarray, settings.scene)
         values = self._values(np.asarray(settings.share))
         held = {name: values[:, index] for index, name in enumerate(_LOOK)}
         camera = self.cameras[0]
@@ -262,7 +266,10 @@ def laboratory_images(
     pictures that are none, ProfileError as the training's own cameras do. The processes start with the first picture.
     """
     looks = (ranges,) if isinstance(ranges, LookRanges) else tuple(ranges)
-    usual = make_images(profile, task, model)
+    usual = scene = make_images(profile, task, model)
+    if profile.evaluate.tiers.scene is not None:
+        vision = profile.vision.model_copy(update={"appearance": profile.evaluate.tiers.scene})
+        scene = make_images(profile.model_copy(update={"vision": vision}), task, model)
     require_opengl()
     for look in looks:
         if look.pictures:
@@ -272,4 +279,4 @@ def laboratory_images(
     if any(look.meshes[1] > 0 for look in looks) and profile.robot.name in MESHES.names():
         found = load_meshes(MESHES.load(profile.robot.name))
         meshes, source = found.parts, found.source
-    return LaboratoryImages(model, usual, looks, meshes, source, processes)
+    return LaboratoryImages(model, usual, scene, looks, meshes, source, processes)

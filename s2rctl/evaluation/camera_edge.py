@@ -28,7 +28,7 @@ class Edge:
         rotation = calibration.max_rotation_error_deg if beyond.rotation_deg is None else beyond.rotation_deg
         self.position_m = tuple(value + position for value in look.camera_position_m)
         self.rotation_deg = look.camera_rotation_deg + rotation
-        self.fovy_deg = look.camera_fovy_deg + beyond.fovy_deg
+        self.fovy_deg = max(look.camera_fovy_deg, beyond.fovy_deg)
 
     def of(self, look: LookRanges) -> LookRanges:
         """Return the ranges of a laboratory whose cameras are as far off, in any direction."""

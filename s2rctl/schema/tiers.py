@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from s2rctl.schema.base import WORLDS_LIMIT, Line, Model, quantity, require, within
 from s2rctl.schema.learning import Gate
 from s2rctl.schema.looks import HarshLook, MildLook
+from s2rctl.schema.simulation import Appearance
 
 TierName = Literal["T0", "T1", "T2", "T3", "T4", "T5"]
 TIER_NAMES: tuple[str, ...] = get_args(TierName)
@@ -18,7 +19,8 @@ class CameraEdge(Model):
     """How much further than it was trained for a camera stands, each episode in another direction.
 
     A camera is placed within the range of its contract as well as it can be measured. So at worst every axis is at the
-    end of ``vision.appearance``'s range and, on top of that, as far off as a calibration may be that passes.
+    end of ``vision.appearance``'s range and, on top of that, as far off as a calibration may be that passes. The field
+    of view is not placed but bought: it is as far off as one module may be from the next.
     """
 
     position_m: float | None = quantity(
@@ -29,8 +31,9 @@ class CameraEdge(Model):
         ge=0, le=90,
     )  # fmt: skip
     fovy_deg: float = quantity(
-        3.0, "deg", "beyond the trained range of the vertical field of view: the data sheet of the D400 cameras lets "
-        "it differ by 5 % from module to module, which is 2.9 of 58 degrees", ge=0, le=20,
+        3.0, "deg", "vertical field of view, wider or narrower than nominal; the trained range where that is larger. "
+        "The data sheet of the D400 cameras lets it differ by 5 % from module to module, which is 2.9 of 58 degrees",
+        ge=0, le=20,
     )  # fmt: skip
 
 
@@ -92,6 +95,10 @@ class Tiers(Model):
     episodes: int = quantity(128, "", "episodes in each tier, on the same starts", ge=1, le=1_000_000)
     films: int = quantity(1, "", "successes and failures to film in each tier, and one of each kind of failure",
         ge=0, le=100)  # fmt: skip
+    scene: Appearance | None = quantity(
+        None, "", "what the laboratory of T1, T2 and T5 looks like before their own changes: policies that were "
+        "trained in other looks meet the same worlds; null: vision.appearance",
+    )  # fmt: skip
     look: MildLook = quantity(MildLook(), "", "looks of T1")
     harsh: HarshLook = quantity(HarshLook(), "", "looks of T2 and T5")
     camera: CameraEdge = CameraEdge()

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import time
@@ -229,3 +230,29 @@ def test_what_is_missing_is_said_before_the_first_picture(make, monkeypatch, tmp
 
 def test_it_is_no_renderer_that_a_profile_can_train_with():
     assert not [row for row in RENDERERS.rows.values() if "laboratory" in row]
+
+
+def test_policies_of_other_looks_meet_the_same_worlds(profile, model, make, poses):
+    """A profile whose own looks are wild says what the laboratory's are before their changes."""
+    plain = profile.vision.appearance.model_dump(mode="json", exclude_defaults=True)
+    wild = load_profile(
+        "aloha-smoke",
+        [
+            "vision.appearance.background={}",
+            "vision.appearance.distractors=[{most: 2, low_m: [0, 0, 0], high_m: [1, 1, 1], size_m: [0.01, 0.02]}]",
+            "vision.appearance.sizes=[{geoms: ['body:*'], spread: 0.3}]",
+            "vision.appearance.light_intensity=0.5",
+            f"evaluate.tiers.scene={json.dumps(plain)}",
+        ],
+    ).profile
+    ours = make(NOMINAL)
+    theirs = laboratory_images(wild, "insertion", model, NOMINAL, processes=2)
+    free = load_profile("aloha-smoke", ["vision.appearance.background={}"]).profile
+    drawn = laboratory_images(free, "insertion", model, NOMINAL, processes=2)
+    try:
+        here, there = shoot(ours, poses), shoot(theirs, poses)
+        assert same(here, there) == set(here)
+        assert same(here, shoot(drawn, poses)) == set(here)  # what only the ray caster draws is left to it
+    finally:
+        theirs.close()
+        drawn.close()
