@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from s2rctl import __version__
 from s2rctl.cli import (
     artifacts,
     calibrate,
@@ -39,14 +38,19 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"s2rctl {__version__}")
+        from s2rctl.core.installation import about
+
+        typer.echo("\n".join(about()))
         raise typer.Exit()
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version, and what a bug report needs."
+        ),
     ] = False,
 ) -> None:
     """From a YAML profile to a policy running on a robot arm: train, distil, export, evaluate, deploy."""

@@ -1,11 +1,17 @@
 """``doctor``: what works on this computer, and what to do about the rest."""
 
-from typing import Annotated
+import os
+from typing import Annotated, Any
 
 import typer
 
 from s2rctl.cli.output import Answer, table
 from s2rctl.cli.session import Session, register
+from s2rctl.core.text import one_line
+
+_VARIABLES = ("S2RCTL_", "JAX_", "XLA_", "MUJOCO_", "PYOPENGL_", "CUDA_VISIBLE_")
+_MORE_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH", "DISPLAY", "LANG", "LC_ALL", "OMP_NUM_THREADS")
+"""Settings that decide what works. No tokens are among them, so that the block can be published."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,12 +27,16 @@ def doctor(
     timeout: Annotated[
         float, typer.Option("--timeout", help="Time limit of each check, in seconds.", min=1, max=86_400)
     ] = 90.0,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print one block to paste into a bug report: versions, settings, checks.")
+    ] = False,
 ) -> Answer:
     """Check Python, simulator, renderers, export, cameras, store and robot. Exit code 7 if a required check fails.
 
     Examples:
       s2rctl doctor
       s2rctl doctor --robot 192.168.1.203 --json
+      s2rctl doctor --report
 
     """
     from concurrent.futures import ThreadPoolExecutor
@@ -52,10 +62,29 @@ def doctor(
         )
         for finding in findings
     ]
-    data = {"checks": [vars(finding) for finding in findings]}
+    data: dict[str, Any] = {"checks": [vars(finding) for finding in findings]}
     broken = [finding for finding in findings if finding.required and finding.status != "ok"]
     fault = None
     if broken:
         names = ", ".join(finding.name for finding in broken)
         fault = MissingEnvironmentError(f"needed, but not working: {names}", broken[0].hint)
-    return Answer(data, table(("check", "status", "detail", "what to do"), rows), fault)
+    text = table(("check", "status", "detail", "what to do"), rows)
+    if report:
+        text = _block(text)
+        data["report"] = text
+    return Answer(data, text, fault)
+
+
+def _block(checks: str) -> str:
+    """Return all that a bug report needs as one Markdown code block, the user's home folder as ``~``."""
+    from s2rctl.core.installation import about
+
+    chosen = [
+        f"{name}={one_line(value)}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_VARIABLES) or name in _MORE_VARIABLES
+    ]
+    text = "\n".join([*about(), "", *(chosen or ["no variables set that s2rctl, JAX or MuJoCo obey"]), "", checks])
+    home = os.environ.get("HOME", "")
+    text = text.replace(home, "~") if len(home) > 1 else text
+    return f"```text\n{text.replace('```', '')}\n```"

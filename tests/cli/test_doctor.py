@@ -29,3 +29,17 @@ def test_doctor_works_with_everything_broken(tmp_path, monkeypatch, capsys):
     for name in ("mujoco", "jax", "physics native", "renderer raycast", "onnxruntime"):
         assert found[name]["status"] == "failed" and "libbroken.so" in found[name]["detail"] and found[name]["hint"]
     assert "onnxruntime" in value["error"]["message"]
+
+
+def test_the_report_is_one_block_to_paste_without_the_users_name(tmp_path, monkeypatch, capsys):
+    for module in ("jax", "mujoco", "onnxruntime", "jax2onnx", "cv2", "xarm", "dynamixel_sdk", "imageio_ffmpeg"):
+        (tmp_path / f"{module}.py").write_text("raise OSError('libbroken.so: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("S2RCTL_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("WANDB_API_KEY", "a secret")
+    assert main(["doctor", "--report", "--timeout", "30"]) == 7
+    text = capsys.readouterr().out.strip()
+    assert text.startswith("```text\ns2rctl ") and text.endswith("\n```") and text.count("```") == 2
+    assert str(tmp_path) not in text and "S2RCTL_STORE=~/store" in text and "a secret" not in text
+    assert "libbroken.so" in text and f"Python {sys.version.split()[0]}" in text
