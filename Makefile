@@ -1,12 +1,13 @@
 # A few verbs; `make demo` and `make test` need nothing but Python >= 3.11 and the package registries.
 PYTHON ?= python3
 BIN := .venv/bin
+DOCS := .venv-docs
 STORE ?= .s2rctl
 FUZZ_MINUTES ?= 60
 DEFAULT := not slow and not pipelines
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test smoke fuzz lint types law check bench wheel lock clean
+.PHONY: help setup newest demo test smoke fuzz lint types law docs check bench dist lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +22,13 @@ help:  ## list the verbs
 	@touch $@
 
 setup: .venv/.stamp  ## create .venv from the lock file
+
+newest:  ## create .venv with the newest versions that pyproject.toml allows, instead of the lock's
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --upgrade --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-nodeps.lock
+	@touch .venv/.stamp
 
 demo: setup  ## both systems, end to end, small budgets: two reports, two ONNX files, two rehearsals
 	$(BIN)/s2rctl pipeline run --profile aloha-smoke --store $(STORE)
@@ -47,19 +55,31 @@ types: setup  ## static types
 law: setup  ## import law of docs/architecture.md
 	$(BIN)/lint-imports
 
-check: lint types law test smoke  ## everything that CI checks
+# The site needs none of the product's packages, and the product none of the site's.
+$(DOCS)/.stamp: docs/requirements.lock
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --require-hashes --requirement docs/requirements.lock
+	@touch $@
+
+docs: $(DOCS)/.stamp  ## the documentation site in build/site, warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+
+check: lint types law test smoke docs dist  ## everything that CI checks
 
 bench: setup  ## the figures of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-wheel: setup  ## build the wheel into dist/
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+dist: setup  ## build sdist and wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
 
-lock:  ## renew requirements.lock from pyproject.toml (needs uv)
+lock:  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --extra all --group dev --output-file requirements.lock pyproject.toml
 	printf 'warp-lang==1.18.0\npyrealsense2>=2.59\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-deps --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file .ci/requirements.lock -
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --group docs --output-file docs/requirements.lock
 
 clean:  ## remove what was built (never the store)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
