@@ -1,7 +1,7 @@
 """What the site needs beyond mkdocs: the pages at the top of the checkout, with links that lead to the right place.
 
-On a code host ``CONTRIBUTING.md`` links to ``docs/deploy.md`` and a page in docs/ to ``../SECURITY.md``; on the site all
-of them lie in one folder.
+On a code host ``CONTRIBUTING.md`` links to ``docs/deploy.md`` and a page in docs/ to ``../SECURITY.md``; on the site
+all of them lie in one folder.
 """
 
 import posixpath

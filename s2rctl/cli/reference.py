@@ -1,4 +1,4 @@
-"""The command reference, written from the commands: ``python -m s2rctl.cli.reference`` prints docs/reference/commands.md."""
+"""The command reference, written from the commands: ``python -m s2rctl.cli.reference`` prints it as Markdown."""
 
 import re
 import sys
@@ -14,13 +14,13 @@ COMMON = ("store", "as_json", "events", "quiet", "verbose")
 
 _HEAD = """# Commands
 
-Written from the command line by `python -m s2rctl.cli.reference`; do not edit by hand. `s2rctl COMMAND --help` prints the
-same in a terminal. Exit codes and the form of `--json` are in [exit codes and JSON](exit-codes.md).
+Written from the command line by `python -m s2rctl.cli.reference`; do not edit by hand. `s2rctl COMMAND --help` prints
+the same in a terminal. Exit codes and the form of `--json` are in [exit codes and JSON](exit-codes.md).
 """
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Yield every command's full name, e.g. ``artifacts list``, and Typer's object for it; groups come before theirs."""
+    """Yield every command's full name, e.g. ``artifacts list``, and Typer's object for it; groups come first."""
 
     def walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
         context = typer.Context(command)

@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from s2rctl.cli.app import app
 from s2rctl.cli.reference import commands
 
 TOP = Path(__file__).resolve().parents[2]
@@ -15,6 +18,8 @@ NAMES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CREDITS.md", "CHANGELOG
 PAGES = tuple(
     sorted([*(TOP / name for name in NAMES), *(TOP / "docs").rglob("*.md"), *(TOP / ".github").rglob("*.md")])
 )
+COMPLETION = ("--install-completion", "--show-completion")
+"""Typer's own options; they act while the command line is read."""
 SHELL = ("sh", "bash", "console", "shell")
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w+-]*)(?P<info>[^`\n]*)$")
 _LONE = re.compile(r"`(s2rctl [^`]+)`")
@@ -44,6 +49,7 @@ class Call:
 
     place: str
     words: tuple[str, ...]
+    fails: bool = False  # the page shows the error that it ends with
 
     def __str__(self) -> str:
         return f"{self.place} {' '.join(self.words)}"
@@ -92,22 +98,33 @@ def calls(block: Block) -> Iterator[Call]:
             text = text[2:]
         place = f"{block.page.relative_to(TOP)}:{block.line + number}"
         for part in [*_NESTED.findall(text), _NESTED.sub("nested", text)]:
-            yield from _split(place, part)
+            yield from _split(place, part, "error: " in block.text)
 
 
-def _split(place: str, text: str) -> Iterator[Call]:
+def _split(place: str, text: str, fails: bool) -> Iterator[Call]:
     lexer = shlex.shlex(text, posix=True, punctuation_chars="|&;<>")
     lexer.whitespace_split = True
     lexer.commenters = "#"
     words: list[str] = []
-    for word in [*lexer, ";"]:
-        if set(word) <= set("|&;"):
-            words = words[next((i for i, w in enumerate(words) if not _ASSIGNMENT.match(w)), len(words)) :]
-            if words:
-                yield Call(place, (words[0].removeprefix(".venv/bin/"), *words[1:]))
+    tokens = iter([*lexer, ";"])
+    for word in tokens:
+        if set(word) <= set("<>"):
+            next(tokens)  # where it goes to
+        elif set(word) <= set("|&;"):
+            if call := _bare(words):
+                yield Call(place, call, fails)
             words = []
         else:
             words.append(word)
+
+
+def _bare(words: list[str]) -> tuple[str, ...]:
+    """Return a command without assignments, the folder of its program, and the computer that it runs on."""
+    while words and _ASSIGNMENT.match(words[0]):
+        words = words[1:]
+    if words[:1] == ["ssh"]:
+        words = words[2:]
+    return (re.sub(r"^\S*/bin/", "", words[0]), *words[1:]) if words else ()
 
 
 def mentions(page: Path) -> Iterator[Call]:
@@ -125,9 +142,9 @@ def tree() -> dict[str, Any]:
 
 def parse(words: tuple[str, ...]) -> None:
     """Read a command line after ``s2rctl`` as Typer would, and run nothing; its own errors are raised."""
-    import typer
-
-    command = typer.main.get_command(__import__("s2rctl.cli.app", fromlist=["app"]).app)
+    command = typer.main.get_command(app)
+    if words and words[0] in COMPLETION:
+        return
     name, rest, context = "s2rctl", list(words), None
     while True:
         try:
