@@ -249,7 +249,7 @@ def _parse_set(text: str) -> tuple[str, KeyPath, Any]:
     if not equals or not all(parts):
         raise UsageError(f"--set {text}: needs the form path=value", "e.g. --set teacher.pick.ppo.steps=100000")
     if len(parts) > DEEPEST:
-        raise UsageError(f"--set {text}: a path has at most {DEEPEST} parts", "s2rctl profile show lists every path")
+        raise UsageError(f"--set {text}: a path has at most {DEEPEST} parts", "s2rctl profile show PROFILE   (lists every path)")
     try:
         parsed = read_scalar(value)
     except ValueError as error:

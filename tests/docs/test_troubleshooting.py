@@ -24,11 +24,14 @@ def spoken(node: ast.expr) -> str | None:
 
 @cache
 def texts() -> tuple[str, ...]:
+    """Return every string in the package; what stands between the values of a longer one is no string of its own."""
     found = []
     for file in sorted((TOP / "s2rctl").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.expr) and (text := spoken(node)):
-                found.append(text)
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        pieces = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        found += [
+            text for node in nodes if isinstance(node, ast.expr) and id(node) not in pieces if (text := spoken(node))
+        ]
     return tuple(found)
 
 

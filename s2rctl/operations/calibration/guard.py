@@ -74,7 +74,7 @@ class Verdict:
 def load(artifact: Artifact) -> Calibration:
     """Return the calibration in an artifact; ArtifactError where there is none."""
     if artifact.manifest.content.kind != "calibration":
-        raise ArtifactError(f"{artifact.ref} is no calibration", "s2rctl artifacts list calibration")
+        raise ArtifactError(f"{artifact.ref} is no calibration", "s2rctl artifacts list --kind calibration")
     try:
         return Calibration.model_validate_json(artifact.path(FILE).read_text())
     except ValueError as error:
