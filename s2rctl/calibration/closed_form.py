@@ -70,7 +70,7 @@ def start(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray]) -> Guess:
     if metres > AGREEMENT_M or radians > AGREEMENT_RAD:
         raise RunError(
             f"two independent closed forms differ by {metres * 1000:.0f} mm and {np.rad2deg(radians):.1f}°: "
-            "the robot's poses and the pictures do not belong together",
+            "the robot's poses and the pictures do not match",
             "check the poses' unit (m), the angles' (rad), quaternions (w x y z), the camera's mounting and the order",
         )
     return first
@@ -105,7 +105,7 @@ def _require_size(motions: Sequence[np.ndarray], boards: Sequence[np.ndarray], f
             "divide them by 1000",
         )
     raise RunError(
-        f"by the arm's motions the board is {scale:.3f} ± {deviation:.3f} times as large as it is said to be",
+        f"judging by the arm's motion, the board is {scale:.3f} ± {deviation:.3f} times its stated size",
         "measure a printed square: s2rctl calibrate-camera board --measured-mm …; and check the focal length",
     )
 
@@ -119,7 +119,7 @@ def require_turns(motions: Sequence[np.ndarray]) -> None:
     spread = np.sqrt(np.maximum(scales, 0.0))
     if spread[2] < _LEAST_TURN_RAD:
         raise RunError(
-            f"the hand turned by {np.rad2deg(spread[2]):.1f}° only: nothing can be told from shifts alone",
+            f"the hand turned by {np.rad2deg(spread[2]):.1f}° only: translation alone does not determine the camera",
             "tilt the hand by 20° to 40° about two axes or more, e.g. about its x axis, then about its y axis",
         )
     if spread[1] < _LEAST_TURN_RAD:

@@ -195,13 +195,13 @@ def inner_joints(problem: Problem) -> tuple[int, ...]:
 def _require_sense(views: int, out: int, noise: Noise) -> None:
     if out > _MOST_OUT * views or views - out < MIN_POSES:
         raise RunError(
-            f"{out} of {views} views contradict the others: the robot's poses and the pictures do not belong together",
+            f"{out} of {views} views contradict the others: the robot's poses and the pictures do not match",
             "check that poses and pictures are in the same order, and that board and camera did not move meanwhile",
         )
     if noise.joint > _WORST_JOINT_RAD:
         raise RunError(
             f"the pictures show joint errors of {np.rad2deg(noise.joint):.1f}°, which no arm has: the robot's poses "
-            "and the pictures do not belong together",
+            "and the pictures do not match",
             "check the poses' units and order, the board's square size, the camera's mounting and which arm it is",
         )
 
@@ -213,7 +213,7 @@ def _require_certainty(solution: Solution) -> None:
     radians = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
     if metres > _WORST_SIGMA_M or radians > _WORST_SIGMA_RAD:
         raise RunError(
-            f"these poses tell the camera only to ±{1000 * metres:.0f} mm and ±{np.rad2deg(radians):.1f}°",
+            f"these poses determine the camera only to within ±{1000 * metres:.0f} mm and ±{np.rad2deg(radians):.1f}°",
             helpful_motion(solution.problem, solution.fit, solution.noise),
         )
 

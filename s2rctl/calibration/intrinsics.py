@@ -60,6 +60,6 @@ def calibrate_intrinsics(detections: Sequence[Detection], width: int, height: in
         return Intrinsics(**sides, distortion=(k1, k2, p1, p2, k3)), float(error)
     except (cv2.error, ValidationError) as problem:
         raise RunError(
-            f"{len(detections)} views of the board do not tell the camera's optics",
+            f"{len(detections)} views of the board do not determine the camera's optics",
             "take pictures of the board from different places and tilted differently",
         ) from problem

@@ -57,7 +57,7 @@ class Judge:
         lens = self._lens
         if lens is not None and image.shape[:2] != (lens.height, lens.width):
             raise UsageError(
-                f"the picture is {image.shape[1]} x {image.shape[0]}, the camera's figures are for "
+                f"the picture is {image.shape[1]} x {image.shape[0]}, the camera's intrinsics are for "
                 f"{lens.width} x {lens.height}",
                 "take pictures and intrinsics at one size: calibration.width and calibration.height",
             )
@@ -97,8 +97,8 @@ class Judge:
                 )
         if always:
             raise UsageError(
-                f"the board in the picture is no {board.columns} x {board.rows} board of s2rctl",
-                "print it with s2rctl calibrate-camera board; other programs number the markers in another way",
+                f"the board in the picture is not a {board.columns} x {board.rows} board of s2rctl",
+                "print it with s2rctl calibrate-camera board; other programs number the markers differently",
             )
 
 

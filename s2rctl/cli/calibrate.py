@@ -80,7 +80,7 @@ def calibrate_camera(
     from s2rctl.core.errors import UsageError
 
     if profile is None:
-        raise UsageError("which profile?", f"{GROUP} -p xarm7-reach")
+        raise UsageError("no profile given", f"{GROUP} -p xarm7-reach")
     loaded = session.load(profile, sets, seed).profile
     from s2rctl.core.interrupt import interruptible
 
@@ -233,7 +233,7 @@ def _board_first(work: "Work", measured_mm: float | None) -> None:
         work.reporter.note(f"the board for printing: {made['pdf']}")
     if work.mode == "live" and not work.session.told().measured:
         raise UsageError(
-            "nobody has measured the printed board yet",
+            "the printed board has not been measured yet",
             f"print it at 100 %, measure ten squares, then {GROUP} board -p {work.profile.name} --measured-mm …",
         )
 

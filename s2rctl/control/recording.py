@@ -112,7 +112,7 @@ def read_recording(path: Path, images: bool = True) -> Recording:
     far as it can be read.
     """
     if not path.is_file():
-        raise UsageError(f"there is no recording {path}", "recordings are the .mcap files of deploy")
+        raise UsageError(f"there is no recording {path}", "recordings are the .mcap files that deploy writes")
     try:
         size = path.stat().st_size
         for checked in (True, False):
@@ -124,7 +124,7 @@ def read_recording(path: Path, images: bool = True) -> Recording:
                 return reading.result()
     except OSError as error:
         raise ArtifactError(f"cannot read {path.name}: {error.strerror}", "check the disk, or copy the file") from error
-    raise ArtifactError(f"{path.name} is not a recording of s2rctl", "choose an .mcap file of deploy")
+    raise ArtifactError(f"{path.name} is not a recording of s2rctl", "choose an .mcap file written by deploy")
 
 
 def read_steps(path: Path) -> list[dict[str, Any]]:

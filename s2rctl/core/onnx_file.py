@@ -50,9 +50,9 @@ def read(path: Path) -> bytes:
     try:
         found = path.stat()
         if not path.is_file():
-            raise ArtifactError(f"{path} is not a regular file", "choose an .onnx file of s2rctl export")
+            raise ArtifactError(f"{path} is not a regular file", "choose a file that s2rctl export wrote")
         if found.st_size > LARGEST_FILE:
-            raise ArtifactError(f"{path} is too large for an ONNX file", "choose an .onnx file of s2rctl export")
+            raise ArtifactError(f"{path} is too large for an ONNX file", "choose a file that s2rctl export wrote")
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"cannot read the policy {path}: {error.strerror}", CHECK) from error

@@ -56,12 +56,12 @@ def _make(robot: str, address: str | None, folder: Path | None) -> Device:
     """Return the emulator, not yet running."""
     if robot == "xarm7":
         if folder is not None:
-            raise UsageError("an xArm controller has an address, no serial ports", "leave --ports out")
+            raise UsageError("an xArm controller has an address, not serial ports", "omit --ports")
         from s2rctl.emulation.xarm.server import EmulatedXArm
 
         return EmulatedXArm(SCENES.load(system_of_robot(robot).scene)(0.005), address or "127.0.0.1")
     if address is not None:
-        raise UsageError("the Aloha has serial ports, no address", "leave --address out")
+        raise UsageError("the Aloha has serial ports, not an address", "omit --address")
     from s2rctl.emulation.dynamixel.ports import PortNames
     from s2rctl.emulation.dynamixel.server import EmulatedAloha
 

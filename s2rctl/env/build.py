@@ -251,7 +251,7 @@ def _require_variable(make: Any, vision: Vision) -> None:
     for quantity, amount in asked.items():
         if quantity in fixed and amount > 0:
             raise ProfileError(
-                f"the renderer '{vision.renderer}' cannot vary {quantity.replace('_', ' ')} by world",
+                f"the renderer '{vision.renderer}' cannot vary {quantity.replace('_', ' ')} per world",
                 "leave that part of vision.appearance out, or use vision.renderer=raycast",
             )
 

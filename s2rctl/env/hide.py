@@ -41,7 +41,10 @@ def hiding_of(task: Task, model: mujoco.MjModel, share: float) -> Hiding:
     if not task.asides:
         raise UsageError(f"the task {task.name} has no object that can be hidden", "set distill.hide_object to 0")
     if share * len(task.asides) > 1:
-        raise UsageError(f"{share:g} of the episodes for each of {len(task.asides)} objects is more than all", "")
+        raise UsageError(
+            f"hiding each of {len(task.asides)} objects in {share:g} of the episodes leaves none to act in",
+            "lower distill.hide_object",
+        )
     objects = []
     for aside in task.asides:
         joint = int(model.body(aside.body).jntadr[0])

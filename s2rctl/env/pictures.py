@@ -88,7 +88,9 @@ def _own(folder: Path) -> np.ndarray:
             f"vision.backgrounds: cannot read the folder {folder}: {error}", "name one that exists"
         ) from error
     if not files:
-        raise ProfileError(f"vision.backgrounds: {folder} holds no picture", f"put {', '.join(_ENDINGS)} files into it")
+        raise ProfileError(
+            f"vision.backgrounds: {folder} contains no pictures", f"put {', '.join(_ENDINGS)} files into it"
+        )
     chosen = [files[int(i)] for i in np.unique(np.linspace(0, len(files) - 1, min(MOST, len(files))).astype(int))]
     tiles = []
     for file in chosen:
@@ -96,7 +98,7 @@ def _own(folder: Path) -> np.ndarray:
             with Image.open(file) as opened:
                 picture = opened.convert("RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ProfileError(f"vision.backgrounds: {file} is no readable picture: {error}", "remove it") from error
+            raise ProfileError(f"vision.backgrounds: {file} is not a readable picture: {error}", "remove it") from error
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         box = (left, top, left + side, top + side)

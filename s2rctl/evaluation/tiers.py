@@ -70,7 +70,7 @@ def chosen_tiers(asked: Sequence[str], images: bool) -> tuple[str, ...]:
             raise UsageError(f"there is no tier '{name}'", suggestion(name, list(TIERS)))
         if name not in known:
             raise UsageError(
-                f"{name} ({TIERS[name].title}) is about what cameras see, and this policy has none",
+                f"{name} ({TIERS[name].title}) changes what cameras see, and this policy has no cameras",
                 f"tiers of such a policy: {', '.join(known)}",
             )
     return tuple(name for name in known if not asked or name == OWN or name in asked)
@@ -220,4 +220,4 @@ def require_same_starts(first: np.ndarray, other: np.ndarray, name: str, own: Wo
     heights = model.jnt_qposadr[free] + 2
     compared = np.setdiff1d(np.arange(model.nq), heights)
     if first.shape != other.shape or not np.allclose(first[:, compared], other[:, compared], atol=1e-6):
-        raise RunError(f"{name} did not start from the same states as {OWN}", "report this: pairs must be pairs")
+        raise RunError(f"{name} did not start from the same states as {OWN}", "this is a bug; please report it")

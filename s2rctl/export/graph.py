@@ -67,7 +67,7 @@ class Graph:
 def of_policy(policy: Policy) -> Graph:
     """Return a loaded policy as a graph; ArtifactError for a kind that cannot be exported."""
     if policy.kind not in GRAPHS.names():
-        raise ArtifactError(f"a policy of kind '{policy.kind}' cannot be exported", "export another")
+        raise ArtifactError(f"a policy of kind '{policy.kind}' cannot be exported", "export a policy of another kind")
     graph: Graph = GRAPHS.load(policy.kind)(policy)
     return graph
 

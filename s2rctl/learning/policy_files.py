@@ -103,7 +103,7 @@ def load_policy(folder: Path) -> Policy:
         arrays = unflatten(load((folder / WEIGHTS).read_bytes()))
         found, kind, config = description["format"], description["kind"], description["config"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-        raise ArtifactError(f"{folder.name} holds no readable policy: {error}", "s2rctl artifacts verify") from error
+        raise ArtifactError(f"{folder.name} has no readable policy: {error}", "s2rctl artifacts verify") from error
     if found != FORMAT:
         raise ArtifactError(f"{folder.name}: policy format {found} is not {FORMAT}", "train or import the policy again")
     params, act = jax.tree.map(jnp.asarray, arrays), KINDS.load(kind)(config)

@@ -45,7 +45,7 @@ class MjxPhysics:
     ) -> None:
         del threads
         if impl == "warp" and find_spec("warp") is None:
-            raise MissingEnvironmentError("physics impl 'warp' needs warp-lang", "pip install 's2rctl[warp]'")
+            raise MissingEnvironmentError("the implementation 'warp' needs warp-lang", "pip install 's2rctl[warp]'")
         self.model = model
         self.worlds = worlds
         self._substeps = substeps

@@ -92,7 +92,7 @@ class MadronaRenderer:
             self._worlds = worlds
         if worlds != self._worlds:
             raise MissingEnvironmentError(
-                f"madrona_mjx draws one number of worlds per process: {self._worlds}, not {worlds}",
+                f"madrona_mjx can draw only one number of worlds per process: {self._worlds}, not {worlds}",
                 "give all stages equal numbers of worlds, or use vision.renderer=raycast",
             )
         return self._renderer

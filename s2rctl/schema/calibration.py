@@ -127,7 +127,7 @@ def randomisation(calibration: Calibration, nominal: Appearance, sigmas: float =
         return Appearance.model_validate({**nominal.model_dump(), **ranges})
     except ValidationError as error:
         raise ArtifactError(
-            f"the calibration of {calibration.camera} is too unsure: {sigmas:g} standard deviations are "
+            f"the calibration of {calibration.camera} is too uncertain: {sigmas:g} standard deviations are "
             f"{max(position):.3g} m and {degrees:.3g} deg",
             "calibrate again with more poses: --set calibration.poses=30",
         ) from error

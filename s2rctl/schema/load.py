@@ -245,11 +245,11 @@ def _parse_set(text: str) -> tuple[str, KeyPath, Any]:
     if len(text) > LONGEST_SET:
         raise UsageError(f"--set {text[:60]}…: longer than {LONGEST_SET} characters", "write a profile that extends it")
     if strange := unprintable(text):
-        raise UsageError(f"--set {shown(text)}: text with the character {strange}", "leave the character out")
+        raise UsageError(f"--set {shown(text)}: text with the character {strange}", "remove it")
     if not equals or not all(parts):
         raise UsageError(f"--set {text}: needs the form path=value", "e.g. --set teacher.pick.ppo.steps=100000")
     if len(parts) > DEEPEST:
-        raise UsageError(f"--set {text}: a path has at most {DEEPEST} parts", "s2rctl profile show PROFILE   (lists every path)")
+        raise UsageError(f"--set {text}: a path has at most {DEEPEST} parts", "s2rctl profile show PROFILE")
     try:
         parsed = read_scalar(value)
     except ValueError as error:

@@ -73,7 +73,7 @@ def require_tiers(context: Context) -> None:
         raise GateError(f"{onnx.ref} ({onnx.id[:12]}) was never evaluated in the tiers that its gate names", run)
     figures = played.manifest.origin.metrics
     if figures.get("settings_sha256") != tiers_digest(context.profile, str(figures.get("task"))):
-        raise GateError("the tiers were played in other worlds than the profile's of today", run)
+        raise GateError("the tiers were evaluated in other worlds than today's profile describes", run)
     rows = tier_gate(bounds, figures["tiers"])
     for name, bound in sorted(bounds.items()):
         row = rows.get(name)

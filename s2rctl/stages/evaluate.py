@@ -36,7 +36,7 @@ def run(context: Context) -> Result:
     if other is not None and other.task != player.task:
         raise ArtifactError(
             f"{other.artifact.ref} does {other.task}, {player.artifact.ref} does {player.task}",
-            "compare policies of one task",
+            "compare policies for the same task",
         )
     images = player.images or (other is not None and other.images)
     worlds = worlds_of(context, player.task, settings.gate.episodes, images)
@@ -132,7 +132,7 @@ def _line(episode: Episode) -> str:
 def _comparison(other: Player, first: Episodes, second: Episodes) -> dict[str, object]:
     """Return the paired comparison; RunError if the two runs did not play the same episodes."""
     if not np.array_equal(first.start, second.start):
-        raise RunError("the two policies did not start from the same states", "report this: pairs must be pairs")
+        raise RunError("the two policies did not start from the same states", "this is a bug; please report it")
     against = rate(second.successes, len(second.episodes)) | {"failures": second.failures}
     pairs = paired([e.success for e in first.episodes], [e.success for e in second.episodes])
     return {

@@ -36,7 +36,7 @@ def run(context: Context) -> Result:
     """
     profile = context.profile
     if profile.evaluate.perturb:
-        raise UsageError("sensitivity is not combined with perturbations", "leave out --perturb, or --sensitivity")
+        raise UsageError("--sensitivity and --perturb cannot be combined", "leave one of them out")
     player = evaluated_player(context.inputs)
     settings = profile.evaluate.tiers.sensitivity
     kinds = {"dynamics": dynamics_axes(profile, player.task), "look": look_axes(profile) if player.images else []}
@@ -109,7 +109,7 @@ class _Trial:
                 successes, begun = file["success"], file["start"]
             start = begun if start is None else start
             if not np.allclose(start, begun, atol=1e-6):
-                raise RunError("the values of an axis were not tried from the same starts", "report this")
+                raise RunError("values of one axis began at different starts", "this is a bug; please report it")
             found |= {cell: [bool(x) for x in row] for cell, row in zip(group, successes, strict=True)}
             self.context.reporter.update(len(found) * settings.episodes, {"success": float(np.mean(successes))})
         self.context.reporter.finish(f"{len(self.axes)} axes, {len(wanted)} values")

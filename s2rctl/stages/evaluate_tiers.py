@@ -36,7 +36,7 @@ def run(context: Context) -> Result:
     """
     profile = context.profile
     if profile.evaluate.perturb:
-        raise UsageError("tiers are not combined with perturbations", "leave out --perturb, or --tiers")
+        raise UsageError("--tiers and --perturb cannot be combined", "leave one of them out")
     player = evaluated_player(context.inputs)
     names = chosen_tiers(profile.evaluate.tiers.names, player.images)
     job = _Job(context, player, worlds_of(context, player.task, profile.evaluate.tiers.episodes, player.images))

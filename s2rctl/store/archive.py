@@ -83,7 +83,7 @@ def import_archive(store: Store, source: Path, alias: str | None = None) -> Impo
             f"{source} is not a complete, uncompressed tar archive: {error}", "download or copy the file again"
         ) from error
     if not manifests:
-        raise ArtifactError(f"{source} holds no artifact", "make one with s2rctl artifacts export REF FILE")
+        raise ArtifactError(f"{source} contains no artifact", "make one with s2rctl artifacts export REF FILE")
     _check(store, manifests, refs, source)
     with translated(store.root):
         for raw in manifests.values():

@@ -78,7 +78,7 @@ def _bodies(model: Any, base: str, site: str) -> list[int]:
     bodies = []
     while body != last:
         if body == 0:
-            raise RunError(f"site '{site}' does not hang on body '{base}'", "check the names in the scene")
+            raise RunError(f"site '{site}' is not attached to body '{base}'", "check the names in the scene")
         bodies.append(body)
         body = int(model.body_parentid[body])
     return bodies[::-1]

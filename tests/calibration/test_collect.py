@@ -158,7 +158,7 @@ def test_an_arm_that_reports_an_error_is_not_driven(made) -> None:
 
 def test_views_of_no_use_end_the_collection_with_the_reason(tmp_path, made) -> None:
     _, _, source = driven(made, blind=True)
-    with pytest.raises(RunError, match="were of no use, the last one: the board is not in sight"):
+    with pytest.raises(RunError, match="were unusable; the last one: the board is not in sight"):
         go(made, Session(tmp_path), source)
     assert Session(tmp_path).views() == []
 

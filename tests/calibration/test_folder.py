@@ -133,7 +133,7 @@ def test_joints_and_poses_give_the_camera_and_training_takes_it(tmp_path, made, 
         assert int(caught.value.exit_code) == 6
 
     # another profile's robot or camera
-    with pytest.raises(ArtifactError, match="of the robot 'aloha'"):
+    with pytest.raises(ArtifactError, match="the robot 'aloha'"):
         resolved(load_profile("xarm7-reach", [f"vision.calibration={artifact.id}"]).profile, job.store)
     assert load(artifact) == found
 
@@ -170,7 +170,7 @@ FOLDERS = [
     (HAND, lambda r: r | {"qw": 3.0}, UsageError, "length 3"),
     (HAND, _swap, RunError, "x y z w"),
     (HAND, lambda r: {k: v for k, v in r.items() if k != "qz"}, UsageError, "has the columns"),
-    (HAND, lambda r: r | {"x": "near"}, UsageError, "x is no number"),
+    (HAND, lambda r: r | {"x": "near"}, UsageError, "x is not a number"),
     (JOINTS, lambda r: r | {"image": "7.png" if r["image"] == "6.png" else r["image"]}, RunError, "contradict|usable"),
     (JOINTS, lambda r: r | {"image": f"a{r['image']}"}, ArtifactError, "a0.png is missing"),
     (JOINTS, lambda r: r | {"image": f"../{r['image']}"}, UsageError, "outside the folder"),
@@ -211,7 +211,7 @@ def _break(path):
         (_mirror, UsageError, "mirrored"),
         (_shrink, UsageError, "is 320 x 240"),
         (_blur, RunError, "usable poses are too few"),
-        (_break, ArtifactError, "no picture, or is damaged"),
+        (_break, ArtifactError, "not a picture, or is damaged"),
     ],
 )
 def test_wrong_pictures_are_told_never_solved(tmp_path, recorded, spoil, error, words) -> None:

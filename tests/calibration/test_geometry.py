@@ -74,7 +74,7 @@ def test_views_that_tell_nothing_are_refused() -> None:
     square_on = Detection(np.arange(len(points)), 1000.0 * points[:, :2] + 42.0, points)
     one_point = Detection(square_on.ids, np.full((len(points), 2), 7.0), points)
     for poor in ([square_on] * 5, [one_point] * 5):
-        with pytest.raises(RunError, match="do not tell the camera's optics") as caught:
+        with pytest.raises(RunError, match="do not determine the camera's optics") as caught:
             calibrate_intrinsics(poor, 640, 480)
         assert "different places" in caught.value.hint
 

@@ -158,5 +158,5 @@ def test_ranges_are_those_of_the_least_sure_camera(side) -> None:
     assert seen.cameras[0].mount is not None and seen.cameras[0].mount.parent == "link_base"
     assert seen.calibration == ("f" * 64,)
     hopeless = calibration(side, side.truth.camera, covariance=(100.0 * np.eye(6)).tolist())
-    with pytest.raises(ArtifactError, match="too unsure"):
+    with pytest.raises(ArtifactError, match="too uncertain"):
         with_mounts(vision, {"side": ("f" * 64, hopeless)})

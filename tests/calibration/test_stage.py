@@ -78,7 +78,7 @@ def test_a_covariance_is_six_by_six(covariance) -> None:
 def test_a_calibration_that_is_too_unsure_is_no_range_for_training() -> None:
     assert randomisation(_result(), Appearance()).camera_position_m == pytest.approx([0.002] * 3)
     for variance in (100.0, 1e308):
-        with pytest.raises(ArtifactError, match="too unsure") as caught:
+        with pytest.raises(ArtifactError, match="too uncertain") as caught:
             randomisation(_result(covariance=(variance * np.eye(6)).tolist()), Appearance())
         assert "calibrate again" in caught.value.hint
 

@@ -144,12 +144,12 @@ def test_a_folder_of_pictures_is_drawn_as_often_as_the_made_ones(tmp_path):
 
 
 def test_folders_without_readable_pictures_are_named(tmp_path):
-    with pytest.raises(ProfileError, match=r"vision\.backgrounds.*holds no picture"):
+    with pytest.raises(ProfileError, match=r"vision\.backgrounds.*contains no pictures"):
         load_pictures(str(tmp_path))
     with pytest.raises(ProfileError, match="cannot read the folder"):
         load_pictures(str(tmp_path / "missing"))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
-    with pytest.raises(ProfileError, match=r"broken\.png is no readable picture"):
+    with pytest.raises(ProfileError, match=r"broken\.png is not a readable picture"):
         load_pictures(str(tmp_path))
 
 

@@ -52,5 +52,5 @@ def test_hidden_objects_lie_on_the_table():
 def test_a_task_without_such_objects_and_too_large_shares_are_refused():
     with pytest.raises(UsageError, match="no object that can be hidden"):
         hiding_of(replace(TASK, asides=()), MODEL, 0.1)
-    with pytest.raises(UsageError, match="more than all"):
+    with pytest.raises(UsageError, match="leaves none to act in"):
         hiding_of(TASK, MODEL, 0.6)

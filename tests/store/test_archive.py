@@ -236,5 +236,5 @@ def test_import_of_no_file(store, tmp_path):
 
 def test_an_archive_that_begins_with_its_end_is_not_an_empty_success(store, tmp_path):
     (tmp_path / "zeros.tar").write_bytes(bytes(10240) + b"what follows the end of a tar file")
-    with pytest.raises(ArtifactError, match="holds no artifact"):
+    with pytest.raises(ArtifactError, match="contains no artifact"):
         import_archive(store, tmp_path / "zeros.tar")

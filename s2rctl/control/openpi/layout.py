@@ -60,7 +60,7 @@ class Layout:
     def read(self, message: Any) -> Observation:
         """Return the observation in a message; UsageError that says what is missing or misshapen."""
         if not isinstance(message, Mapping):
-            raise UsageError("an observation is a map", "send the policy's inputs by name")
+            raise UsageError("an observation must be a map", "send the policy's inputs by name")
         aloha = JOINT_POS not in message and "state" in message
         joints = self._joints_of_state(_numbers(message, "state")) if aloha else self._vector(message, JOINT_POS)
         velocity = self._vector(message, JOINT_VEL) if JOINT_VEL in message else np.zeros(len(self._spec.joints))

@@ -92,7 +92,7 @@ class Session:
     def _memory_is_old(self, message: Any, now: float) -> bool:
         reset = message.get("reset", False)
         if not isinstance(reset, bool | int | np.bool_ | None):
-            raise UsageError("'reset' is neither true nor false")
+            raise UsageError("'reset' must be true or false")
         return bool(reset) or now - self._previous > EPISODE_GAP_S
 
     def _state(self, observation: Observation, now: float) -> State:

@@ -49,8 +49,8 @@ class PortNames:
 
 def _taken(path: Path) -> UsageError:
     return UsageError(
-        f"there is a {path} already, and it stays as it is",
-        "choose another folder for --ports; what an emulator left that was killed, you may remove",
+        f"{path} already exists and was left alone",
+        "choose another folder for --ports, or remove what a killed emulator left behind",
     )
 
 

@@ -33,7 +33,7 @@ def load_encoder(folder: Path, settings: EncoderSettings) -> Any:
         found = EncoderSettings.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
         arrays = unflatten(load((folder / WEIGHTS).read_bytes()))
     except (OSError, ValueError, ValidationError, SafetensorError) as error:
-        raise ArtifactError(f"{folder.name} holds no readable encoder: {error}", "s2rctl artifacts verify") from error
+        raise ArtifactError(f"{folder.name} has no readable encoder: {error}", "s2rctl artifacts verify") from error
     if found != settings:
         raise ArtifactError(
             f"the encoder was made for {found.width}x{found.height}x{found.channels} and a latent of {found.latent}, "

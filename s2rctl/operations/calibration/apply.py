@@ -84,7 +84,7 @@ def source_of(profile: str) -> Path:
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
     raise UsageError(
-        f"'{profile}' is a profile that comes with s2rctl; a calibration is of your robot alone",
+        f"'{profile}' is a profile that comes with s2rctl; a calibration belongs to your robot only",
         f"make your own: my-{profile}.yaml with 'extends: {profile}' and 'name: my-{profile}', then -p that file",
     )
 

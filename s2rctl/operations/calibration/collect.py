@@ -107,7 +107,7 @@ def collect(
             have.rejected[where] = judged.reason
             if source.chooses and len(wrong) > MOST_REJECTED * settings.poses:
                 raise RunError(
-                    f"{len(wrong)} views were of no use, the last one: {judged.reason}",
+                    f"{len(wrong)} views were unusable; the last one: {judged.reason}",
                     "look at the pictures: is the board flat, lit, whole and in the hand as the profile says?",
                 )
             continue
@@ -139,7 +139,7 @@ def _next(chooser: Chooser, source: Source, stand: Stand, settings: Settings) ->
         if stand.safe_path(here, home, settings.board):
             return home
     raise SafetyStop(
-        "no safe way leads from here to a pose that shows the board", "move the arm to its home pose, then go on"
+        "there is no safe path from here to a pose that shows the board", "move the arm to its home pose, then go on"
     )
 
 

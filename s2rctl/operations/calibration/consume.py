@@ -47,13 +47,14 @@ def require_for(profile: Profile, calibration: Calibration, ref: str) -> None:
     names = [camera.name for camera in profile.vision.cameras]
     if calibration.robot != profile.robot.name:
         raise ArtifactError(
-            f"vision.calibration: {ref} is of the robot '{calibration.robot}', the profile's is '{profile.robot.name}'",
+            f"vision.calibration: {ref} belongs to the robot '{calibration.robot}', "
+            f"but the profile's robot is '{profile.robot.name}'",
             "name a calibration of this robot",
         )
     if calibration.camera not in names:
         raise ArtifactError(
-            f"vision.calibration: {ref} is of the camera '{calibration.camera}', the policy sees through "
-            f"{', '.join(names) or 'none'}",
+            f"vision.calibration: {ref} belongs to the camera '{calibration.camera}', but the policy "
+            f"uses {', '.join(names) or 'none'}",
             "name a calibration of one of these",
         )
 

@@ -50,7 +50,7 @@ def require_aligned(
     profile = profile.model_copy(update={"calibration": settings})
     hint = f"s2rctl calibrate-camera -p {profile.name} --mode live --arm"
     if found.mode == "rehearse":
-        raise SafetyStop("the profile's calibration is a rehearsal's: no camera was measured", hint)
+        raise SafetyStop("the profile's calibration comes from a rehearsal: no real camera was measured", hint)
     age = found.age_s(time.time())
     if age is None or age > 3600 * settings.max_age_h:
         words = "of unknown age" if age is None else f"{age / 3600:.0f} h old"

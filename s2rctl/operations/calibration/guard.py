@@ -74,7 +74,7 @@ class Verdict:
 def load(artifact: Artifact) -> Calibration:
     """Return the calibration in an artifact; ArtifactError where there is none."""
     if artifact.manifest.content.kind != "calibration":
-        raise ArtifactError(f"{artifact.ref} is no calibration", "s2rctl artifacts list --kind calibration")
+        raise ArtifactError(f"{artifact.ref} is not a calibration", "s2rctl artifacts list --kind calibration")
     try:
         return Calibration.model_validate_json(artifact.path(FILE).read_text())
     except ValueError as error:
@@ -174,7 +174,7 @@ def look(work: Work, stand: Stand) -> tuple[np.ndarray, np.ndarray, Identity, st
     with opened(work, stand, work.reporter.note, guided=True) as source:
         taken = source.take(None)
         if taken is None or taken.joints is None:
-            raise UsageError("there is no robot to look at", "leave --from out")
+            raise UsageError("there is no robot to look at", "omit --from")
         return taken.joints, taken.image, source.identity, source.camera_serial
 
 

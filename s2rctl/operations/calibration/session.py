@@ -175,7 +175,7 @@ def read_picture(path: Path) -> np.ndarray:
         raise ArtifactError(f"the picture {path} is missing", "copy it there, or leave its line out")
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise ArtifactError(f"{path} is no picture, or is damaged", "take it again, or leave its line out")
+        raise ArtifactError(f"{path} is not a picture, or is damaged", "take it again, or leave its line out")
     return np.ascontiguousarray(image[..., ::-1])
 
 

@@ -152,7 +152,7 @@ class Folder:
             value = math.nan
         if not math.isfinite(value):
             raise UsageError(
-                f"{self._table}:{number}: {column} is no number ({row[column]!r})", "write it with a point"
+                f"{self._table}:{number}: {column} is not a number ({row[column]!r})", "write it with a decimal point"
             )
         return value
 

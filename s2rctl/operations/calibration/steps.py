@@ -48,7 +48,7 @@ def measure_optics(work: Work, images: list[np.ndarray]) -> tuple[Intrinsics, fl
         if not found.good:
             work.reporter.note(f"picture {number + 1}: not used, {found.reason}")
     if not good:
-        raise RunError("no picture shows the board well enough", "take pictures in which all of it is sharp")
+        raise RunError("no picture shows the board well enough", "take pictures in which the whole board is sharp")
     height, width = images[0].shape[:2]
     lens, error = calibrate_intrinsics(good, width, height)
     work.session.keep_optics(lens)
@@ -61,7 +61,7 @@ def opened(work: Work, stand: Stand, say: Callable[[str], None], guided: bool) -
     profile, settings = work.profile, work.profile.calibration
     if work.mode == "folder":
         if work.folder is None:
-            raise UsageError("which folder?", "--from FOLDER with pictures and poses.csv")
+            raise UsageError("no folder given", "--from FOLDER with pictures and poses.csv")
         yield Folder(work.folder, stand.specification)
         return
     from s2rctl.operations.calibration.arm import Driven, Eye, Guided
@@ -201,7 +201,7 @@ def _require_same_devices(session: Session, identity: Identity, camera: str) -> 
     for what, was, now in (("robot", told.robot_serial, identity.serial), ("camera", told.camera_serial, camera)):
         if was and now and was != now and told.mode == "live":
             raise UsageError(
-                f"the views so far are of the {what} {was}, this is {now}",
+                f"the views so far come from the {what} {was}, but this is {now}",
                 "connect that one, or start anew with --fresh",
             )
 

@@ -65,7 +65,8 @@ def make_board(work: Work, measured_m: float | None = None) -> dict[str, Any]:
         stretch = measured_m / board.square_m
         if not _LEAST_STRETCH < stretch < _MOST_STRETCH:
             raise UsageError(
-                f"a square of {1000 * measured_m:g} mm is {stretch:.3f} times {1000 * board.square_m:g} mm",
+                f"a square of {1000 * measured_m:g} mm is {stretch:.3f} times "
+                f"the profile's {1000 * board.square_m:g} mm",
                 "print at 100 % (not 'fit to page'); or is it another board? --set calibration.board.square_m=…",
             )
         board = board.model_copy(update={"square_m": measured_m, "marker_m": board.marker_m * stretch})
@@ -108,7 +109,7 @@ def optics_of(work: Work, stand: Stand, own: Intrinsics | None) -> Intrinsics:
     device = work.profile.robot.cameras.get(work.profile.calibration.camera)
     if work.mode != "rehearse" and (device is None or device.intrinsics is None):
         raise UsageError(
-            f"nothing is known of the optics of the camera '{work.profile.calibration.camera}'",
+            f"the intrinsics of the camera '{work.profile.calibration.camera}' are unknown",
             f"s2rctl calibrate-camera intrinsics -p {work.profile.name}   (measures them)",
         )
     return given_optics(work, stand)

@@ -158,7 +158,7 @@ class RealSense(Device):
         raise MissingEnvironmentError(
             f"the camera '{self._name}' does not stream: {trouble}",
             f"check that {settings.width} x {settings.height} at {settings.fps} Hz exists (rs-enumerate-devices) and "
-            "that it hangs on a USB 3 port",
+            "that it is plugged into a USB 3 port",
         ) from trouble
 
     def _reset(self) -> None:
@@ -233,7 +233,7 @@ def _set(sensor: Any, option: Any, value: float) -> None:
         except RuntimeError as error:  # out of the option's range
             span = sensor.get_option_range(option)
             raise UsageError(
-                f"the camera does not take {option} = {value:g}: {error}", f"it takes {span.min:g} to {span.max:g}"
+                f"the camera does not accept {option} = {value:g}: {error}", f"it accepts {span.min:g} to {span.max:g}"
             ) from error
 
 
