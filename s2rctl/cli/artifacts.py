@@ -19,7 +19,7 @@ RefArgument = Annotated[str, typer.Argument(metavar="REF", help="kind/name[:alia
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(no_args_is_help=True, help="Look at artifacts, pass them on, keep the store in order.")
+    group = typer.Typer(no_args_is_help=True, help="Inspect, share and clean up artifacts.")
     register(group, "list", "artifacts")(list_artifacts)
     register(group, "show", "artifacts")(show)
     register(group, "lineage", "artifacts")(lineage)

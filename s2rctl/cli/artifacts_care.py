@@ -162,7 +162,11 @@ def gc(session: Session, yes: YesOption = False) -> Answer:
     return Answer(data, text if yes or not garbage.size else text + "\ndelete them: s2rctl artifacts gc --yes")
 
 
-def rm(session: Session, ref: Annotated[str, typer.Argument(metavar="REF")], yes: YesOption = False) -> Answer:
+def rm(
+    session: Session,
+    ref: Annotated[str, typer.Argument(metavar="REF", help="kind/name[:alias], or an id prefix.")],
+    yes: YesOption = False,
+) -> Answer:
     """Remove an artifact and its refs. The next gc deletes its files.
 
     Examples:

@@ -29,7 +29,7 @@ ArmOption = Annotated[bool, typer.Option("--arm", help="Let the command drive th
 GuidedOption = Annotated[bool, typer.Option("--guided", help="A person moves the arm; the command only reads.")]
 MeasuredOption = Annotated[
     float | None,
-    typer.Option("--measured-mm", help="Side of one printed square as measured: over ten, divided by ten."),
+    typer.Option("--measured-mm", help="Measured side of one printed square in mm: measure ten, divide by ten."),
 ]
 
 
@@ -60,16 +60,16 @@ def calibrate_camera(
     guided: GuidedOption = False,
     measured_mm: MeasuredOption = None,
     every: Annotated[
-        bool, typer.Option("--every-camera", help="All cameras of the policy, one after another.")
+        bool, typer.Option("--every-camera", help="Calibrate all cameras of the policy, one after another.")
     ] = False,
     sets: SetOption = None,
     seed: SeedOption = None,
     fresh: FreshOption = False,
 ) -> Answer:
-    """Go through all steps in order: board, intrinsics, collect, solve, check, apply. Run again to go on.
+    """Run all steps in order: board, intrinsics, collect, solve, check, apply. Run it again to continue.
 
-    In a rehearsal the robot's own driver speaks to an emulated robot, and the board is rendered; the pipeline's stage
-    of the same name draws the pictures only. Exit code 5 if the gate is not met.
+    In a rehearsal the robot's own driver talks to an emulated robot, and the board is rendered; the pipeline stage
+    of the same name only draws the pictures. Exit code 5 if the gate is not met.
 
     Examples:
       s2rctl calibrate-camera -p xarm7-reach
@@ -144,7 +144,7 @@ def intrinsics(
 ) -> Answer:
     """Measure the camera's focal lengths, principal point and distortion from pictures of the board, held by hand.
 
-    A RealSense states its own; a webcam needs this once for each size of picture.
+    A RealSense reports its own; a webcam needs this once per image size.
 
     Examples:
       s2rctl calibrate-camera intrinsics -p xarm7-reach --from pictures/
@@ -175,7 +175,7 @@ def collect(
 ) -> Answer:
     """Take views of the board: with the arm driven (--arm), moved by a person (--guided), or from a folder (--from).
 
-    Each next pose is the one that tells most. Ctrl-C stops the arm; run again to go on.
+    Each pose is chosen to be the most informative one next. Ctrl-C stops the arm; run it again to continue.
 
     Examples:
       s2rctl calibrate-camera collect -p xarm7-reach --mode live --arm
@@ -201,7 +201,7 @@ def solve(
     sets: SetOption = None,
     seed: SeedOption = None,
 ) -> Answer:
-    """Find the camera from the views so far and publish it. Exit code 5 if the gate is not met.
+    """Solve for the camera's pose from the views so far, and publish it. Exit code 5 if the gate is not met.
 
     Examples:
       s2rctl calibrate-camera solve -p xarm7-reach --mode live

@@ -25,16 +25,16 @@ def check(
     session: Session,
     profile: ProfileOption,
     ref: Annotated[
-        str | None, typer.Option("--ref", help="Calibration (default: the profile's, else the last).")
+        str | None, typer.Option("--ref", help="Calibration (default: the profile's, else the latest).")
     ] = None,
     mode: ModeOption = "rehearse",
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="A picture instead of the camera's next one.")
+        Path | None, typer.Option("--picture", help="A picture to use instead of the camera's next one.")
     ] = None,
     sets: SetOption = None,
     seed: SeedOption = None,
 ) -> Answer:
-    """Compare the robot's silhouette in a picture with the render at the joints read now; no board is needed.
+    """Compare the robot's silhouette in a picture with a rendering at the current joint readings; needs no board.
 
     Exit code 5 when the camera has been moved since it was calibrated.
 

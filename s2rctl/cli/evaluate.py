@@ -32,7 +32,9 @@ def evaluate(
     episodes: Annotated[int | None, typer.Option("--episodes", help="Episodes (default: the gate's).", min=1)] = None,
     perturb: Annotated[
         list[str] | None,
-        typer.Option("--perturb", metavar="NAME=VALUE", help="Depart from training, e.g. latency=0.05. Repeatable."),
+        typer.Option(
+            "--perturb", metavar="NAME=VALUE", help="Change one condition of training, e.g. latency=0.05. Repeatable."
+        ),
     ] = None,
     against: Annotated[
         str | None,
@@ -40,10 +42,14 @@ def evaluate(
     ] = None,
     tiers: Annotated[
         str | None,
-        typer.Option("--tiers", metavar="[T0,T3,…]", help="Worlds that nobody trained in; alone: all that apply."),
+        typer.Option(
+            "--tiers",
+            metavar="[T0,T3,…]",
+            help="Evaluate in worlds no policy trained in; without a list: all that apply.",
+        ),
     ] = None,
     sensitivity: Annotated[
-        bool, typer.Option("--sensitivity", help="How much success each single axis of the worlds costs.")
+        bool, typer.Option("--sensitivity", help="Measure how much success each single axis of variation costs.")
     ] = False,
     physics: Annotated[
         Literal["native", "mjx"] | None,

@@ -23,7 +23,7 @@ def export(
     force: ForceOption = False,
     fresh: FreshOption = False,
 ) -> Answer:
-    """Export a policy to one self-contained ONNX file and check that it acts the same.
+    """Export a policy to one self-contained ONNX file and check that it behaves identically.
 
     Examples:
       s2rctl export student/aloha

@@ -11,14 +11,14 @@ from s2rctl.cli.session import ProfileOption, Session, SetOption, register
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(no_args_is_help=True, help="Measured delays for training.")
+    group = typer.Typer(no_args_is_help=True, help="Turn recordings into delays for training.")
     register(group, "fit", "latency")(fit)
     app.add_typer(group, name="latency")
 
 
 def fit(
     session: Session,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings (.mcap) of rehearse or live.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings (.mcap) from rehearse or live.")],
     profile: ProfileOption,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Profile to write (default: PROFILE-measured.yaml here).")

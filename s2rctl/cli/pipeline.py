@@ -17,7 +17,7 @@ FromOption = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(no_args_is_help=True, help="Run, plan and watch the whole chain of a profile.")
+    group = typer.Typer(no_args_is_help=True, help="Run, plan and follow all stages of a profile.")
     register(group, "run", "pipeline")(run)
     register(group, "plan", "pipeline")(plan)
     register(group, "status", "pipeline")(status)

@@ -13,7 +13,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="PROFILE", help="A name in 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(no_args_is_help=True, help="Look at profiles and check them.")
+    group = typer.Typer(no_args_is_help=True, help="Inspect and check profiles.")
     register(group, "list", "profile")(list_profiles)
     register(group, "show", "profile")(show)
     register(group, "validate", "profile")(validate)
@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_profiles(session: Session) -> Answer:
-    """List the profiles that can be called by name.
+    """List the profiles that can be used by name.
 
     Examples:
       s2rctl profile list

@@ -24,7 +24,7 @@ def render(
     sets: SetOption = None,
     seed: SeedOption = None,
 ) -> Answer:
-    """Write a contact sheet of the policy cameras: clean and as training randomises them.
+    """Write a contact sheet of the policy cameras: clean, and randomised as in training.
 
     Examples:
       s2rctl render aloha

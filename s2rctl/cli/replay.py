@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 
 def replay(
     session: Session,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings (.mcap) of deploy.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings (.mcap) written by deploy.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Directory for video and contact sheet (default: the recording's)."),

@@ -11,7 +11,7 @@ from s2rctl.cli.session import ProfileOption, Session, SetOption, register
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(no_args_is_help=True, help="Look after the real robot.")
+    group = typer.Typer(no_args_is_help=True, help="Service the real robot.")
     register(group, "recover", "robot")(recover)
     app.add_typer(group, name="robot")
 

@@ -28,7 +28,7 @@ def train_teacher(
     force: ForceOption = False,
     fresh: FreshOption = False,
 ) -> Answer:
-    """Train a state teacher of the Aloha system.
+    """Train a state-based teacher of the Aloha system.
 
     Examples:
       s2rctl train-teacher -p aloha --phase pick
