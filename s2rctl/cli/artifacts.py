@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from s2rctl.cli import artifacts_care
+from s2rctl.cli import artifacts_care, complete
 from s2rctl.cli.describe import artifact_data, contract_text, short_metrics, size
 from s2rctl.cli.output import Answer, facts, lines, table
 from s2rctl.cli.session import OptionalProfile, Session, SetOption, register
@@ -14,7 +14,7 @@ from s2rctl.core.progress import duration
 if TYPE_CHECKING:
     from s2rctl.store.lineage import Node
 
-RefArgument = Annotated[str, typer.Argument(metavar="REF", help="kind/name[:alias], or an id prefix.")]
+RefArgument = Annotated[str, complete.ref("kind/name[:alias], or an id prefix.")]
 
 
 def add_to(app: typer.Typer) -> None:

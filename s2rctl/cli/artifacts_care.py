@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from s2rctl.cli import complete
 from s2rctl.cli.describe import size
 from s2rctl.cli.output import Answer, lines, table
 from s2rctl.cli.session import Session, register
@@ -164,7 +165,7 @@ def gc(session: Session, yes: YesOption = False) -> Answer:
 
 def rm(
     session: Session,
-    ref: Annotated[str, typer.Argument(metavar="REF", help="kind/name[:alias], or an id prefix.")],
+    ref: Annotated[str, complete.ref("kind/name[:alias], or an id prefix.")],
     yes: YesOption = False,
 ) -> Answer:
     """Remove an artifact and its refs. The next gc deletes its files.

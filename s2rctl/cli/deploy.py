@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from s2rctl.cli import complete
 from s2rctl.cli.consent import ask
 from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer
@@ -26,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 def deploy(
     session: Session,
-    ref: Annotated[str, typer.Argument(metavar="REF", help="onnx/aloha-student, onnx/xarm7-reach, or an id.")],
+    ref: Annotated[str, complete.ref("onnx/aloha-student, onnx/xarm7-reach, or an id.")],
     mode: Annotated[
         Literal["rehearse", "shadow", "live"],
         typer.Option("--mode", help="rehearse: simulated twin; shadow: read sensors, send nothing; live: move."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from s2rctl.cli import complete
 from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer, table
 from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
@@ -27,26 +28,19 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(
     session: Session,
-    ref: Annotated[str, typer.Argument(metavar="REF", help="onnx/…, student/…, reach/…, teacher/…, an id, or a file.")],
+    ref: Annotated[str, complete.ref("onnx/…, student/…, reach/…, teacher/…, an id, or a file.")],
     profile: OptionalProfile = None,
     episodes: Annotated[int | None, typer.Option("--episodes", help="Episodes (default: the gate's).", min=1)] = None,
     perturb: Annotated[
         list[str] | None,
-        typer.Option(
-            "--perturb", metavar="NAME=VALUE", help="Change one condition of training, e.g. latency=0.05. Repeatable."
-        ),
+        typer.Option("--perturb", metavar="NAME=VALUE", help="Change a condition, e.g. latency=0.05. Repeatable."),
     ] = None,
     against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="REF", help="Another policy on the same episodes, compared in pairs."),
+        str | None, complete.ref("Another policy on the same episodes, compared in pairs.", "--against")
     ] = None,
     tiers: Annotated[
         str | None,
-        typer.Option(
-            "--tiers",
-            metavar="[T0,T3,…]",
-            help="Evaluate in worlds no policy trained in; without a list: all that apply.",
-        ),
+        typer.Option("--tiers", metavar="[T0,T3,…]", help="Worlds nobody trained in; without a list: all that apply."),
     ] = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Measure how much success each single axis of variation costs.")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from s2rctl.cli import complete
 from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer
 from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
@@ -16,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     session: Session,
-    ref: Annotated[str, typer.Argument(metavar="REF", help="student/aloha, reach/xarm7, teacher/pick, or an id.")],
+    ref: Annotated[str, complete.ref("student/aloha, reach/xarm7, teacher/pick, or an id.")],
     profile: OptionalProfile = None,
     sets: SetOption = None,
     seed: SeedOption = None,

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from s2rctl.cli import complete
 from s2rctl.cli.output import Answer, table
 from s2rctl.cli.session import SeedOption, Session, SetOption, register
 
-NameArgument = Annotated[str, typer.Argument(metavar="PROFILE", help="A name in profiles/ or a path.")]
+NameArgument = Annotated[str, complete.profile("A name in profiles/ or a path.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -79,7 +80,7 @@ def show(
 
 def validate(
     session: Session,
-    names: Annotated[list[str], typer.Argument(metavar="PROFILE...", help="Names or paths.")],
+    names: Annotated[list[str], complete.profile("Names or paths.", metavar="PROFILE...")],
     sets: SetOption = None,
 ) -> Answer:
     """Check profiles and report all errors at once.

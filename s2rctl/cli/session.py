@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from s2rctl.cli import complete
 from s2rctl.cli.output import Answer, Output, Sink
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError, S2rError, UsageError
 from s2rctl.core.exits import ExitCode
@@ -33,9 +34,9 @@ EXITS = (
     "6 hardware or safety stop, 7 environment, 8 store locked, 70 bug, 130 Ctrl-C."
 )
 
-ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Profile: a name in profiles/ or a path.")]
+ProfileOption = Annotated[str, complete.profile("Profile: a name in profiles/ or a path.", "--profile", "-p")]
 OptionalProfile = Annotated[
-    str | None, typer.Option("--profile", "-p", help="Profile to use instead of the artifact's own.")
+    str | None, complete.profile("Profile to use instead of the artifact's own.", "--profile", "-p")
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = {
     "friction_loss": Kind("", 1.0, 0.0, 20.0, "the dry friction of every joint is multiplied by this factor"),
     "gain": Kind("", 1.0, 0.1, 10.0, "the position gain of every motor is multiplied by this factor"),
     "gravity_sag": Kind(
-        "rad", 0.0, 0.0, 0.1, "gravity pulls the joint that gives way most this much further down at the home pose"
+        "rad", 0.0, 0.0, 0.1, "the joint that sags most under gravity sags this much further at the home pose"
     ),
     "finger_damping": Kind("", 1.0, 0.05, 20.0, "the damping of the fingers alone is multiplied by this factor"),
     "gripper_speed": Kind("", 1.0, 0.2, 3.0, "grippers open and close this many times as fast, equally strong"),

@@ -53,7 +53,7 @@ class LookRanges(Model):
     wall_picture: Range = axis(0, "of 1", "share of a photograph in the walls", 0, 1)
     floor_pattern: Range = axis(0, "of 1", "share of planks, tiles, carpet, … in the floor", 0, 1)
     background: Range = axis(0, "of 1", "a room of photographs behind everything: its brightness; 0: no room", 0, 1)
-    clutter: Range = axis(0, "objects", "things that lie about on the table, off the way", 0, 12, True)
+    clutter: Range = axis(0, "objects", "objects lying about on the table, out of the way", 0, 12, True)
 
     lights: Range = axis(0, "lamps", "lamps besides those of the scene", 0, 3, True)
     light_gain: Range = axis(0, "EV", "brightness of the scene's lamps", -4, 4)

@@ -78,7 +78,7 @@ class Ppo(Model):
     exploration: float = quantity(
         0.2,
         "",
-        "standard deviation before tanh with which a policy that was taught begins to explore",
+        "standard deviation before tanh with which a warm-started policy begins to explore",
         ge=1e-4,
         le=10,
     )

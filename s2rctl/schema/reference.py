@@ -17,7 +17,7 @@ are errors.
 
 A file is UTF-8 text of at most 256 kB. Only `true` and `false` are truth values; dates, `1:30` and `no` are text.
 A whole number that begins with 0 is refused: quote it where it is text, as a serial number is.
-Every number has limits, which `s2rctl profile validate` tells.
+Every number has limits; `s2rctl profile validate` says which one is exceeded.
 """
 
 

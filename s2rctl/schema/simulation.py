@@ -72,7 +72,7 @@ class Noise(Model):
 
 
 class CameraMount(Model):
-    """Where a calibration found a camera, and how sure that is; commands fill it in from ``vision.calibration``."""
+    """Where a calibration found a camera, and how certain that is; commands fill it in from ``vision.calibration``."""
 
     calibration: Line = quantity(..., "", "artifact id of the calibration")
     parent: Line = quantity(..., "", "body in whose frame the pose is")
@@ -85,7 +85,7 @@ class CameraMount(Model):
     position_range_m: Annotated[tuple[float, float, float], AfterValidator(within(0, 2))] = quantity(
         ..., "m", "± two standard deviations, camera frame"
     )
-    rotation_range_deg: float = quantity(..., "deg", "± two standard deviations of the least sure axis", ge=0, le=180)
+    rotation_range_deg: float = quantity(..., "deg", "± two standard deviations, least certain axis", ge=0, le=180)
 
 
 class CameraSettings(Model):
@@ -97,7 +97,7 @@ class CameraSettings(Model):
     depth: bool = quantity(False, "", "whether the policy sees depth")
     depth_unit_m: float = quantity(1e-4, "m", "metres per count of the uint16 depth image", ge=1e-6, le=0.1)
     depth_range_m: Annotated[Range, AfterValidator(within(0, 1000))] = quantity(
-        (0.0, 0.4), "m", "depth outside is read as nothing"
+        (0.0, 0.4), "m", "depth outside reads as 0: no measurement"
     )
     normalise: Literal["none", "image"] = quantity(
         "none",
@@ -197,7 +197,7 @@ class Vision(Model):
         (), "", "policy cameras, of one size and kind", max_length=MOST_CAMERAS
     )
     calibration: Line | Annotated[tuple[Line, ...], Field(max_length=MOST_CAMERAS)] | None = quantity(
-        None, "", "calibrations of the cameras, by id or kind/name:alias: where they are and how sure that is"
+        None, "", "calibrations of the cameras, by id or kind/name:alias: where they are and how certain that is"
     )
     appearance: Appearance = Appearance()
     backgrounds: Line | None = quantity(

@@ -52,10 +52,22 @@ def complete(shell: str, words: str, place: int) -> list[str]:
         ("s2rctl artifacts ver", 2, ["verify"]),
         ("s2rctl evaluate --sens", 2, ["--sensitivity"]),
         ("s2rctl deploy x --mode re", 4, ["rehearse"]),
+        ("s2rctl pipeline plan -p xarm7-s", 4, ["xarm7-smoke"]),
+        ("s2rctl profile show aloha-s", 3, ["aloha-smoke"]),
     ],
 )
 def test_bash_completes_commands_options_and_choices(words, place, expected):
     assert complete("bash", words, place) == expected
+
+
+def test_artifacts_are_completed_and_no_store_is_no_reason_to_speak(tmp_path, monkeypatch):
+    monkeypatch.setenv("S2RCTL_STORE", str(tmp_path / "store"))
+    assert complete("bash", "s2rctl evaluate onnx/", 2) == []
+    assert main(["artifacts", "import", "xarm7-reach"]) == 0
+    assert complete("bash", "s2rctl evaluate onnx/", 2) == ["onnx/xarm7-reach:pretrained"]
+    (tmp_path / "file").write_text("no store")
+    monkeypatch.setenv("S2RCTL_STORE", str(tmp_path / "file"))
+    assert complete("bash", "s2rctl artifacts show o", 3) == []
 
 
 def test_zsh_and_fish_complete_commands():
