@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from s2rctl.cli.main import main
+from s2rctl.core.errors import ProfileError
 from s2rctl.schema.load import load_profile
 from s2rctl.store.store import Store
 from tests.docs.pages import PAGES, SHELL, TOP, Block, Call, blocks, calls, mentions, parse, tree
@@ -25,7 +26,7 @@ QUICK = (
     "artifacts path", "artifacts verify", "artifacts tag", "artifacts export", "artifacts diff", "artifacts gc",
 )  # fmt: skip
 """Commands that take less than a second: they run."""
-EXAMPLES = re.compile(r"^(3f2a|99c1|report/aloha|my/.*|/dev/stdin|other\.yaml|.*:candidate)$")
+EXAMPLES = re.compile(r"^(3f2a|99c1|report/aloha|deployment/.*|my/.*|/dev/stdin|other\.yaml|.*:candidate)$")
 """What examples in help texts call something that no reader has yet."""
 FREE = (
     "git",
@@ -156,3 +157,16 @@ def test_a_program_that_is_shown_runs(block: Block, here, monkeypatch):
     monkeypatch.chdir(here)
     shutil.copy(Store(here / ".s2rctl").resolve("onnx/xarm7-reach").path("policy.onnx"), here / "policy.onnx")
     exec(compile(block.text, block.place, "exec"), {})
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml" and not b.title], ids=lambda b: b.place)
+def test_a_part_of_a_profile_that_is_shown_fits_a_system(block: Block, tmp_path):
+    faults = []
+    for system in ("aloha", "xarm7-reach"):
+        path = tmp_path / f"{system}-part.yaml"
+        path.write_text(f"extends: {system}\nname: {system}-part\n{block.text}\n", encoding="utf-8")
+        try:
+            load_profile(str(path))
+        except ProfileError as error:
+            faults.append(error.message)
+    assert len(faults) < 2, faults
