@@ -1,11 +1,16 @@
 """Reference pages that are written from the code, and what they must not miss."""
 
 import ast
+import json
 import re
+import tomllib
+
+import pytest
+import yaml
 
 from s2rctl.cli.reference import markdown
 from s2rctl.core.exits import ExitCode
-from tests.docs.pages import TOP, tree
+from tests.docs.pages import PAGES, SHELL, TOP, blocks, tree
 
 PACKAGE = TOP / "s2rctl"
 
@@ -51,3 +56,25 @@ def public(tree: ast.Module | ast.ClassDef):
             yield node
             if isinstance(node, ast.ClassDef):
                 yield from public(node)
+
+
+def test_what_assistants_are_told_has_every_exit_code():
+    skill = (TOP / "docs" / "agents" / "SKILL.md").read_text(encoding="utf-8")
+    readme, short = ((TOP / name).read_text(encoding="utf-8") for name in ("README.md", "llms.txt"))
+    codes = {int(code) for code in ExitCode}
+    assert {int(code) for code in re.findall(r"(?m)^\| (\d+) \|", skill)} == codes
+    for code in codes:
+        assert re.search(rf"\| {code} \|", readme) and re.search(rf"\b{code} [a-z]", short), code
+
+
+@pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page)], ids=lambda block: block.place)
+def test_a_block_is_what_it_says_it_is(block):
+    readers = {"json": json.loads, "toml": tomllib.loads, "python": ast.parse, "yaml": yaml.safe_load}
+    known = {*readers, *SHELL, "text"}
+    assert block.language in known
+    if reader := readers.get(block.language):
+        value = reader(block.text)
+        assert block.language != "json" or set(value) in (
+            {"schema", "command", "ok", "data"},
+            {"schema", "command", "ok", "error"},
+        )
