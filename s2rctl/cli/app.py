@@ -20,6 +20,7 @@ from s2rctl.cli import (
     replay,
     robot,
     train,
+    view,
 )
 from s2rctl.cli.output import Output
 from s2rctl.cli.session import EXITS, as_fault
@@ -58,7 +59,7 @@ def _root(
 
 _PARTS = (
     train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render,
-    robot
+    robot, view
 )  # fmt: skip
 for _part in _PARTS:
     _part.add_to(app)

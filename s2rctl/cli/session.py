@@ -70,6 +70,8 @@ _EXTRAS = {
     "pyrealsense2": "realsense",
     "cv2": "calibrate",
     "scipy": "calibrate",
+    "viser": "view",
+    "trimesh": "view",
 }
 _SHOWN = 80
 """Characters of a path that cannot be used."""
