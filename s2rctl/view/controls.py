@@ -26,10 +26,12 @@ class Controls:
         with self._gui.add_folder("Play"):
             self._pause = self._button("Pause", self._toggle)
             self._button("Step", self._step)
-            speed = self._gui.add_dropdown("Speed", [f"{value:g}" for value in SPEEDS], "1")
+            speed = self._gui.add_dropdown("Speed", [f"{value:g}" for value in SPEEDS], initial_value="1")
             speed.on_update(lambda _: self.ask(lambda: self._faster(float(speed.value))))
             if isinstance(show, Playback):
-                self.scrub = self._gui.add_slider("Time step", 0, max(1, show.length - 1), 1, 0)
+                self.scrub = self._gui.add_slider(
+                    "Time step", min=0, max=max(1, show.length - 1), step=1, initial_value=0
+                )
                 self.scrub.on_update(lambda event: self._scrubbed(event, show))
         if isinstance(show, Episodes):
             self._of_episodes(show)
@@ -58,7 +60,7 @@ class Controls:
     def _of_episodes(self, show: Episodes) -> None:
         gui = self._gui
         with gui.add_folder("Episode"):
-            seed = gui.add_number("Seed", show.seed, min=0, step=1)
+            seed = gui.add_number("Seed", initial_value=show.seed, min=0, step=1)
             seed.on_update(lambda event: event.client and self.ask(lambda: show.restart(int(seed.value))))
 
             def other() -> Moment:
@@ -72,8 +74,8 @@ class Controls:
                 self._button("Other look", show.look)
         if show.objects:
             with gui.add_folder("Perturb"):
-                what = gui.add_dropdown("Object", list(show.objects), show.objects[0])
-                way = gui.add_vector3("Way in cm", _NUDGE_CM, step=0.5)
+                what = gui.add_dropdown("Object", list(show.objects), initial_value=show.objects[0])
+                way = gui.add_vector3("Way in cm", initial_value=_NUDGE_CM, step=0.5)
                 self._button("Move it", lambda: show.nudge(what.value, np.array(way.value) / 100))
 
     def _button(self, name: str, wish: Callable[[], Moment | None]) -> Any:

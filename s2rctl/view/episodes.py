@@ -65,7 +65,10 @@ class Episodes:
     def begin(self) -> Moment:
         """Compile the environment and return the first moment of the first episode."""
         stepping.prepare(self._env)
-        return self.restart(self.seed)
+        moment = self.restart(self.seed)
+        self._action(self._now)  # compiles the policy
+        self._anew()
+        return moment
 
     def restart(self, seed: int) -> Moment:
         """Begin the first episode of a seed."""
@@ -76,12 +79,7 @@ class Episodes:
     def advance(self) -> Moment:
         """Let the policy act for one control step; an episode that is over is followed by the next one."""
         state = self._now
-        action = self._playing.of(state)
-        self._told = self._playing.estimates
-        if self._pilot is not None:
-            learner = np.asarray(self._acting(state))[:, None]
-            action = np.where(learner, action, np.asarray(self._pilot(state.observation)))
-        after, outcome = stepping.step(self._env, state, jnp.asarray(action, jnp.float32))
+        after, outcome = stepping.step(self._env, state, jnp.asarray(self._action(state), jnp.float32))
         if bool(outcome.done[0]):
             success = bool(outcome.success[0])
             self.ended, self.successes = self.ended + 1, self.successes + success
@@ -111,6 +109,15 @@ class Episodes:
     def _now(self) -> EnvState:
         assert self._state is not None, "begin comes first"
         return self._state
+
+    def _action(self, state: EnvState) -> np.ndarray:
+        """Return what the policy does, or its pilot where that drives, and keep what it estimates."""
+        action = self._playing.of(state)
+        self._told = self._playing.estimates
+        if self._pilot is None:
+            return action
+        learner = np.asarray(self._acting(state))[:, None]
+        return np.where(learner, action, np.asarray(self._pilot(state.observation)))
 
     def _anew(self) -> None:
         """Let the policy forget: another episode begins."""
@@ -169,7 +176,7 @@ class Episodes:
                 place = place + axes @ np.asarray(look.camera_pos_offset[0, number])
                 axes = axes @ from_rotation_vector(np.asarray(look.camera_rot_offset[0, number]))
                 fovy = float(look.camera_fovy[0, number])
-            found[camera.name] = Eye(np.array(place), np.array(axes), fovy)
+            found[camera.name] = Eye(np.array(place), np.array(axes), fovy, camera.width / camera.height)
         return found
 
 

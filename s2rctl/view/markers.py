@@ -15,7 +15,7 @@ METRES_PER_NEWTON = 0.01
 _LONGEST_M, _LEAST_N = 0.15, 1e-3
 _CONTACT, _WITHIN, _LIMITED = (230, 60, 30), (40, 160, 80), (240, 140, 0)
 _POINTS = ((30, 120, 240), (220, 40, 160), (20, 170, 170), (150, 90, 220))
-_RADIUS_M = 0.008
+_RADIUS_M, _EYE_M = 0.008, 0.05
 _FLIP = np.diag([1.0, -1.0, -1.0])
 """From MuJoCo's camera axes (looks along -z) to those of OpenCV, which Viser takes."""
 
@@ -89,18 +89,20 @@ class Markers:
                 self._server.scene.add_label(f"{path}/name", name)
             self._points[name].position = np.asarray(place, float)
 
-    def eyes(self, found: Mapping[str, Eye], pictures: Mapping[str, np.ndarray], visible: bool = True) -> None:
-        """Show the cameras as frusta, with what they see in them."""
+    def eyes(self, found: Mapping[str, Eye], visible: bool = True) -> None:
+        """Show where cameras stand and how much they see."""
         for name in _gone(self._eyes, found):
             self._eyes.pop(name).remove()
         for name, eye in found.items():
-            picture = pictures.get(name)
             if name not in self._eyes:
-                aspect = 1.0 if picture is None else picture.shape[1] / picture.shape[0]
                 self._eyes[name] = self._server.scene.add_camera_frustum(
-                    f"/eyes/{name}", np.deg2rad(eye.fovy_deg), aspect, scale=0.05, image=picture, format="jpeg",
+                    f"/eyes/{name}",
+                    np.deg2rad(eye.fovy_deg),
+                    eye.aspect,
+                    scale=_EYE_M,
+                    thickness=0.001,
                     cast_shadow=False,
-                )  # fmt: skip
+                )
             handle = self._eyes[name]
             handle.position, handle.wxyz = eye.position, from_matrix(eye.rotation @ _FLIP)
             handle.fov = float(np.deg2rad(eye.fovy_deg))

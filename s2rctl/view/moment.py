@@ -22,6 +22,7 @@ class Eye:
     position: np.ndarray  # (3,) m, world
     rotation: np.ndarray  # (3, 3), MuJoCo axes: looks along -z
     fovy_deg: float
+    aspect: float = 1.0  # width over height
 
 
 @dataclass(frozen=True)

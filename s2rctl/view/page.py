@@ -3,10 +3,12 @@
 import importlib.util
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from s2rctl.core.errors import MissingEnvironmentError, S2rError
 from s2rctl.core.listener import Listener
+from s2rctl.render.film import viewer_of
 from s2rctl.render.laboratory import MESHES
 from s2rctl.render.laboratory.meshes import Meshes, load_meshes
 from s2rctl.view.controls import Controls
@@ -38,9 +40,14 @@ def open_server(title: str, host: str, port: int) -> Any:
     except OSError as error:
         raise MissingEnvironmentError(f"cannot listen on {host}: {error.strerror}", "choose another --host") from error
     server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
-    server.gui.configure_theme(control_layout="collapsible", control_width="medium", show_logo=False,
-                               show_share_button=False)  # fmt: skip
-    server.scene.configure_default_lights(cast_shadow=False)
+    server.gui.configure_theme(
+        control_layout="collapsible", control_width="medium", show_logo=False, show_share_button=False
+    )
+    # Without a GPU the environment map takes eight times as long to draw as all the rest (docs/view.md).
+    server.scene.configure_environment_map(None)
+    server.scene.configure_default_lights(False)
+    server.scene.add_light_ambient("/lights/ambient", intensity=1.2)
+    server.scene.add_light_directional("/lights/sun", intensity=2.0, position=(1.0, -1.0, 2.0))
     return server
 
 
@@ -62,18 +69,18 @@ class Page:
         self.server = open_server(show.title, host, port)
         self.url = f"http://{'localhost' if host in (LOCAL, '0.0.0.0') else host}:{self.server.get_port()}"
         self._words = self.server.gui.add_markdown(f"**{show.title}**\n\ncompiling …")
-        self.controls = Controls(self.server, show)
         self.scene = Scene(self.server, show.model, meshes)
         self._markers = Markers(self.server, show.workspace)
         self._pictures: dict[str, Any] = {}
         self._cameras = self.server.gui.add_folder("Cameras")
+        self.controls = Controls(self.server, show)
         with self.server.gui.add_folder("Show"):
             self._wanted = {
-                name: self.server.gui.add_checkbox(name, True)
+                name: self.server.gui.add_checkbox(name, initial_value=True)
                 for name in ("contacts", "cameras in the scene", *(["workspace"] if show.workspace else []))
             }
             if self.scene.has_meshes:
-                box = self.server.gui.add_checkbox("maker's meshes", True)
+                box = self.server.gui.add_checkbox("maker's meshes", initial_value=True)
                 box.on_update(lambda _: self.controls.ask(lambda: self.scene.show_meshes(box.value)))
         self._stand_back()
 
@@ -88,7 +95,7 @@ class Page:
             arrows = contacts_of(show.model, show.data)
             markers.contacts(arrows)
             markers.points(moment.points)
-            markers.eyes(moment.eyes, moment.pictures, self._wanted["cameras in the scene"].value)
+            markers.eyes(moment.eyes, self._wanted["cameras in the scene"].value)
             markers.workspace(moment.limited, "workspace" not in self._wanted or self._wanted["workspace"].value)
             for name, picture in moment.pictures.items():
                 self._picture(name, picture)
@@ -109,11 +116,14 @@ class Page:
             self._pictures[name] = self.server.gui.add_image(picture, label=name, format="jpeg")
 
     def _stand_back(self) -> None:
-        """Put the person where all of the scene is in sight."""
-        model = self.show.model
-        camera, middle = self.server.initial_camera, np.array(model.stat.center)
-        camera.look_at = tuple(middle)
-        camera.position = tuple(middle + 1.3 * model.stat.extent * np.array([0.55, -0.75, 0.5]))
+        """Put the person where the scene's own camera for films is."""
+        model, data, camera = self.show.model, self.show.data, self.server.initial_camera
+        number = model.camera(viewer_of(model)).id
+        mujoco.mj_forward(model, data)
+        place, ahead = data.cam_xpos[number], -data.cam_xmat[number].reshape(3, 3)[:, 2]
+        away = max(0.3, float((model.stat.center - place) @ ahead))
+        camera.position, camera.look_at = tuple(place), tuple(place + away * ahead)
+        camera.fov = float(np.deg2rad(model.cam_fovy[number]))
 
 
 def _plain(text: str) -> str:

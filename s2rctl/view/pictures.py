@@ -1,4 +1,4 @@
-"""Camera pictures as the page shows them: large enough that a browser does not blur their pixels, depth beside colour."""
+"""Camera pictures as the page shows them: so large that no browser blurs their pixels, depth beside colour."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ LEAST_PX = 256
 
 
 def with_depth(rgb: np.ndarray | None, depth: np.ndarray | None) -> np.ndarray:
-    """Return colour (H, W, 3) uint8 with depth (H, W) in counts beside it: near is bright, nothing measured is black."""
+    """Return colour (H, W, 3) uint8 with depth (H, W) in counts beside it: near is bright, not measured is black."""
     colour = np.zeros((1, 1, 3), np.uint8) if rgb is None else np.asarray(rgb)
     if depth is None:
         return enlarged(colour)

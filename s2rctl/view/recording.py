@@ -96,7 +96,7 @@ class Playback:
         )  # fmt: skip
 
     def refresh(self) -> bool:
-        """Read what was written since; return whether there is something new. The next recording begins at its start."""
+        """Read what was written since; return whether there is something new. Another recording begins at its start."""
         path = newest(self._place)
         stamp = _stamp(path)
         if (path, stamp) == (self._path, self._stamp):

@@ -24,7 +24,6 @@ class Pace:
         self._began: deque[float] = deque(maxlen=_REMEMBERED)
         self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self.frames = 0
-        self.busy_s = 0.0
 
     def is_due(self) -> bool:
         """Return whether the next step should be taken now."""
@@ -34,7 +33,6 @@ class Pace:
         """Note a step that began at ``begun`` (monotonic s) and is over; one that is late is not caught up on."""
         now = time.monotonic()
         self.frames += 1
-        self.busy_s += now - begun
         self._began.append(begun)
         self._took.append(now - begun)
         self._due = max(self._due + self._period / speed, now)
@@ -62,6 +60,7 @@ def run(page: Page, interrupt: Interrupt, seconds: float | None = None) -> dict[
     moment = show.begin()
     page.draw(moment)
     begun, looked = time.monotonic(), time.monotonic()
+    cpu = time.process_time()
     pace = Pace(show.period_s)
     while not interrupt.requested and (seconds is None or time.monotonic() - begun < seconds):
         asked = controls.obey()
@@ -84,6 +83,7 @@ def run(page: Page, interrupt: Interrupt, seconds: float | None = None) -> dict[
         "frames": pace.frames,
         "frames_per_s": round(pace.frames / elapsed, 2) if elapsed > 0 else 0.0,
         "load": round(pace.load, 3),
+        "cpu_s_per_frame": round((time.process_time() - cpu) / max(1, pace.frames), 4),
     }
 
 

@@ -9,6 +9,8 @@ from s2rctl.view.shapes import is_round, triangles_of
 
 _STILL = 1e-6
 """m, and in numbers of a quaternion: less is not sent."""
+_MATERIAL = "toon5"
+"""Three quarters of the time that a browser without a GPU needs for the standard one."""
 
 
 class Scene:
@@ -85,6 +87,7 @@ class Scene:
             *shape,
             color=_colour(self._rgba[geom]),
             opacity=_opacity(self._rgba[geom]),
+            material=_MATERIAL,
             flat_shading=not is_round(model, geom),
             cast_shadow=False,
             receive_shadow=False,
@@ -102,6 +105,7 @@ class Scene:
                 part.vertices,
                 part.faces,
                 color=_colour(np.array(part.colour)),
+                material=_MATERIAL,
                 flat_shading=True,
                 cast_shadow=False,
                 receive_shadow=False,

@@ -6,7 +6,6 @@ import mujoco
 import numpy as np
 import trimesh
 
-
 Triangles = tuple[np.ndarray, np.ndarray]
 """Vertices (n, 3) m and faces (m, 3)."""
 ENDLESS_M = 2.0
