@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2rctl.cli.calibrate_check import GROUP, ModeOption, apply, check, work_of
+from s2rctl.cli.calibrate_page import PageOption, shown
 from s2rctl.cli.consent import ask
 from s2rctl.cli.groups import register_group
 from s2rctl.cli.output import Answer, facts, lines
@@ -58,6 +59,7 @@ def calibrate_camera(
     source: FromOption = None,
     arm: ArmOption = False,
     guided: GuidedOption = False,
+    page: PageOption = None,
     measured_mm: MeasuredOption = None,
     every: Annotated[
         bool, typer.Option("--every-camera", help="Calibrate all cameras of the policy, one after another.")
@@ -92,7 +94,7 @@ def calibrate_camera(
             work = work_of(session, loaded.model_copy(update={"calibration": settings}), interrupt, mode, source)
             _begin(work, fresh)
             _board_first(work, measured_mm)
-            made.append(_all_steps(work, arm, guided))
+            made.append(_all_steps(work, arm, guided, page))
     said = [line for _, text in made for line in text]
     first = made[0][0]
     following = f"{GROUP} check -p {profile}, then {GROUP} apply -p {profile} --ref {first['artifact'][:12]}"
@@ -100,11 +102,11 @@ def calibrate_camera(
     return Answer(data, lines([*said, f"next: {following}"]))
 
 
-def _all_steps(work: "Work", arm: bool, guided: bool) -> tuple[dict[str, Any], list[str]]:
+def _all_steps(work: "Work", arm: bool, guided: bool, page: str | None) -> tuple[dict[str, Any], list[str]]:
     """Collect and solve; return the data and what to say of it."""
     from s2rctl.operations.calibration import steps
 
-    _drive(work, work.profile, arm, guided)
+    _drive(work, work.profile, arm, guided, page)
     artifact, found, values = steps.solve_views(work)
     data = {**values, "artifact": artifact.id, "ref": artifact.ref, "folder": str(work.session.folder)}
     return data, [f"{found.camera}: {found.verdict}", f"published {artifact.ref} {artifact.id[:12]}"]
@@ -169,6 +171,7 @@ def collect(
     source: FromOption = None,
     arm: ArmOption = False,
     guided: GuidedOption = False,
+    page: PageOption = None,
     sets: SetOption = None,
     seed: SeedOption = None,
     fresh: FreshOption = False,
@@ -188,7 +191,7 @@ def collect(
     with interruptible() as interrupt:
         work = work_of(session, loaded, interrupt, mode, source)
         _begin(work, fresh)
-        found = _drive(work, loaded, arm, guided)
+        found = _drive(work, loaded, arm, guided, page)
     data = {"views": len(found.views), "rejected": found.rejected, "folder": str(work.session.folder)}
     return Answer(data, facts({"views": len(found.views), "not used": len(found.rejected), "folder": data["folder"]}))
 
@@ -238,11 +241,11 @@ def _board_first(work: "Work", measured_mm: float | None) -> None:
         )
 
 
-def _drive(work: "Work", profile: "Profile", arm: bool, guided: bool) -> Any:
+def _drive(work: "Work", profile: "Profile", arm: bool, guided: bool, page: str | None) -> Any:
     """Collect, after a person has agreed that the arm may move."""
     from s2rctl.core.errors import UsageError
     from s2rctl.operations.calibration import steps
-    from s2rctl.operations.calibration.live import PICTURE, Board
+    from s2rctl.operations.calibration.live import PICTURE
 
     if work.mode == "live" and not (arm or guided):
         raise UsageError(
@@ -262,5 +265,6 @@ def _drive(work: "Work", profile: "Profile", arm: bool, guided: bool) -> Any:
             command=f"{GROUP} collect -p {profile.name} --mode live --arm",
         )
     work.reporter.note(f"what the camera sees: {work.session.folder / PICTURE}")
-    found, _ = steps.collect_views(work, guided, Board(work.session.folder))
+    with shown(work, page) as show:
+        found, _ = steps.collect_views(work, guided, show)
     return found

@@ -53,7 +53,7 @@ class Markers:
         self._box = None
         if workspace is not None:
             edges = edges_of(*workspace)
-            self._box = server.scene.add_line_segments("/workspace", edges, colors=_WITHIN, thickness=0.003)
+            self._box = server.scene.add_line_segments("/workspace", edges, colors=_WITHIN, thickness=0.0015)
         self._points: dict[str, Any] = {}
         self._eyes: dict[str, Any] = {}
         self._limited = False

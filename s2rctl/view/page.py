@@ -61,18 +61,48 @@ def meshes_of(robot: str) -> Meshes | None:
         return None
 
 
+def url_of(server: Any, host: str) -> str:
+    """Return the address at which a browser finds the page."""
+    return f"http://{'localhost' if host in (LOCAL, '0.0.0.0') else host}:{server.get_port()}"
+
+
+def stand_back(server: Any, model: Any, data: Any) -> None:
+    """Put the person where the scene's own camera for films is."""
+    number, camera = model.camera(viewer_of(model)).id, server.initial_camera
+    mujoco.mj_forward(model, data)
+    place, ahead = data.cam_xpos[number], -data.cam_xmat[number].reshape(3, 3)[:, 2]
+    away = max(0.3, float((model.stat.center - place) @ ahead))
+    camera.position, camera.look_at = tuple(place), tuple(place + away * ahead)
+    camera.fov = float(np.deg2rad(model.cam_fovy[number]))
+
+
+class Gallery:
+    """Pictures by name in a folder of the panel."""
+
+    def __init__(self, server: Any, title: str) -> None:
+        self._gui, self._folder = server.gui, server.gui.add_folder(title)
+        self._handles: dict[str, Any] = {}
+
+    def show(self, name: str, picture: np.ndarray) -> None:
+        """Show a picture (H, W, 3) uint8 in the place of the last one of this name."""
+        if name in self._handles:
+            self._handles[name].image = picture
+            return
+        with self._folder:
+            self._handles[name] = self._gui.add_image(picture, label=name, format="jpeg")
+
+
 class Page:
     """One show in the browser."""
 
     def __init__(self, show: Show, host: str = LOCAL, port: int = PORT, meshes: Meshes | None = None) -> None:
         self.show = show
         self.server = open_server(show.title, host, port)
-        self.url = f"http://{'localhost' if host in (LOCAL, '0.0.0.0') else host}:{self.server.get_port()}"
+        self.url = url_of(self.server, host)
         self._words = self.server.gui.add_markdown(f"**{show.title}**\n\ncompiling …")
         self.scene = Scene(self.server, show.model, meshes)
         self._markers = Markers(self.server, show.workspace)
-        self._pictures: dict[str, Any] = {}
-        self._cameras = self.server.gui.add_folder("Cameras")
+        self._gallery = Gallery(self.server, "Cameras")
         self.controls = Controls(self.server, show)
         with self.server.gui.add_folder("Show"):
             self._wanted = {
@@ -82,7 +112,7 @@ class Page:
             if self.scene.has_meshes:
                 box = self.server.gui.add_checkbox("maker's meshes", initial_value=True)
                 box.on_update(lambda _: self.controls.ask(lambda: self.scene.show_meshes(box.value)))
-        self._stand_back()
+        stand_back(self.server, show.model, show.data)
 
     def draw(self, moment: Moment, figures: str = "") -> None:
         """Show a moment; ``figures`` stand below its words."""
@@ -98,34 +128,17 @@ class Page:
             markers.eyes(moment.eyes, self._wanted["cameras in the scene"].value)
             markers.workspace(moment.limited, "workspace" not in self._wanted or self._wanted["workspace"].value)
             for name, picture in moment.pictures.items():
-                self._picture(name, picture)
+                self._gallery.show(name, picture)
             words = {**moment.words, "contacts": str(len(arrows))}
-            lines = [f"{name}: {_plain(text)}" for name, text in words.items()]
-            self._words.content = "  \n".join([f"**{_plain(show.title)}**", *lines, figures])
+            lines = [f"{name}: {plain(text)}" for name, text in words.items()]
+            self._words.content = "  \n".join([f"**{plain(show.title)}**", *lines, figures])
             self.controls.follow(moment)
 
     def close(self) -> None:
         """Stop serving."""
         self.server.stop()
 
-    def _picture(self, name: str, picture: np.ndarray) -> None:
-        if name in self._pictures:
-            self._pictures[name].image = picture
-            return
-        with self._cameras:
-            self._pictures[name] = self.server.gui.add_image(picture, label=name, format="jpeg")
 
-    def _stand_back(self) -> None:
-        """Put the person where the scene's own camera for films is."""
-        model, data, camera = self.show.model, self.show.data, self.server.initial_camera
-        number = model.camera(viewer_of(model)).id
-        mujoco.mj_forward(model, data)
-        place, ahead = data.cam_xpos[number], -data.cam_xmat[number].reshape(3, 3)[:, 2]
-        away = max(0.3, float((model.stat.center - place) @ ahead))
-        camera.position, camera.look_at = tuple(place), tuple(place + away * ahead)
-        camera.fov = float(np.deg2rad(model.cam_fovy[number]))
-
-
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that Markdown and HTML leave as it is: a recording may hold anything."""
     return "".join(f"&#{ord(letter)};" if letter in "<>&*_`[]()#!|\\~" else letter for letter in text[:500])

@@ -7,6 +7,7 @@ import numpy as np
 
 from s2rctl.calibration import optics
 from s2rctl.calibration.adjust import Free, Problem, State, View
+from s2rctl.calibration.board import Detection
 from s2rctl.calibration.chain import Chain, Geometry, Poses
 from s2rctl.calibration.design import Chooser, Plan
 from s2rctl.calibration.hand_eye import Solution, inner_joints
@@ -43,6 +44,9 @@ class Live:
     solution: Solution | None
     views: int
     wanted: int
+    lens: Intrinsics
+    reading: np.ndarray | None = None  # (n,) joints at the picture, None where only the hand's pose is known
+    taken: tuple[Detection, ...] = ()  # corners of the views so far
 
 
 def problem_of(stand: Stand, lens: Intrinsics, views: list[View], settings: Settings, joints: bool) -> Problem:
@@ -99,7 +103,8 @@ def collect(
         if taken is None:
             break
         judged = judge.judge(taken.image, poses)
-        show(Live(taken.image, judged, solution, len(have.views), settings.poses))
+        seen = tuple(view.seen for view in have.views)
+        show(Live(taken.image, judged, solution, len(seen), settings.poses, lens, taken.joints, seen))
         if not judged.good or judged.seen is None or judged.pose is None:
             where = taken.name or f"view {len(have.views) + 1}"
             reporter.note(f"{where}: not used, {judged.reason}")

@@ -1,0 +1,44 @@
+"""What a person sees while ``calibrate-camera`` collects: a picture in the session's folder, and a page on request."""
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from s2rctl.operations.calibration.collect import Live
+    from s2rctl.operations.calibration.work import Work
+
+PageOption = Annotated[
+    str | None,
+    typer.Option("--page", metavar="HOST", help="Serve a live page on this address, e.g. localhost or 0.0.0.0."),
+]
+
+
+@contextlib.contextmanager
+def shown(work: "Work", page: str | None) -> "Iterator[Callable[[Live], None]]":
+    """Yield what each view is told to: the picture in the session's folder, and a page in the browser if wanted."""
+    from s2rctl.operations.calibration.live import Board
+
+    board = Board(work.session.folder)
+    if page is None:
+        yield board
+        return
+    from s2rctl.view.page import require_viser
+
+    require_viser()
+    from s2rctl.view.collecting import CollectPage
+
+    opened = CollectPage(work, page)
+    work.reporter.note(f"open {opened.url}")
+
+    def show(live: "Live") -> None:
+        board(live)
+        opened(live)
+
+    try:
+        yield show
+    finally:
+        opened.close()

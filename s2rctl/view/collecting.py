@@ -1,0 +1,130 @@
+"""The page beside a calibration that is being collected: what the camera saw, and what follows from it so far."""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+import trimesh
+
+from s2rctl.calibration.board import board_size, draw_detection
+from s2rctl.calibration.intrinsics import FLIP
+from s2rctl.calibration.overlay import blend, coverage_plot, ellipsoid_plot
+from s2rctl.calibration.rehearse import with_camera
+from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.spatial import from_matrix, transform
+from s2rctl.operations.calibration.collect import Live
+from s2rctl.operations.calibration.work import Work, board_of, stand_for
+from s2rctl.render.film import Film
+from s2rctl.view.markers import Markers
+from s2rctl.view.moment import Eye
+from s2rctl.view.page import LOCAL, Gallery, meshes_of, open_server, plain, stand_back, url_of
+from s2rctl.view.scene import Scene
+
+MAGNIFIED = 20.0
+"""Times that the ellipsoid of the camera's place is drawn larger than it is: millimetres cannot be seen."""
+
+
+class CollectPage:
+    """Shows each view while a calibration is collected; called with what ``collect`` tells."""
+
+    def __init__(self, work: Work, host: str = LOCAL, port: int = 8080) -> None:
+        self._stand = stand_for(work.profile)
+        self._board = board_of(work)
+        self._camera = work.profile.calibration.camera
+        self.server = open_server(f"calibrate {self._camera}", host, port)
+        self.url = url_of(self.server, host)
+        self._words = self.server.gui.add_markdown("waiting for the first view …")
+        self._gallery = Gallery(self.server, "Pictures")
+        model = self._stand.model
+        self._data = mujoco.MjData(model)
+        self._scene = Scene(self.server, model, meshes_of(work.profile.robot.name))
+        self._markers = Markers(self.server, self._stand.box)
+        width, height = board_size(self._board)
+        self._plate = self.server.scene.add_box(
+            "/board", color=(250, 250, 250), dimensions=(width, height, 0.002), cast_shadow=False, visible=False
+        )
+        self._ellipsoid: Any = None
+        self._at(self._stand.home)
+        stand_back(self.server, model, self._data)
+
+    def __call__(self, live: Live) -> None:
+        """Show a view."""
+        seen = live.judged.seen
+        with self.server.atomic():
+            self._gallery.show("last picture", live.image if seen is None else draw_detection(live.image, seen))
+            self._gallery.show("coverage", coverage_plot(self._seen(live), live.lens))
+            self._words.content = "  \n".join(f"**{name}**: {plain(text)}" for name, text in self._told(live).items())
+            if live.reading is not None:
+                self._at(live.reading)
+                self._place(live)
+                picture = self._blended(live)
+                if picture is not None:
+                    self._gallery.show("render over the picture", picture)
+            if live.solution is not None:
+                scale = live.solution.ellipsoid(3)
+                self._gallery.show("error of the camera's place", ellipsoid_plot(live.solution.covariance, scale))
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.server.stop()
+
+    def _at(self, reading: np.ndarray) -> None:
+        """Bring the robot to a reading (n,)."""
+        self._data.qpos[:] = self._stand.qpos(reading)
+        mujoco.mj_forward(self._stand.model, self._data)
+        self._scene.place(self._data)
+
+    def _camera_in_parent(self, live: Live) -> np.ndarray:
+        return self._stand.nominal_camera() if live.solution is None else live.solution.camera
+
+    def _body(self, body: int) -> np.ndarray:
+        return transform(self._data.xpos[body].copy(), self._data.xmat[body].reshape(3, 3))
+
+    def _place(self, live: Live) -> None:
+        """Draw camera and board where they are believed to be, with the ellipsoid of the camera's place."""
+        stand = self._stand
+        parent, other = (stand.hand, stand.base) if stand.in_hand else (stand.base, stand.hand)
+        mounted = self._body(parent) @ self._camera_in_parent(live)
+        lens = live.lens
+        fovy = float(np.rad2deg(2 * np.arctan2(lens.height / 2, lens.fy)))
+        eye = Eye(mounted[:3, 3], mounted[:3, :3] @ FLIP, fovy, lens.width / lens.height)
+        self._markers.eyes({self._camera: eye})
+        width, height = board_size(self._board)
+        board = stand.nominal_board(self._board) if live.solution is None else live.solution.board
+        middle = self._body(other) @ board @ transform((width / 2, height / 2, 0.0), np.eye(3))
+        self._plate.position, self._plate.wxyz, self._plate.visible = middle[:3, 3], from_matrix(middle[:3, :3]), True
+        if live.solution is None:
+            return
+        root = np.linalg.cholesky(live.solution.covariance[:3, :3] * live.solution.ellipsoid(3))
+        ball = trimesh.creation.icosphere(2)
+        if self._ellipsoid is not None:
+            self._ellipsoid.remove()
+        self._ellipsoid = self.server.scene.add_mesh_simple(
+            "/ellipsoid", MAGNIFIED * np.asarray(ball.vertices) @ root.T, np.asarray(ball.faces), color=(60, 110, 230),
+            opacity=0.5, cast_shadow=False, position=mounted[:3, 3], wxyz=from_matrix(mounted[:3, :3]),
+        )  # fmt: skip
+
+    def _blended(self, live: Live) -> np.ndarray | None:
+        """Return the render from the believed camera over the picture; None where nothing can render."""
+        model = with_camera(self._stand, self._camera_in_parent(live), live.lens)
+        try:
+            with Film(model, self._camera, live.lens.width, live.lens.height) as film:
+                return blend(live.image, film.frame(np.array(self._data.qpos)))
+        except MissingEnvironmentError:
+            return None
+
+    def _seen(self, live: Live) -> list[Any]:
+        """Return the corners of the views so far, with this one if it is used."""
+        now = [live.judged.seen] if live.judged.good and live.judged.seen is not None else []
+        return [*live.taken, *now]
+
+    def _told(self, live: Live) -> dict[str, str]:
+        words = {
+            "views": f"{live.views + int(live.judged.good)} of {live.wanted}",
+            "last": "used" if live.judged.good else f"not used: {live.judged.reason}",
+        }
+        if live.solution is None:
+            return words | {"camera": "where the scene has it; five views tell more"}
+        axes = np.linalg.eigvalsh(live.solution.covariance[:3, :3]) * live.solution.ellipsoid(3)
+        halves = " ".join(f"{1000 * value:.2f}" for value in np.sqrt(axes))
+        return words | {"95 % ellipsoid": f"half axes {halves} mm, drawn {MAGNIFIED:g} times as large"}
