@@ -17,7 +17,8 @@ from s2rctl.operations.calibration.work import Work, board_of, stand_for
 from s2rctl.render.film import Film
 from s2rctl.view.markers import Markers
 from s2rctl.view.moment import Eye
-from s2rctl.view.page import LOCAL, Gallery, meshes_of, open_server, plain, stand_back, url_of
+from s2rctl.view.page import LOCAL, meshes_of, open_server, plain, stand_back, url_of
+from s2rctl.view.pictures import Gallery
 from s2rctl.view.scene import Scene
 
 MAGNIFIED = 20.0

@@ -155,7 +155,7 @@ class Episodes:
 
     def _points(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         goal = _first(inputs, GOAL)
-        points = {} if goal is None else {"goal": goal}
+        points = {"goal": goal} if goal is not None and goal.shape == (3,) else {}
         return points | {f"estimate: {name}": value[0] for name, value in self._told.items()}
 
     def _look(self, state: EnvState) -> Look | None:

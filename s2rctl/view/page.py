@@ -14,6 +14,7 @@ from s2rctl.render.laboratory.meshes import Meshes, load_meshes
 from s2rctl.view.controls import Controls
 from s2rctl.view.markers import Markers, contacts_of
 from s2rctl.view.moment import Moment, Show
+from s2rctl.view.pictures import Gallery
 from s2rctl.view.scene import Scene
 
 LOCAL = "127.0.0.1"
@@ -67,29 +68,17 @@ def url_of(server: Any, host: str) -> str:
 
 
 def stand_back(server: Any, model: Any, data: Any) -> None:
-    """Put the person where the scene's own camera for films is."""
-    number, camera = model.camera(viewer_of(model)).id, server.initial_camera
+    """Put the person where the scene's own camera for films is, in a scene without cameras before its middle."""
+    camera, middle = server.initial_camera, np.array(model.stat.center)
+    if not model.ncam:
+        camera.position, camera.look_at = tuple(middle + model.stat.extent * np.array([0.6, -0.9, 0.6])), tuple(middle)
+        return
+    number = model.camera(viewer_of(model)).id
     mujoco.mj_forward(model, data)
     place, ahead = data.cam_xpos[number], -data.cam_xmat[number].reshape(3, 3)[:, 2]
-    away = max(0.3, float((model.stat.center - place) @ ahead))
+    away = max(0.3, float((middle - place) @ ahead))
     camera.position, camera.look_at = tuple(place), tuple(place + away * ahead)
     camera.fov = float(np.deg2rad(model.cam_fovy[number]))
-
-
-class Gallery:
-    """Pictures by name in a folder of the panel."""
-
-    def __init__(self, server: Any, title: str) -> None:
-        self._gui, self._folder = server.gui, server.gui.add_folder(title)
-        self._handles: dict[str, Any] = {}
-
-    def show(self, name: str, picture: np.ndarray) -> None:
-        """Show a picture (H, W, 3) uint8 in the place of the last one of this name."""
-        if name in self._handles:
-            self._handles[name].image = picture
-            return
-        with self._folder:
-            self._handles[name] = self._gui.add_image(picture, label=name, format="jpeg")
 
 
 class Page:

@@ -1,23 +1,57 @@
-"""Camera pictures as the page shows them: so large that no browser blurs their pixels, depth beside colour."""
+"""Camera pictures as the page shows them: depth beside colour, as elements of HTML."""
+
+import base64
+import html
+import io
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-LEAST_PX = 256
-"""Least width on the page, reached by a whole factor."""
+_SMALL_PX = 40_000
+"""Pictures with fewer pixels are shown pixel by pixel, larger ones as JPEG."""
+_FIGURE = (
+    '<figure style="margin:0.3em 0.8em"><figcaption style="font-size:0.85em">{name}</figcaption>'
+    '<img alt="{name}" style="width:100%;{style}" src="data:image/{kind};base64,{content}"></figure>'
+)
 
 
 def with_depth(rgb: np.ndarray | None, depth: np.ndarray | None) -> np.ndarray:
     """Return colour (H, W, 3) uint8 with depth (H, W) in counts beside it: near is bright, not measured is black."""
     colour = np.zeros((1, 1, 3), np.uint8) if rgb is None else np.asarray(rgb)
     if depth is None:
-        return enlarged(colour)
-    measured = depth > 0
+        return colour
     far = float(depth.max()) or 1.0
-    grey = np.where(measured, 255 - 200 * (depth / far), 0).astype(np.uint8)
-    return enlarged(np.concatenate([colour, np.repeat(grey[..., None], 3, axis=-1)], axis=1))
+    grey = np.where(depth > 0, 255 - 200 * (depth / far), 0).astype(np.uint8)
+    return np.concatenate([colour, np.repeat(grey[..., None], 3, axis=-1)], axis=1)
 
 
-def enlarged(picture: np.ndarray) -> np.ndarray:
-    """Return a picture (H, W, 3) with each pixel repeated until it is ``LEAST_PX`` wide."""
-    factor = max(1, -(-LEAST_PX // picture.shape[1]))
-    return np.ascontiguousarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
+def figure(name: str, picture: np.ndarray) -> str:
+    """Return a picture (H, W, 3) uint8 with its name as HTML.
+
+    The picture is inside. Viser's own images are loaded from addresses that it revokes with the next picture: a browser
+    that is slower than the pictures come reports an error for each one that it missed.
+    """
+    small = picture.shape[0] * picture.shape[1] <= _SMALL_PX
+    content = io.BytesIO()
+    kind, style = ("png", "image-rendering:pixelated") if small else ("jpeg", "")
+    Image.fromarray(np.ascontiguousarray(picture)).save(content, format=kind)
+    encoded = base64.b64encode(content.getvalue()).decode()
+    return _FIGURE.format(name=html.escape(name), style=style, kind=kind, content=encoded)
+
+
+class Gallery:
+    """Pictures by name in a folder of the panel."""
+
+    def __init__(self, server: Any, title: str) -> None:
+        self._gui, self._folder = server.gui, server.gui.add_folder(title)
+        self._handles: dict[str, Any] = {}
+
+    def show(self, name: str, picture: np.ndarray) -> None:
+        """Show a picture (H, W, 3) uint8 in the place of the last one of this name."""
+        content = figure(name, picture)
+        if name in self._handles:
+            self._handles[name].content = content
+            return
+        with self._folder:
+            self._handles[name] = self._gui.add_html(content)
