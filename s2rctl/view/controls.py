@@ -61,7 +61,11 @@ class Controls:
         gui = self._gui
         with gui.add_folder("Episode"):
             seed = gui.add_number("Seed", initial_value=show.seed, min=0, step=1)
-            seed.on_update(lambda event: event.client and self.ask(lambda: show.restart(int(seed.value))))
+
+            @seed.on_update
+            def typed(event: Any) -> None:
+                if event.client is not None:  # a person, not this page itself
+                    self.ask(lambda: show.restart(int(seed.value)))
 
             def other() -> Moment:
                 moment = show.restart(show.seed + 1)

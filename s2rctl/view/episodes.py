@@ -18,6 +18,7 @@ from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
 from s2rctl.learning.teacher.rollout import acting
+from s2rctl.render.protocol import Appearance
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.tensors import GOAL, depth_name, rgb_name
 from s2rctl.view.moment import Eye, Look, Moment
@@ -159,10 +160,10 @@ class Episodes:
         return points | {f"estimate: {name}": value[0] for name, value in self._told.items()}
 
     def _look(self, state: EnvState) -> Look | None:
-        look = getattr(state.appearance, "geom_rgba", None)
-        if look is None:
+        look = state.appearance
+        if not isinstance(look, Appearance):  # other cameras than the ray caster's describe looks in their own way
             return None
-        return Look(np.asarray(state.appearance.geom_rgba[0]), np.asarray(state.appearance.geom_size[0]))
+        return Look(np.asarray(look.geom_rgba[0]), np.asarray(look.geom_size[0]))
 
     def _eyes(self, state: EnvState) -> dict[str, Eye]:
         """Return where the policy's cameras stand in this episode."""
@@ -172,7 +173,7 @@ class Episodes:
             place, axes = self.data.cam_xpos[number], self.data.cam_xmat[number].reshape(3, 3)
             fovy = float(self.model.cam_fovy[number])
             look = state.appearance
-            if getattr(look, "camera_pos_offset", None) is not None:
+            if isinstance(look, Appearance):
                 place = place + axes @ np.asarray(look.camera_pos_offset[0, number])
                 axes = axes @ from_rotation_vector(np.asarray(look.camera_rot_offset[0, number]))
                 fovy = float(look.camera_fovy[0, number])

@@ -42,12 +42,15 @@ class Moment:
 class Show(Protocol):
     """Delivers moments. Not for several threads: whoever calls it is its only caller."""
 
-    title: str
     model: Any  # mujoco.MjModel
     data: Any  # mujoco.MjData of the last moment
     robot: str  # row of robots.ROBOTS
     period_s: float  # of control
     workspace: tuple[np.ndarray, np.ndarray] | None  # corners (3,) m of the tool's box, base frame
+
+    @property
+    def title(self) -> str:
+        """What is shown."""
 
     def begin(self) -> Moment:
         """Return the first moment; what has to be compiled is compiled here."""

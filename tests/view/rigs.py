@@ -38,7 +38,7 @@ class Written:
                 "outputs": {"position": np.array([0.4, 0.1, 0.01 * number])},
                 "perception": {"position": {"error_m": 0.01, "filtered_m": 0.01}},
             }  # fmt: skip
-            image = np.full((6, 8, 3), 10 * number, np.uint8)
+            image = np.full((6, 8, 3), 10 * number % 250, np.uint8)
             self.recorder.step(0.05 * number, values, {"side": Frame(0.05 * number, image)})
         self.steps += count
         while self.recorder._waiting.qsize():  # its thread has to have written them
