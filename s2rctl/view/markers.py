@@ -10,7 +10,7 @@ import numpy as np
 from s2rctl.core.spatial import from_matrix
 from s2rctl.view.moment import Eye
 
-METRES_PER_NEWTON = 0.01
+METRES_PER_NEWTON = 0.05
 """Length of a contact's arrow; it ends at ``_LONGEST_M``."""
 _LONGEST_M, _LEAST_N = 0.15, 1e-3
 _CONTACT, _WITHIN, _LIMITED = (230, 60, 30), (40, 160, 80), (240, 140, 0)
