@@ -72,6 +72,7 @@ _EXTRAS = {
     "scipy": "calibrate",
     "viser": "view",
     "trimesh": "view",
+    "PIL": "view",
 }
 _SHOWN = 80
 """Characters of a path that cannot be used."""

@@ -5,9 +5,13 @@ from pathlib import Path
 from s2rctl.core.errors import S2rError, UsageError
 from s2rctl.core.tables import suggestion
 from s2rctl.env.build import make_env
+from s2rctl.evaluation.actors import Act, Actor
 from s2rctl.evaluation.controls import expert_of
+from s2rctl.evaluation.policies import onnx_policy
+from s2rctl.operations.sealed import POLICY_FILE
 from s2rctl.schema.load import load_profile
 from s2rctl.schema.profile import Profile
+from s2rctl.schema.tensors import POSITION
 from s2rctl.stages.policies import load_player
 from s2rctl.store.store import Artifact
 from s2rctl.systems import system_named
@@ -34,8 +38,19 @@ def show_expert(profile: Profile, task: str | None) -> Episodes:
 def show_policy(artifact: Artifact, profile: Profile) -> Episodes:
     """Return a policy of the store; the cameras are drawn for one that does not see, too."""
     player = load_player(artifact)
+    act = _telling(artifact) or player.act
     env = make_env(profile, player.task, 1, seed=profile.seed, images=bool(profile.vision.cameras))
-    return Episodes(env, player.act, profile, f"{artifact.ref} {artifact.id[:12]}", profile.seed, player.pilot)
+    return Episodes(env, act, profile, f"{artifact.ref} {artifact.id[:12]}", profile.seed, player.pilot)
+
+
+def _telling(artifact: Artifact) -> Act | Actor | None:
+    """Return an exported policy that tells where it sees its tool, also where its contract has no figures of that."""
+    contract = artifact.manifest.content.contract
+    if artifact.manifest.content.kind != "onnx" or contract is None:
+        return None
+    if POSITION not in (tensor.name for tensor in contract.outputs):
+        return None
+    return onnx_policy(artifact.path(POLICY_FILE).read_bytes(), contract, (POSITION,))
 
 
 def show_recording(what: str) -> Playback:

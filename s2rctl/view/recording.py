@@ -10,6 +10,7 @@ from s2rctl.control.recording import Recording, read_recording
 from s2rctl.core.errors import ArtifactError, UsageError
 from s2rctl.operations.recordings.mirror import Mirror, rate_of, robot_of
 from s2rctl.schema.deployment import Safety
+from s2rctl.schema.tensors import POSITION
 from s2rctl.view.moment import Look, Moment
 from s2rctl.view.pictures import with_depth
 
@@ -36,7 +37,7 @@ class Playback:
         """``safety`` are limits to show the workspace of. Raises what ``read_recording`` and ``Mirror`` raise."""
         self._place, self._path = path, newest(path)
         self._recording = _with_steps(read_recording(self._path), self._path)
-        self._stamp = _stamp(self._path)
+        self._stamp, self._joints = _stamp(self._path), self._recording.column("joint_pos")
         self.robot, self.period_s = robot_of(self._recording), 1.0 / rate_of(self._recording)
         self._mirror = Mirror(self.robot)
         self.model = self._mirror.model
@@ -66,8 +67,8 @@ class Playback:
         return self._at
 
     def begin(self) -> Moment:
-        """Return the first step."""
-        return self.seek(0)
+        """Return the first step; the newest one where the recording is being written, or was cut off."""
+        return self.seek(0 if self._recording.whole else self.length - 1)
 
     def advance(self) -> Moment:
         """Return the next step; the last one again where there is none yet."""
@@ -78,7 +79,7 @@ class Playback:
         recording = self._recording
         self._at = min(max(step, 0), self.length - 1)
         values: dict[str, Any] = recording.steps[self._at]
-        joints = np.array(recording.column("joint_pos")[self._at])
+        joints = self._joints[self._at]
         self.data.qpos[:] = self._mirror.qpos(joints)
         self.data.ctrl[:] = self._mirror.ctrl(joints)
         mujoco.mj_forward(self.model, self.data)
@@ -107,7 +108,7 @@ class Playback:
             return False
         if path != self._path:
             self._at = -1
-        self._path, self._stamp, self._recording = path, stamp, found
+        self._path, self._stamp, self._recording, self._joints = path, stamp, found, found.column("joint_pos")
         return True
 
 
@@ -130,10 +131,9 @@ def _outcome(recording: Recording) -> dict[str, str]:
 
 
 def _points(values: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return what the policy estimated of its tool, and where forward kinematics has the tools, (3,) m by name."""
-    points = {}
-    for name in values.get("perception") or {}:
-        found = np.array((values.get("outputs") or {}).get(name, ()), float).ravel()
-        if found.shape == (3,) and np.isfinite(found).all():
-            points[f"estimate: {name}"] = found
-    return points
+    """Return where the policy saw its tool, (3,) m by name; none of a policy that does not tell."""
+    try:
+        found = np.array((values.get("outputs") or {}).get(POSITION, ()), float).ravel()
+    except (TypeError, ValueError):  # a recording may hold anything
+        return {}
+    return {f"estimate: {POSITION}": found} if found.shape == (3,) and np.isfinite(found).all() else {}
