@@ -76,7 +76,7 @@ dist: setup  ## build sdist and wheel into dist/
 lock:  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --extra all --group dev --output-file requirements.lock pyproject.toml
-	printf '%s\n' warp-lang==1.18.0 'pyrealsense2>=2.59' 'viser>=1.1,<2' msgspec imageio requests urllib3 certifi charset-normalizer | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	printf '%s\n' warp-lang==1.18.0 'pyrealsense2>=2.59' gym-xarm==0.1.1 robosuite-models==1.0.0 'viser>=1.1,<2' msgspec imageio requests urllib3 certifi charset-normalizer | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-deps --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file .ci/requirements.lock -
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --group docs --output-file docs/requirements.lock
