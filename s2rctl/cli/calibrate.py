@@ -265,6 +265,6 @@ def _drive(work: "Work", profile: "Profile", arm: bool, guided: bool, page: str 
             command=f"{GROUP} collect -p {profile.name} --mode live --arm",
         )
     work.reporter.note(f"what the camera sees: {work.session.folder / PICTURE}")
-    with shown(work, page) as show:
-        found, _ = steps.collect_views(work, guided, show)
+    with shown(work, page) as (show, watch):
+        found, _ = steps.collect_views(work, guided, show, watch)
     return found

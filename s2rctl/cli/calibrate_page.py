@@ -8,6 +8,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
+
     from s2rctl.operations.calibration.collect import Live
     from s2rctl.operations.calibration.work import Work
 
@@ -18,13 +20,15 @@ PageOption = Annotated[
 
 
 @contextlib.contextmanager
-def shown(work: "Work", page: str | None) -> "Iterator[Callable[[Live], None]]":
-    """Yield what each view is told to: the picture in the session's folder, and a page in the browser if wanted."""
+def shown(
+    work: "Work", page: str | None
+) -> "Iterator[tuple[Callable[[Live], None], Callable[[np.ndarray], None] | None]]":
+    """Yield what each view is told to, and what each picture: a file in the session's folder, and a page if wanted."""
     from s2rctl.operations.calibration.live import Board
 
     board = Board(work.session.folder)
     if page is None:
-        yield board
+        yield board, None
         return
     from s2rctl.view.page import require_viser
 
@@ -39,6 +43,6 @@ def shown(work: "Work", page: str | None) -> "Iterator[Callable[[Live], None]]":
         opened(live)
 
     try:
-        yield show
+        yield show, opened.see
     finally:
         opened.close()

@@ -1,12 +1,13 @@
 """The page beside a calibration that is being collected: what the camera saw, and what follows from it so far."""
 
+import time
 from typing import Any
 
 import mujoco
 import numpy as np
 import trimesh
 
-from s2rctl.calibration.board import board_size, draw_detection
+from s2rctl.calibration.board import BoardDetector, board_size, draw_detection
 from s2rctl.calibration.intrinsics import FLIP
 from s2rctl.calibration.overlay import blend, coverage_plot, ellipsoid_plot
 from s2rctl.calibration.rehearse import with_camera
@@ -23,6 +24,10 @@ from s2rctl.view.scene import Scene
 
 MAGNIFIED = 20.0
 """Times that the ellipsoid of the camera's place is drawn larger than it is: millimetres cannot be seen."""
+
+
+_EVERY_S = 0.2
+"""Time between two pictures of what the camera sees; never more than a fifth of the time is spent on them."""
 
 
 class CollectPage:
@@ -45,6 +50,7 @@ class CollectPage:
             "/board", color=(250, 250, 250), dimensions=(width, height, 0.002), cast_shadow=False, visible=False
         )
         self._ellipsoid: Any = None
+        self._detector, self._next = BoardDetector(self._board), 0.0
         self._at(self._stand.home)
         stand_back(self.server, model, self._data)
 
@@ -64,6 +70,15 @@ class CollectPage:
             if live.solution is not None:
                 scale = live.solution.ellipsoid(3)
                 self._gallery.show("error of the camera's place", ellipsoid_plot(live.solution.covariance, scale))
+
+    def see(self, picture: np.ndarray) -> None:
+        """Show what the camera sees now (H, W, 3); most pictures are left out, because this takes a while."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        seen = self._detector.detect(picture)
+        self._gallery.show("camera now", picture if seen is None else draw_detection(picture, seen))
+        self._next = time.monotonic() + max(_EVERY_S, 4 * (time.monotonic() - now))
 
     def close(self) -> None:
         """Stop serving."""

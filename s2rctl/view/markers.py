@@ -86,7 +86,7 @@ class Markers:
             if name not in self._points:
                 path, colour = f"/points/{number}", _POINTS[number % len(_POINTS)]
                 self._points[name] = self._server.scene.add_icosphere(path, _RADIUS_M, color=colour, cast_shadow=False)
-                self._server.scene.add_label(f"{path}/name", name)
+                self._server.scene.add_label(f"{path}/name", name, position=(0.0, 0.0, _RADIUS_M * (1 + 3 * number)))
             self._points[name].position = np.asarray(place, float)
 
     def eyes(self, found: Mapping[str, Eye], visible: bool = True) -> None:

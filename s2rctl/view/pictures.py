@@ -47,6 +47,11 @@ class Gallery:
         self._gui, self._folder = server.gui, server.gui.add_folder(title)
         self._handles: dict[str, Any] = {}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pictures that are shown."""
+        return tuple(self._handles)
+
     def show(self, name: str, picture: np.ndarray) -> None:
         """Show a picture (H, W, 3) uint8 in the place of the last one of this name."""
         content = figure(name, picture)

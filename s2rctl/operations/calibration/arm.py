@@ -75,6 +75,25 @@ class Eye(Protocol):
         """Let go of it."""
 
 
+class Watched:
+    """Implements ``Eye`` with another one, and tells of its pictures."""
+
+    def __init__(self, eye: Eye, tell: Callable[[np.ndarray], None]) -> None:
+        self.serial, self.lens = eye.serial, eye.lens
+        self._eye, self._tell = eye, tell
+
+    def shot(self) -> Shot | None:
+        """Return the newest picture in full size; SafetyStop when the camera has failed."""
+        shot = self._eye.shot()
+        if shot is not None:
+            self._tell(shot.rgb)
+        return shot
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._eye.close()
+
+
 class Driven:
     """Implements ``Source`` with the arm driven in straight lines of its joints; every command passes the filter."""
 

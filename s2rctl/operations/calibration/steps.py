@@ -56,15 +56,21 @@ def measure_optics(work: Work, images: list[np.ndarray]) -> tuple[Intrinsics, fl
 
 
 @contextlib.contextmanager
-def opened(work: Work, stand: Stand, say: Callable[[str], None], guided: bool) -> Iterator[Source]:
-    """Open the source of views that the mode asks for."""
+def opened(
+    work: Work,
+    stand: Stand,
+    say: Callable[[str], None],
+    guided: bool,
+    watch: Callable[[np.ndarray], None] | None = None,
+) -> Iterator[Source]:
+    """Open the source of views that the mode asks for; ``watch`` is given every picture of the camera."""
     profile, settings = work.profile, work.profile.calibration
     if work.mode == "folder":
         if work.folder is None:
             raise UsageError("no folder given", "--from FOLDER with pictures and poses.csv")
         yield Folder(work.folder, stand.specification)
         return
-    from s2rctl.operations.calibration.arm import Driven, Eye, Guided
+    from s2rctl.operations.calibration.arm import Driven, Eye, Guided, Watched
     from s2rctl.robots import make_joint_driver
 
     clock: Clock = RealClock()
@@ -82,7 +88,7 @@ def opened(work: Work, stand: Stand, say: Callable[[str], None], guided: bool) -
 
             eye = open_eye(profile)  # type: ignore[assignment]
             robot = make_joint_driver(profile.robot, safety, period, watch=guided)  # type: ignore[assignment]
-        looking: Eye = eye
+        looking: Eye = eye if watch is None else Watched(eye, watch)
         source: Source
         try:
             if guided:
@@ -101,13 +107,19 @@ def opened(work: Work, stand: Stand, say: Callable[[str], None], guided: bool) -
 
 
 def collect_views(
-    work: Work, guided: bool = False, show: Callable[[Live], None] = lambda live: None
+    work: Work,
+    guided: bool = False,
+    show: Callable[[Live], None] = lambda live: None,
+    watch: Callable[[np.ndarray], None] | None = None,
 ) -> tuple[Collected, str]:
-    """Take the views that are still missing; return all, and whose link figures the poses come from."""
+    """Take the views that are still missing; return all, and whose link figures the poses come from.
+
+    ``show`` is told of every view, ``watch`` of every picture (H, W, 3) in between while the arm stands or is guided.
+    """
     session, settings = work.session, _measured(work)
     stand = stand_for(work.profile)
     work.reporter.start("collect", settings.poses, "views")
-    with opened(work, stand, work.reporter.note, guided) as source:
+    with opened(work, stand, work.reporter.note, guided, watch) as source:
         _require_same_devices(session, source.identity, source.camera_serial)
         stand, whose, note = chain_with(stand.specification, stand, source.identity.kinematics)
         work.reporter.note(note)
