@@ -83,9 +83,9 @@ def driven(made, interrupt=None, stop_after=10**9, **eye):
     return robot, seen, source
 
 
-def go(made, session, source, **told):
+def go(made, session, source):
     rng = np.random.default_rng(len(session.views()))
-    return collect(session, source, made.stand, SETTINGS, made.plan.lens, NullReporter(), rng, **told)
+    return collect(session, source, made.stand, SETTINGS, made.plan.lens, NullReporter(), rng)
 
 
 def test_the_arm_is_driven_through_all_poses_within_every_limit(tmp_path, made) -> None:
