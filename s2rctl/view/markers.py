@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 
 from s2rctl.core.spatial import from_matrix
+from s2rctl.scene.mount import FLIP
 from s2rctl.view.moment import Eye
 
 METRES_PER_NEWTON = 0.05
@@ -16,8 +17,6 @@ _LONGEST_M, _LEAST_N = 0.15, 1e-3
 _CONTACT, _WITHIN, _LIMITED = (230, 60, 30), (40, 160, 80), (240, 140, 0)
 _POINTS = ((30, 120, 240), (220, 40, 160), (20, 170, 170), (150, 90, 220))
 _RADIUS_M, _EYE_M = 0.008, 0.05
-_FLIP = np.diag([1.0, -1.0, -1.0])
-"""From MuJoCo's camera axes (looks along -z) to those of OpenCV, which Viser takes."""
 
 
 def contacts_of(model: Any, data: Any) -> np.ndarray:
@@ -104,7 +103,7 @@ class Markers:
                     cast_shadow=False,
                 )
             handle = self._eyes[name]
-            handle.position, handle.wxyz = eye.position, from_matrix(eye.rotation @ _FLIP)
+            handle.position, handle.wxyz = eye.position, from_matrix(eye.rotation @ FLIP)  # Viser takes OpenCV's axes
             handle.fov = float(np.deg2rad(eye.fovy_deg))
             if handle.visible != visible:
                 handle.visible = visible
