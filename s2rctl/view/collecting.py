@@ -16,6 +16,7 @@ from s2rctl.core.spatial import from_matrix, transform
 from s2rctl.operations.calibration.collect import Live
 from s2rctl.operations.calibration.work import Work, board_of, stand_for
 from s2rctl.render.film import Film
+from s2rctl.render.layout import model_rgba
 from s2rctl.view.markers import Markers
 from s2rctl.view.moment import Eye
 from s2rctl.view.page import LOCAL, meshes_of, open_server, plain, stand_back, url_of
@@ -44,6 +45,8 @@ class CollectPage:
         model = self._stand.model
         self._data = mujoco.MjData(model)
         self._scene = Scene(self.server, model, meshes_of(work.profile.robot.name))
+        self._rgba = _without_objects(model)
+        self._scene.dress(self._rgba, model.geom_size)
         self._markers = Markers(self.server, self._stand.box)
         width, height = board_size(self._board)
         self._plate = self.server.scene.add_box(
@@ -125,7 +128,7 @@ class CollectPage:
         model = with_camera(self._stand, self._camera_in_parent(live), live.lens)
         try:
             with Film(model, self._camera, live.lens.width, live.lens.height) as film:
-                return blend(live.image, film.frame(np.array(self._data.qpos)))
+                return blend(live.image, film.frame(np.array(self._data.qpos), geom_rgba=self._rgba))
         except MissingEnvironmentError:
             return None
 
@@ -144,3 +147,11 @@ class CollectPage:
         axes = np.linalg.eigvalsh(live.solution.covariance[:3, :3]) * live.solution.ellipsoid(3)
         halves = " ".join(f"{1000 * value:.2f}" for value in np.sqrt(axes))
         return words | {"95 % ellipsoid": f"half axes {halves} mm, drawn {MAGNIFIED:g} times as large"}
+
+
+def _without_objects(model: Any) -> np.ndarray:
+    """Return the geoms' colours (ngeom, 4) with those of loose bodies invisible: nobody has measured where they are."""
+    loose = model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]
+    rgba = model_rgba(model).astype(float)
+    rgba[np.isin(model.geom_bodyid, loose), 3] = 0.0
+    return rgba

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from s2rctl.render.laboratory.meshes import Meshes
+from s2rctl.render.layout import model_rgba
 from s2rctl.view.shapes import is_round, triangles_of
 
 _STILL = 1e-6
@@ -22,9 +23,7 @@ class Scene:
     def __init__(self, server: Any, model: Any, meshes: Meshes | None = None) -> None:
         self._server, self._model = server, model
         self._pose = np.full((model.nbody, 7), np.inf)
-        self._rgba, self._size = np.array(model.geom_rgba, float), np.array(model.geom_size, float)
-        for geom in np.flatnonzero(model.geom_matid >= 0):
-            self._rgba[geom] = model.mat_rgba[model.geom_matid[geom]]
+        self._rgba, self._size = model_rgba(model).astype(float), np.array(model.geom_size, float)
         names = [model.body(body).name.replace("/", "-") for body in range(model.nbody)]
         self._paths = [f"/bodies/{body}-{name}" for body, name in enumerate(names)]
         self._frames = [server.scene.add_frame(path, show_axes=False) for path in self._paths]
