@@ -46,7 +46,7 @@ class Markers:
     def __init__(self, server: Any, workspace: tuple[np.ndarray, np.ndarray] | None) -> None:
         self._server = server
         self._contacts = server.scene.add_arrows(
-            "/contacts", np.zeros((1, 2, 3)), colors=_CONTACT, shaft_radius=0.002, head_radius=0.005, head_length=0.01,
+            "/contacts", np.zeros(6).reshape(-1, 2, 3), colors=_CONTACT, shaft_radius=0.002, head_radius=0.005, head_length=0.01,
             visible=False,
         )  # fmt: skip
         self._box = None
