@@ -45,10 +45,16 @@ class Markers:
 
     def __init__(self, server: Any, workspace: tuple[np.ndarray, np.ndarray] | None) -> None:
         self._server = server
+        nothing = np.zeros(6).reshape(-1, 2, 3)
         self._contacts = server.scene.add_arrows(
-            "/contacts", np.zeros(6).reshape(-1, 2, 3), colors=_CONTACT, shaft_radius=0.002, head_radius=0.005, head_length=0.01,
+            "/contacts",
+            nothing,
+            colors=_CONTACT,
+            shaft_radius=0.002,
+            head_radius=0.005,
+            head_length=0.01,
             visible=False,
-        )  # fmt: skip
+        )
         self._box = None
         if workspace is not None:
             edges = edges_of(*workspace)
