@@ -30,12 +30,13 @@ class Pace:
         return time.monotonic() >= self._due
 
     def took(self, begun: float, speed: float) -> None:
-        """Note a step that began at ``begun`` (monotonic s) and is over; one that is late is not caught up on."""
+        """Note a step that began at ``begun`` (monotonic s) and is over; what is late is caught up on by two steps at most."""
         now = time.monotonic()
         self.frames += 1
         self._began.append(begun)
         self._took.append(now - begun)
-        self._due = max(self._due + self._period / speed, now)
+        period = self._period / speed
+        self._due = max(self._due + period, now - 2 * period)
 
     @property
     def load(self) -> float:

@@ -95,9 +95,9 @@ class Scene:
         )
 
     def _add_meshes(self, meshes: Meshes) -> dict[tuple[int, int], Any]:
-        """Return the handles of the maker's meshes by body and number."""
-        added = {}
-        for number, part in enumerate(meshes.parts):
+        """Return the handles of the maker's meshes by body and number; a scene need not have all arms of a robot."""
+        added, here = {}, {self._model.body(body).name for body in range(self._model.nbody)}
+        for number, part in enumerate(part for part in meshes.parts if part.body in here):
             body = int(self._model.body(part.body).id)
             added[body, number] = self._server.scene.add_mesh_simple(
                 f"{self._paths[body]}/mesh{number}",

@@ -81,7 +81,9 @@ def test_the_makers_meshes_take_the_place_of_the_arms_primitives(server) -> None
     model, _ = of("xarm7-reach", "reach")
     body = model.body("link_base")
     plate = Mesh("link_base", np.eye(3), np.array([[0, 1, 2]]), (0.5, 0.5, 0.5))
-    scene = Scene(server, model, Meshes((plate,), "test"))
+    elsewhere = Mesh("other/link_base", plate.vertices, plate.faces, plate.colour)
+    scene = Scene(server, model, Meshes((plate, elsewhere), "test"))
+    assert len(scene._meshes) == 1, "of an arm that this scene has not, nothing is shown"
     arm = [geom for geom in scene.geoms if model.body_rootid[model.geom_bodyid[geom]] == body.rootid[0]]
     others = [geom for geom in scene.geoms if model.geom_bodyid[geom] == 0]
     assert arm and others

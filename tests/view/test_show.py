@@ -9,8 +9,11 @@ import pytest
 
 pytest.importorskip("viser")
 
+from s2rctl.core.errors import UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.schema.load import load_profile
+from s2rctl.systems import system_named
+from s2rctl.view import opening
 from s2rctl.view.page import Page
 from s2rctl.view.recording import Playback
 from s2rctl.view.run import run
@@ -64,6 +67,15 @@ def test_an_object_is_moved_and_stays_where_it_was_put() -> None:
     assert moment.step == 1 and show.data.qpos[0] == pytest.approx(cart), "nothing else has changed"
     show.advance()
     assert show.data.body("ball").xpos[1] - before[1] == pytest.approx(0.05, abs=1e-3)
+
+
+def test_every_task_of_a_system_can_be_shown_with_the_cameras_that_its_scene_has() -> None:
+    profile = load_profile("aloha-smoke").profile
+    shown = {task: opening.show_expert(profile, task) for task in system_named(profile.system).tasks}
+    cameras = {task: [camera.name for camera in show._env.images.cameras] for task, show in shown.items()}
+    assert cameras == {"pick": ["wrist_cam_left"], "insertion": ["wrist_cam_left", "wrist_cam_right"]}
+    with pytest.raises(UsageError, match="has no task 'inserton'"):
+        opening.show_expert(profile, "inserton")
 
 
 def test_a_recording_can_be_scrubbed(tmp_path) -> None:
