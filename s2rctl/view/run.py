@@ -30,7 +30,7 @@ class Pace:
         return time.monotonic() >= self._due
 
     def took(self, begun: float, speed: float) -> None:
-        """Note a step that began at ``begun`` (monotonic s) and is over; what is late is caught up on by two steps at most."""
+        """Note a step that began at ``begun`` (monotonic s) and is over; at most two late ones are caught up on."""
         now = time.monotonic()
         self.frames += 1
         self._began.append(begun)
