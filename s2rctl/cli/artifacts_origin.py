@@ -85,6 +85,7 @@ def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, set
       s2rctl artifacts why teacher/pick -p aloha --set teacher.pick.ppo.steps=1000
 
     """
+    from s2rctl.core.errors import ArtifactError, ProfileError
     from s2rctl.pipeline.origin import decided
 
     store = session.store()
@@ -92,12 +93,18 @@ def why(session: Session, ref: RefArgument, profile: OptionalProfile = None, set
     known = decided(store, artifact)
     depends = [f"stage {known.stage} version {known.version}", f"seed {known.seed}"]
     depends += [f"input {role} {identity[:12]} {name}".rstrip() for role, identity, name in known.inputs]
-    chosen, about = _profile(session, artifact, profile, sets)
-    now, again = _now(store, artifact, chosen, about)
+    name = profile or str(artifact.manifest.content.profile.get("name", ""))
+    try:
+        chosen, about = _profile(session, artifact, profile, sets)
+        now, again = _now(store, artifact, chosen, about)
+    except (ProfileError, ArtifactError) as error:
+        if profile is not None or sets:
+            raise
+        now, again = f"unknown: {error.message.splitlines()[0]}", None
     data = {
         "id": artifact.id,
         "depends_on": depends,
-        "profile": chosen.name,
+        "profile": name,
         "key": _key_data(known),
         "reads": list(known.reads),
         "now": now,

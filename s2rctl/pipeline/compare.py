@@ -19,6 +19,9 @@ EPISODES = "episodes.jsonl"
 _WORLDS = ("system", "robot", "tasks", "simulation", "vision", "evaluate.worlds", "evaluate.perturb")
 """Profile sections that decide from which states the episodes of an evaluation start, and in which worlds."""
 
+_MOST = 1_000_000_000
+"""Episodes."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -82,7 +85,8 @@ def _under(name: str, tree: Mapping[str, Any]) -> dict[str, Any]:
 def rates(metrics: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield (path, (successes, episodes)) of every success rate that the metrics hold, however deep."""
     successes, episodes = metrics.get("successes"), metrics.get("episodes")
-    if type(successes) is int and type(episodes) is int and 0 <= successes <= episodes and episodes > 0:
+    # Metrics come from other people's archives, too.
+    if type(successes) is int and type(episodes) is int and 0 <= successes <= episodes and 0 < episodes <= _MOST:
         yield path, (successes, episodes)
     for name, value in metrics.items():
         if isinstance(value, Mapping):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SerializerFunctionWrapHandler, model_serializer
 
 from s2rctl.core.names import path_fault, paths_fault
 from s2rctl.schema.base import Model, quantity
@@ -85,3 +85,13 @@ class Manifest(Model):
 
     content: Content
     origin: Origin
+    # Figures stand in the origin, so damage there must be found too; the id cannot tell.
+    origin_sha256: str | None = quantity(
+        None, "", "digest of the origin's canonical JSON; older manifests have none", pattern="^[0-9a-f]{64}$"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write an older manifest as it was."""
+        values: dict[str, Any] = handler(self)
+        return values if self.origin_sha256 is not None else {k: v for k, v in values.items() if k != "origin_sha256"}
