@@ -53,6 +53,21 @@ def format_rate(successes: int, episodes: int, confidence: float = 0.95) -> str:
     return f"{successes}/{episodes} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def rate(successes: int, episodes: int) -> dict[str, object]:
+    """Return a success rate as figures: Wilson's interval, and the exact one, which is also that of the text."""
+    (low, high), (exact_low, exact_high) = wilson(successes, episodes), exact(successes, episodes)
+    return {
+        "episodes": episodes,
+        "successes": successes,
+        "success_rate": successes / episodes,
+        "wilson_low": low,
+        "wilson_high": high,
+        "interval_low": exact_low,
+        "interval_high": exact_high,
+        "text": format_rate(successes, episodes),
+    }
+
+
 class Paired(NamedTuple):
     """Two policies on the same episodes."""
 
