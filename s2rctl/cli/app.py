@@ -19,6 +19,7 @@ from s2rctl.cli import (
     render,
     replay,
     robot,
+    sweep,
     train,
 )
 from s2rctl.cli.output import Output
@@ -57,8 +58,8 @@ def _root(
 
 
 _PARTS = (
-    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render,
-    robot
+    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, sweep, artifacts, profile, doctor, emulate,
+    render, robot
 )  # fmt: skip
 for _part in _PARTS:
     _part.add_to(app)

@@ -38,6 +38,8 @@ class Job:
     resume: str  # the command that carries on after an interruption
     force: bool = False  # run although a result is there
     fresh: bool = False  # forget half-finished runs
+    refs: bool = True  # point ``kind/output:latest`` and ``:<profile>`` at the results
+    patience_s: float = 1.0  # how long to wait for another process that is making the same thing
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def run_stage(stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt:
     """Return the stage's artifact, from the cache or by running it, and point its refs at it.
 
     The refs ``kind/output:latest`` and ``kind/output:<profile name>`` move even when the artifact was cached, so that
-    they always name what the last command made. Ctrl-C raises Interrupted whose hint is the command that resumes.
+    they always name what the last command made (unless the job moves none). Ctrl-C raises Interrupted whose hint is
+    the command that resumes.
     """
     key = cache_key(stage, job.profile, {role: artifact.id for role, artifact in inputs.items()})
     begun = time.monotonic()
@@ -62,12 +65,12 @@ def run_stage(stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt:
     cached = artifact is not None
     if artifact is None:
         folder = job.store.run_folder(key)
-        with locked(folder.parent / f".{folder.name}.lock", f"the run of {stage.name}", timeout=1.0):
+        with locked(folder.parent / f".{folder.name}.lock", f"the run of {stage.name}", timeout=job.patience_s):
             artifact = None if job.force else _cached(job.store, key)  # another process may have just made it
             cached = artifact is not None
             if artifact is None:
                 artifact = _execute(stage, job, inputs, interrupt, key, folder)
-    for alias in ("latest", job.profile.name):
+    for alias in ("latest", job.profile.name) if job.refs else ():
         job.store.set_ref(f"{artifact.ref}:{alias}", artifact.id, f"{stage.name} of profile {job.profile.name}")
     return Outcome(stage, artifact, cached, time.monotonic() - begun)
 

@@ -8,7 +8,9 @@ from s2rctl.core.names import path_fault, paths_fault
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.contract import Contract
 
-Kind = Literal["teacher", "encoder", "student", "reach", "onnx", "evaluation", "calibration", "deployment", "report"]
+Kind = Literal[
+    "teacher", "encoder", "student", "reach", "onnx", "evaluation", "calibration", "deployment", "report", "sweep"
+]  # fmt: skip
 
 _LARGEST = 1 << 62  # bytes
 

@@ -15,7 +15,9 @@ VALUES = st.lists(st.floats(0, 1), min_size=3, max_size=9)
 def test_interval_holds_the_mean_and_stays_within_the_values(values):
     found = over_seeds(values)
     assert found.seeds == len(values) and found.mean == pytest.approx(np.mean(values))
-    assert min(values) - 1e-9 <= found.low <= found.mean + 1e-9 and found.mean - 1e-9 <= found.high <= max(values) + 1e-9
+    assert (
+        min(values) - 1e-9 <= found.low <= found.mean + 1e-9 and found.mean - 1e-9 <= found.high <= max(values) + 1e-9
+    )
 
 
 def test_few_seeds_give_no_interval_and_three_give_their_range():

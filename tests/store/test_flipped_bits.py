@@ -56,7 +56,7 @@ def test_in_a_blob_that_two_artifacts_share(store, publish):
 
 
 def test_in_a_manifest(store, publish):
-    """At every byte, each time another bit: the figures of its origin, which the id does not cover, are no exception."""
+    """At every byte, each time another bit; the figures of its origin, which no id covers, are no exception."""
     artifact = publish(store)
     path = store.root / "manifests" / f"{artifact.id}.json"
     good = path.read_bytes()
