@@ -18,6 +18,7 @@ from s2rctl.cli import (
     profile,
     render,
     replay,
+    reproduce,
     robot,
     sweep,
     train,
@@ -58,8 +59,8 @@ def _root(
 
 
 _PARTS = (
-    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, sweep, artifacts, profile, doctor, emulate,
-    render, robot
+    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, sweep, reproduce, artifacts, profile, doctor,
+    emulate, render, robot
 )  # fmt: skip
 for _part in _PARTS:
     _part.add_to(app)

@@ -38,7 +38,7 @@ def _row(axes: Any, place: int, row: Mapping[str, Any], cells: Sequence[Mapping[
     values = [scale * value for value in own if value is not None]
     if row["mean"] is None:
         return
-    axes.plot(values, [place] * len(values), "o", color="0.6", markersize=4, label="one seed")
+    axes.plot(values, [place] * len(values), "o", color="0.2", alpha=0.35, markersize=5, label="one seed")
     mean = scale * row["mean"]
     axes.plot([mean], [place], "|", color="C0", markersize=16, markeredgewidth=2, label="mean")
     if row["seeds_low"] is not None:

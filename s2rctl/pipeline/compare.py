@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from s2rctl.core.errors import ArtifactError
@@ -95,13 +96,16 @@ def rates(metrics: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, tup
 
 def rate_differences(left: Artifact, right: Artifact) -> list[RateDifference]:
     """Return how all success rates that both have differ: in pairs where the episodes are the same ones."""
-    one, two = (dict(rates(artifact.manifest.origin.metrics)) for artifact in (left, right))
-    found = []
-    for path in one:
-        if path in two:
-            pairs = paired_successes(left, right) if not path else None
-            found.append(_rate_difference(path, one[path], two[path], pairs))
-    return found
+    one, two = (artifact.manifest.origin.metrics for artifact in (left, right))
+    return compared_rates(one, two, paired_successes(left, right))
+
+
+def compared_rates(
+    left: Mapping[str, Any], right: Mapping[str, Any], pairs: tuple[list[bool], list[bool]] | None
+) -> list[RateDifference]:
+    """Return how all success rates that both metrics have differ; ``pairs`` are the episodes of the topmost rate."""
+    one, two = dict(rates(left)), dict(rates(right))
+    return [_rate_difference(path, one[path], two[path], None if path else pairs) for path in one if path in two]
 
 
 def _rate_difference(
@@ -132,9 +136,17 @@ def paired_successes(left: Artifact, right: Artifact) -> tuple[list[bool], list[
     if not all(EPISODES in artifact.files for artifact in (left, right)) or _worlds(left) != _worlds(right):
         return None
     try:
-        one, two = _successes(left), _successes(right)
-    except (ArtifactError, ValueError, KeyError, TypeError):
+        return paired_files(left.path(EPISODES), right.path(EPISODES))
+    except (ArtifactError, OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def paired_files(left: Path, right: Path) -> tuple[list[bool], list[bool]] | None:
+    """Return the successes in two files of episodes that began in the same states, by batch and world.
+
+    None if they do not hold the same episodes; OSError, ValueError, KeyError or TypeError for a damaged file.
+    """
+    one, two = _successes(left), _successes(right)
     if not one or one.keys() != two.keys():
         return None
     return [one[key] for key in sorted(one)], [two[key] for key in sorted(one)]
@@ -151,10 +163,9 @@ def _is_below(path: str, tops: tuple[str, ...]) -> bool:
     return any(path == top or path.startswith(f"{top}.") for top in tops)
 
 
-def _successes(artifact: Artifact) -> dict[tuple[int, int], bool]:
-    """Return whether each episode succeeded, by (batch, world); ArtifactError if the file is damaged."""
-    lines = artifact.path(EPISODES).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines if line]
+def _successes(path: Path) -> dict[tuple[int, int], bool]:
+    """Return whether each episode succeeded, by (batch, world)."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     return {(int(row["batch"]), int(row["world"])): bool(row["success"]) for row in rows}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from s2rctl.core.errors import ArtifactError, UsageError
-from s2rctl.pipeline.graph import evaluation_stage, export_stage, graph_of, sensitivity_stage, tiers_stage
+from s2rctl.pipeline import graph
 from s2rctl.pipeline.key import read_fields
 from s2rctl.pipeline.plan import differences, flat
 from s2rctl.schema.moved import upgraded
@@ -26,8 +26,7 @@ def stage_of(artifact: Artifact) -> Stage | None:
     if not isinstance(system, str) or system not in SYSTEMS.names():
         return None
     inputs = _inputs(artifact)
-    graph = graph_of(system)
-    for stage in graph:
+    for stage in graph.graph_of(system):
         if (stage.name, stage.kind, stage.output) == (content.stage.name, content.kind, content.name):
             roles = {item.role for item in content.inputs}
             return stage if roles == {item.role for item in stage.inputs} else replace(stage, inputs=inputs)
@@ -66,7 +65,8 @@ def _alone(artifact: Artifact, system: str) -> Sequence[Stage]:
         if known is None:
             return ()
         row = system_named(system)
-        return [make(row, known[1]) for make in (export_stage, evaluation_stage, tiers_stage, sensitivity_stage)]
+        ends = (graph.export_stage, graph.evaluation_stage, graph.tiers_stage, graph.sensitivity_stage)
+        return [make(row, known[1]) for make in ends]
     return ()
 
 

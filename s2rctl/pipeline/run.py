@@ -18,7 +18,7 @@ from s2rctl.pipeline.graph import downstream, producer_of
 from s2rctl.pipeline.key import cache_key
 from s2rctl.schema.manifest import InputRef, Kind, StageRef
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.protocol import Context
+from s2rctl.stages.protocol import Context, Result
 from s2rctl.store.faults import translated
 from s2rctl.store.lock import locked
 from s2rctl.store.place import clear_way, discard
@@ -83,6 +83,16 @@ def _cached(store: Store, key: str) -> Artifact | None:
 def _execute(
     stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt: Interrupt, key: str, folder: Path
 ) -> Artifact:
+    result, seconds = work(stage, job, inputs, interrupt, key, folder)
+    artifact = publish(stage, job, inputs, result, seconds, key)
+    shutil.rmtree(folder, ignore_errors=True)
+    return artifact
+
+
+def work(
+    stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt: Interrupt, key: str, folder: Path
+) -> tuple[Result, float]:
+    """Run a stage's function in its run folder, or go on with it there; return what it made and the seconds it took."""
     state = folder / "state.json"
     if job.fresh:
         for item in list(folder.iterdir()):
@@ -108,13 +118,20 @@ def _execute(
     context = Context(stage, job.profile, inputs, job.store, folder, job.reporter, interrupt)
     try:
         with translated(job.store.root):
-            result = stage.load()(context)
+            result: Result = stage.load()(context)
     except (Interrupted, KeyboardInterrupt) as stop:
         save_state()
         # Only the stage knows what it has kept; a second Ctrl-C cuts off even its saving.
         what = stop.message if isinstance(stop, Interrupted) else "interrupted; earlier checkpoints are kept"
         raise Interrupted(f"{stage.name}: {what}", f"to resume: {job.resume}") from None
-    artifact = job.store.publish(
+    return result, before + time.monotonic() - begun
+
+
+def publish(
+    stage: Stage, job: Job, inputs: Mapping[str, Artifact], result: Result, seconds: float, key: str
+) -> Artifact:
+    """Publish what a stage made, under its cache key."""
+    return job.store.publish(
         cast(Kind, stage.kind),
         stage.output,
         result.files,
@@ -124,11 +141,9 @@ def _execute(
         inputs=[InputRef(role=role, id=artifact.id) for role, artifact in inputs.items()],
         contract=result.contract,
         metrics=result.metrics,
-        duration_s=before + time.monotonic() - begun,
+        duration_s=seconds,
         key=key,
     )
-    shutil.rmtree(folder, ignore_errors=True)
-    return artifact
 
 
 _CENTURY_S = 3.2e9

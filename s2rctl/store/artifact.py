@@ -43,6 +43,7 @@ _BY_HAND = {
     "import": "import the file again, or s2rctl artifacts rm {id} --yes",
     "live": "a run on the real robot cannot be made again: s2rctl artifacts import a copy of it",
     "shadow": "a run on the real robot cannot be made again: s2rctl artifacts import a copy of it",
+    "sweep": "run the same s2rctl sweep again (cells that are there are found; s2rctl artifacts why {id} names them)",
 }
 """What makes artifacts that no stage makes again, by what made them."""
 

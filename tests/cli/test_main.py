@@ -19,7 +19,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 COMMANDS = (
     "train-teacher", "distill", "train-reach", "export", "evaluate", "deploy", "calibrate-camera", "doctor", "emulate",
-    "render", "robot recover", "sweep", *(f"pipeline {verb}" for verb in ("run", "plan", "status")),
+    "render", "robot recover", "sweep", "reproduce", *(f"pipeline {verb}" for verb in ("run", "plan", "status")),
     *(f"profile {verb}" for verb in ("list", "show", "validate", "schema", "diff")),
     *(f"artifacts {v}" for v in
       ("list", "show", "lineage", "why", "diff", "tag", "path", "export", "import", "verify", "gc", "rm")),

@@ -20,7 +20,6 @@ def call(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("S2RCTL_STORE", str(tmp_path / "store"))
     monkeypatch.setattr(graph, "graph_of", lambda system: fake_stages.GRAPH)
-    monkeypatch.setattr("s2rctl.pipeline.origin.graph_of", lambda system: fake_stages.GRAPH)
 
     def run(*words: str) -> tuple[int, str, str]:
         code = main(words)
