@@ -1,5 +1,6 @@
 """Runs stages: cached where nothing changed, resumed where a run was cut off, published when done."""
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import cast
 
 from s2rctl.core.atomic import write_atomic
-from s2rctl.core.errors import ArtifactError, GateError, Interrupted, UsageError
+from s2rctl.core.errors import ArtifactError, GateError, Interrupted, S2rError, UsageError
 from s2rctl.core.interrupt import Interrupt, interruptible
 from s2rctl.core.progress import Reporter, duration
 from s2rctl.core.resources import pretrained
-from s2rctl.pipeline.graph import downstream, producer_of
+from s2rctl.pipeline.graph import downstream, producer_of, stage_named
 from s2rctl.pipeline.key import cache_key
+from s2rctl.pipeline.progress_file import FAILURE, FileReporter, note_failure
 from s2rctl.schema.manifest import InputRef, Kind, StageRef
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context, Result
@@ -115,7 +117,8 @@ def work(
             write_atomic(state, json.dumps(record).encode())
 
     save_state()
-    context = Context(stage, job.profile, inputs, job.store, folder, job.reporter, interrupt)
+    discard(folder, FAILURE)
+    context = Context(stage, job.profile, inputs, job.store, folder, FileReporter(job.reporter, folder), interrupt)
     try:
         with translated(job.store.root):
             result: Result = stage.load()(context)
@@ -124,6 +127,11 @@ def work(
         # Only the stage knows what it has kept; a second Ctrl-C cuts off even its saving.
         what = stop.message if isinstance(stop, Interrupted) else "interrupted; earlier checkpoints are kept"
         raise Interrupted(f"{stage.name}: {what}", f"to resume: {job.resume}") from None
+    except Exception as error:
+        with contextlib.suppress(S2rError, OSError):  # the disk may be what failed
+            save_state()
+        note_failure(folder, error)
+        raise
     return result, before + time.monotonic() - begun
 
 
@@ -158,6 +166,12 @@ def _spent(state: Path) -> float:
     return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _CENTURY_S else 0.0
 
 
+def run_only(graph: Sequence[Stage], name: str, job: Job) -> list[Outcome]:
+    """Run one stage of the graph on what the store has of its inputs, and return how it ended."""
+    stage = stage_named(graph, name)
+    return [run_alone(stage, job, make_inputs(graph, stage, job))]
+
+
 def make_inputs(graph: Sequence[Stage], stage: Stage, job: Job) -> dict[str, Artifact]:
     """Return the inputs of a stage that runs alone, from the store.
 
@@ -190,13 +204,17 @@ def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifac
     )
 
 
-def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None) -> list[Outcome]:
+def run_pipeline(
+    graph: Sequence[Stage], job: Job, from_stage: str | None = None, fresh_stage: str | None = None
+) -> list[Outcome]:
     """Run all stages in order and return how each ended.
 
-    ``from_stage`` runs that stage and everything made from it again; ``job.force`` runs all of them again. A gate that
-    is not met does not stop the stages behind it: the caller decides with ``check_gates``.
+    ``from_stage`` runs that stage and everything made from it again; ``job.force`` runs all of them again.
+    ``fresh_stage`` forgets the half-finished run of that stage alone, ``job.fresh`` those of all. A gate that is
+    not met does not stop the stages behind it: the caller decides with ``check_gates``.
     """
     again = downstream(graph, from_stage) if from_stage else set()
+    anew = {stage_named(graph, fresh_stage).name} if fresh_stage else set()
     made: dict[tuple[str, str], Artifact] = {}
     outcomes: list[Outcome] = []
     with interruptible() as interrupt:
@@ -204,7 +222,7 @@ def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None
             if interrupt.requested:
                 raise Interrupted("the pipeline was interrupted; finished stages are kept", f"to resume: {job.resume}")
             inputs = {wanted.role: _made(made, wanted, stage) for wanted in stage.inputs}
-            this = job if stage.name not in again or job.force else _forced(job)
+            this = replace(job, force=job.force or stage.name in again, fresh=job.fresh or stage.name in anew)
             outcome = run_stage(stage, this, inputs, interrupt)
             made[(stage.kind, stage.output)] = outcome.artifact
             outcomes.append(outcome)
@@ -234,10 +252,6 @@ def check_gates(outcomes: Sequence[Outcome]) -> None:
 def command(*words: str) -> str:
     """Return a shell command line that can be copied."""
     return " ".join(shlex.quote(word) for word in words)
-
-
-def _forced(job: Job) -> Job:
-    return replace(job, force=True)
 
 
 def _made(made: Mapping[tuple[str, str], Artifact], wanted: Input, stage: Stage) -> Artifact:
