@@ -84,11 +84,16 @@ def run(
         raise UsageError("--only runs one stage, --from several", "give one of them")
     if dry_run:
         return plan(session, profile, sets, seed, from_stage, force)
+    loaded = session.load(profile, sets, seed).profile
+    outcomes = _run(loaded.system, _job(session, loaded, force, fresh), from_stage, only, fresh)
+    return _answer(loaded, outcomes)
+
+
+def _answer(profile: "Profile", outcomes: "list[Outcome]") -> Answer:
+    """Return how the stages ended, where the report is, and the fault of a missed gate."""
     from s2rctl.core.errors import GateError
     from s2rctl.pipeline.run import check_gates
 
-    loaded = session.load(profile, sets, seed).profile
-    outcomes = _run(loaded.system, _job(session, loaded, force, fresh), from_stage, only, fresh)
     fault = None
     try:
         check_gates(outcomes)
@@ -105,7 +110,7 @@ def run(
         for outcome in outcomes
     ]
     report = next((o.artifact for o in outcomes if o.artifact.manifest.content.kind == "report"), None)
-    data: dict[str, Any] = {"profile": loaded.name, "seed": loaded.seed, "stages": stages}
+    data: dict[str, Any] = {"profile": profile.name, "seed": profile.seed, "stages": stages}
     rows = [
         (
             item["stage"],
