@@ -5,7 +5,7 @@ from typing import Annotated, get_args
 import typer
 
 from s2rctl.cli import artifacts_care, artifacts_origin
-from s2rctl.cli.describe import artifact_data, contract_text, short_metrics, size
+from s2rctl.cli.describe import artifact_data, contract_text, entry_data, short_metrics, size
 from s2rctl.cli.output import Answer, facts, table
 from s2rctl.cli.refs import RefArgument
 from s2rctl.cli.session import Session, register
@@ -38,14 +38,19 @@ def list_artifacts(
     from s2rctl.core.errors import UsageError
     from s2rctl.core.tables import suggestion
     from s2rctl.schema.manifest import Kind
+    from s2rctl.store.index import entries_of
 
     kinds = get_args(Kind)
 
     if kind is not None and kind not in kinds:
         raise UsageError(f"there is no kind '{kind}'", suggestion(kind, kinds))
     store = session.store()
-    refs = store.refs.all()
-    data = [artifact_data(artifact, refs) for artifact in store.list(kind)]
+    refs: dict[str, list[str]] = {}
+    for ref, identity in store.refs.all().items():
+        refs.setdefault(identity, []).append(ref)
+    known = {one: entry for one, entry in entries_of(store).items() if entry and kind in (None, entry.kind)}
+    ordered = sorted(known, key=lambda one: (known[one].created_at, one))
+    data = [entry_data(one, known[one], refs.get(one, ())) for one in ordered]
     rows = [
         (
             item["id"][:12],
