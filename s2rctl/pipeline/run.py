@@ -22,7 +22,7 @@ from s2rctl.schema.manifest import InputRef, Kind, StageRef
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.store.faults import translated
-from s2rctl.store.lock import locked
+from s2rctl.store.lock import holder, is_held, locked
 from s2rctl.store.place import clear_way, discard
 from s2rctl.store.reading import read_json
 from s2rctl.store.store import Artifact, Store
@@ -67,7 +67,10 @@ def run_stage(stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt:
     cached = artifact is not None
     if artifact is None:
         folder = job.store.run_folder(key)
-        with locked(folder.parent / f".{folder.name}.lock", f"the run of {stage.name}", timeout=job.patience_s):
+        lock = folder.parent / f".{folder.name}.lock"
+        if job.patience_s > 1.0 and is_held(lock):
+            job.reporter.note(f"{stage.name}: process {holder(lock) or 'unknown'} is making the same; waiting for it")
+        with locked(lock, f"the run of {stage.name}", timeout=job.patience_s):
             artifact = None if job.force else _cached(job.store, key)  # another process may have just made it
             cached = artifact is not None
             if artifact is None:

@@ -20,6 +20,7 @@ from s2rctl.schema.profile import Profile
 from s2rctl.store.canonical import canonical, digest
 from s2rctl.store.faults import translated
 from s2rctl.store.lock import locked
+from s2rctl.store.reading import read_json
 from s2rctl.store.store import Artifact, Store
 
 VERSION = 1
@@ -101,15 +102,33 @@ def run_sweep(sweep: Sweep, store: Store, launcher: Launcher, reporter: Reporter
 def _collect(sweep: Sweep, store: Store, launcher: Launcher, reporter: Reporter, folder: Path) -> list[Result]:
     """Return the results in the order of the cells; what is done is noted at once, so that it is not collected."""
     tasks, found = sweep.tasks(store), dict[int, Result]()
+    path = folder / "state.json"
+    kept = _noted(path)  # what earlier attempts made: it will be found again, unless it is collected meanwhile
+
+    def save_state() -> None:
+        kept.update(_inputs(found.values()))
+        done = sum(role.count("-") == 1 for role in kept)
+        state = {"stage": "sweep", "profile": sweep.base.name, "inputs": kept, "done": done, "total": len(tasks)}
+        with translated(store.root):
+            write_atomic(path, json.dumps(state).encode())
+
+    save_state()
     for result in launcher.run(tasks, reporter):
         found[result.index] = result
         if result.error:
             reporter.note(f"{tasks[result.index].name} failed: {result.error}")
-        state = {"stage": "sweep", "profile": sweep.base.name, "inputs": dict(_inputs(found.values()))}
-        with translated(store.root):
-            write_atomic(folder / "state.json", json.dumps(state | {"done": len(found), "total": len(tasks)}).encode())
+        save_state()
     lost = RunError("its launcher returned nothing")
     return [found.get(task.index, Result(task.index, error=lost.message, code=int(lost.exit_code))) for task in tasks]
+
+
+def _noted(path: Path) -> dict[str, str]:
+    """Return the inputs that a state file names; nothing if it is missing or damaged."""
+    try:
+        inputs = read_json(path).get("inputs")
+    except (OSError, ArtifactError):
+        return {}
+    return {role: one for role, one in inputs.items() if isinstance(one, str)} if isinstance(inputs, dict) else {}
 
 
 def _inputs(results: Any) -> list[tuple[str, str]]:

@@ -167,6 +167,15 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def store_key(store: Store, identities: set[str]) -> str:
+    """Return the cache key of the cell with seed 0 and 8 substeps."""
+    wanted = next(
+        artifact.id for artifact in store.list("evaluation")
+        if artifact.id in identities and b"judged 0-8" in artifact.path("out.txt").read_bytes()
+    )  # fmt: skip
+    return next(key for key, identity in store.keys().items() if identity == wanted)
+
+
 def program(folder: Path) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"PYTHONPATH": str(TOP), "S2RCTL_STORE": str(folder / "store")}
     call = [sys.executable, "-c", PROGRAM, *SWEEP]
@@ -191,10 +200,17 @@ def test_the_same_command_goes_on_where_a_sweep_was_stopped_and_nothing_is_colle
     before = {artifact.id for artifact in store.list("evaluation")}
     collect(store, now=time.time() + LATER_S)
     assert {artifact.id for artifact in store.list("evaluation")} == before and len(before) >= 6
+    code, out, _ = call("pipeline", "status", "-p", "xarm7-smoke")
+    assert code == 0 and "sweep of profile xarm7-smoke: interrupted" in out and f"{len(before)}/12 cells" in out
+    (tmp_path / "kill-0-8").touch()  # the next attempt comes no further than the second cell
+    (store.root / "keys" / store_key(store, before)).unlink()
+    assert program(tmp_path).returncode == -signal.SIGKILL
+    collect(store, now=time.time() + LATER_S)
+    assert {artifact.id for artifact in store.list("evaluation")} == before, "what the first attempt made is kept"
     calls(tmp_path)
     code, value, _ = call(*SWEEP, "--json")
     again = [name for name in calls(tmp_path) if name.startswith("judge")]
-    assert code == 0 and len(again) == 12 - len(before) and value["data"]["cached"] >= 6
+    assert code == 0 and len(again) == 12 - len(before) + 1 and value["data"]["cached"] >= 5
 
 
 def test_settings_that_make_no_profile_are_refused_before_anything_runs(call, tmp_path):
