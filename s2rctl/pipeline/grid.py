@@ -65,7 +65,7 @@ def grid_of(seeds: str, sets: Sequence[str]) -> Grid:
         if paths.count(path) > 1:
             raise UsageError(f"--set {path} is given twice", f"give all its values at once: --set {path}=1,2,3")
         if path == "seed":
-            raise UsageError("--set seed: seeds have an option of their own", "give them with --seeds, e.g. --seeds 0..7")
+            raise UsageError("--set seed: seeds have an option of their own", "use --seeds, e.g. --seeds 0..7")
     grid = Grid(parse_seeds(seeds), axes)
     count = len(grid.seeds)
     for axis in axes:
