@@ -18,7 +18,9 @@ from s2rctl.cli import (
     profile,
     render,
     replay,
+    reproduce,
     robot,
+    sweep,
     train,
     view,
 )
@@ -58,8 +60,8 @@ def _root(
 
 
 _PARTS = (
-    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, artifacts, profile, doctor, emulate, render,
-    robot, view
+    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, sweep, reproduce, artifacts, profile, doctor,
+    emulate, render, robot, view
 )  # fmt: skip
 for _part in _PARTS:
     _part.add_to(app)

@@ -1,7 +1,7 @@
 """``artifacts export|import|verify|gc|rm``: passing artifacts on and keeping the store in order."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from s2rctl.cli import complete
 from s2rctl.cli.describe import size
 from s2rctl.cli.output import Answer, lines, table
 from s2rctl.cli.session import Session, register
+
+if TYPE_CHECKING:
+    from s2rctl.store.verify import Problem
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Confirm the deletion.")]
 
@@ -127,6 +130,7 @@ def verify(
             "affected": list(problem.affected),
             "hint": problem.hint,
             "quarantined": problem.quarantined,
+            "rebuild": list(problem.rebuild),
         }
         for problem in verdict.problems
     ]
@@ -134,9 +138,19 @@ def verify(
     text = f"{verdict.manifests} artifacts, {verdict.blobs} files: "
     if verdict.clean:
         return Answer(data, text + ("all whole" if full else "all there (--full also hashes them)"))
-    faults = [f"{p.fault}: {p.what}; affects {', '.join(p.affected) or 'nothing'}; {p.hint}" for p in verdict.problems]
+    faults = [line for problem in verdict.problems for line in _problem_lines(problem)]
     fault = ArtifactError(f"{len(problems)} problems in the store {store.root}", verdict.problems[0].hint)
     return Answer(data, lines([text + "faults", *faults]), fault)
+
+
+def _problem_lines(problem: "Problem") -> list[str]:
+    """Return a fault, then each affected artifact with the command that makes it again."""
+    moved = f"; set aside: {problem.quarantined}" if problem.quarantined else ""
+    if len(problem.rebuild) != len(problem.affected):
+        affected = f"; affects {', '.join(problem.affected)}" if problem.affected else "; affects nothing"
+        return [f"{problem.fault}: {problem.what}{affected}; {problem.hint}{moved}"]
+    pairs = zip(problem.affected, problem.rebuild, strict=True)
+    return [f"{problem.fault}: {problem.what}{moved}", *(f"  {name}: {command}" for name, command in pairs)]
 
 
 def gc(session: Session, yes: YesOption = False) -> Answer:

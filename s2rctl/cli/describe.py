@@ -10,27 +10,33 @@ if TYPE_CHECKING:
 
     from s2rctl.pipeline.run import Outcome
     from s2rctl.schema.contract import Contract
+    from s2rctl.store.index import Entry
     from s2rctl.store.store import Artifact
 
 
-def artifact_data(artifact: "Artifact", aliases: dict[str, str] | None = None) -> dict[str, Any]:
+def artifact_data(artifact: "Artifact", aliases: dict[str, str]) -> dict[str, Any]:
     """Return what programs want to know of an artifact."""
-    content, origin = artifact.manifest.content, artifact.manifest.origin
-    data: dict[str, Any] = {
-        "id": artifact.id,
-        "ref": artifact.ref,
-        "kind": content.kind,
-        "name": content.name,
-        "created_at": origin.created_at,
-        "stage": content.stage.name,
-        "profile": content.profile.get("name", ""),
-        "seed": content.seed,
-        "duration_s": origin.duration_s,
-        "bytes": sum(file.size for file in content.files),
+    from s2rctl.store.index import entry_of
+
+    refs = [ref for ref, identity in aliases.items() if identity == artifact.id]
+    return entry_data(artifact.id, entry_of(artifact.manifest), refs)
+
+
+def entry_data(identity: str, entry: "Entry", refs: "Iterable[str]") -> dict[str, Any]:
+    """Return what programs want to know of an artifact that is known in short."""
+    return {
+        "id": identity,
+        "ref": entry.ref,
+        "kind": entry.kind,
+        "name": entry.name,
+        "created_at": entry.created_at,
+        "stage": entry.stage,
+        "profile": entry.profile,
+        "seed": entry.seed,
+        "duration_s": entry.duration_s,
+        "bytes": entry.size,
+        "refs": sorted(refs),
     }
-    if aliases is not None:
-        data["refs"] = sorted(ref for ref, identity in aliases.items() if identity == artifact.id)
-    return data
 
 
 def contract_text(contract: "Contract") -> str:

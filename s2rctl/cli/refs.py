@@ -1,13 +1,16 @@
 """Commands that start from an artifact: which profile and which graph it belongs to."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from s2rctl.cli import complete
 from s2rctl.core.errors import ArtifactError
 
 if TYPE_CHECKING:
     from s2rctl.cli.session import Session
     from s2rctl.schema.profile import Profile
     from s2rctl.store.store import Artifact
+
+RefArgument = Annotated[str, complete.ref("kind/name[:alias], or an id prefix.")]
 
 
 def profile_for(

@@ -20,24 +20,47 @@ class Interrupt:
         self.requested = False
 
 
+class _Handler:
+    """Raises a flag, and those of the blocks around; a second request that somebody made on purpose is immediate."""
+
+    def __init__(self, flag: Interrupt, around: object) -> None:
+        self.flag = flag
+        self._around = around  # the handler that was in force before
+        self._people = [0]  # requests that somebody made on purpose, for all signals together
+
+    def beside(self, around: object) -> "_Handler":
+        """Return the handler of another signal that counts together with this one."""
+        other = _Handler(self.flag, around)
+        other._people = self._people
+        return other
+
+    def raise_flags(self) -> None:
+        """Raise the flag of this block and of all around it: whoever waits there is asked to leave too."""
+        self.flag.requested = True
+        if isinstance(self._around, _Handler):
+            self._around.raise_flags()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Heed a signal."""
+        self.raise_flags()
+        self._people[0] += number != signal.SIGHUP
+        if self._people[0] > 1 and number != signal.SIGHUP:
+            raise KeyboardInterrupt
+
+
 @contextmanager
 def interruptible() -> Iterator[Interrupt]:
-    """Install the handlers for the length of the block (main thread only) and yield the flag."""
+    """Install the handlers for the length of the block (main thread only) and yield the flag.
+
+    Blocks may stand in one another: a request raises all their flags.
+    """
     flag = Interrupt()
     previous = {number: signal.getsignal(number) for number in REQUESTS}
     if previous[signal.SIGHUP] is signal.SIG_IGN:
         del previous[signal.SIGHUP]
-    people = 0  # requests that somebody made on purpose
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal people
-        flag.requested = True
-        people += number != signal.SIGHUP
-        if people > 1 and number != signal.SIGHUP:
-            raise KeyboardInterrupt
-
-    for number in previous:
-        signal.signal(number, ask)
+    first = _Handler(flag, None)
+    for number, around in previous.items():
+        signal.signal(number, first.beside(around))
     try:
         yield flag
     finally:

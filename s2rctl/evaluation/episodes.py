@@ -16,7 +16,7 @@ from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
 from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
 from s2rctl.evaluation.perception import Kinematics
-from s2rctl.evaluation.statistics import exact, format_rate, wilson
+from s2rctl.evaluation.statistics import exact, rate
 from s2rctl.learning.teacher.rollout import acting
 from s2rctl.schema.tensors import is_rgb
 
@@ -230,21 +230,6 @@ def _so_far(records: Sequence[Episode], book: _Batch) -> dict[str, float]:
     if not finished:
         return {}
     return {"success": (sum(e.success for e in records) + int((book.success & ended).sum())) / finished}
-
-
-def rate(successes: int, episodes: int) -> dict[str, object]:
-    """Return a success rate as figures: Wilson's interval, and the exact one, which is also that of the text."""
-    (low, high), (exact_low, exact_high) = wilson(successes, episodes), exact(successes, episodes)
-    return {
-        "episodes": episodes,
-        "successes": successes,
-        "success_rate": successes / episodes,
-        "wilson_low": low,
-        "wilson_high": high,
-        "interval_low": exact_low,
-        "interval_high": exact_high,
-        "text": format_rate(successes, episodes),
-    }
 
 
 def failure_rows(episodes: Sequence[Episode]) -> list[dict[str, object]]:

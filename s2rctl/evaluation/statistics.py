@@ -53,6 +53,21 @@ def format_rate(successes: int, episodes: int, confidence: float = 0.95) -> str:
     return f"{successes}/{episodes} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def rate(successes: int, episodes: int) -> dict[str, object]:
+    """Return a success rate as figures: Wilson's interval, and the exact one, which is also that of the text."""
+    (low, high), (exact_low, exact_high) = wilson(successes, episodes), exact(successes, episodes)
+    return {
+        "episodes": episodes,
+        "successes": successes,
+        "success_rate": successes / episodes,
+        "wilson_low": low,
+        "wilson_high": high,
+        "interval_low": exact_low,
+        "interval_high": exact_high,
+        "text": format_rate(successes, episodes),
+    }
+
+
 class Paired(NamedTuple):
     """Two policies on the same episodes."""
 
@@ -98,10 +113,41 @@ def _paired_difference(both: int, only_first: int, only_second: int, neither: in
         covariance = max(covariance - n / 2, 0)
     phi = covariance / math.sqrt(margins) if margins else 0.0
 
+    return _newcombe((a, a_low, a_high), (b, b_low, b_high), phi)
+
+
+def _newcombe(first: tuple[float, float, float], second: tuple[float, float, float], phi: float) -> tuple[float, float]:
+    """Return the interval of a difference of two (rate, low, high) whose outcomes correlate by ``phi``."""
+    (a, a_low, a_high), (b, b_low, b_high) = first, second
+
     def reach(one: float, other: float) -> float:
         return math.sqrt(max(one * one - 2 * phi * one * other + other * other, 0.0))
 
     return a - b - reach(a - a_low, b_high - b), a - b + reach(a_high - a, b - b_low)
+
+
+class Unpaired(NamedTuple):
+    """Two policies, each on episodes of its own."""
+
+    difference: float  # success rate of the first minus that of the second
+    difference_low: float  # 95 % interval of the difference
+    difference_high: float
+    p_value: float  # Fisher's exact test, two-sided
+
+
+def unpaired(first: tuple[int, int], second: tuple[int, int]) -> Unpaired:
+    """Return the comparison of two (successes, episodes); ValueError for the counts that ``wilson`` refuses.
+
+    The interval is the hybrid score interval for independent rates (Newcombe, Statistics in Medicine 17, 1998).
+    """
+    from scipy.stats import fisher_exact
+
+    for counts in (first, second):
+        _require_counts(*counts)
+    one, two = ((s / n, *wilson(s, n)) for s, n in (first, second))
+    low, high = _newcombe(one, two, 0.0)
+    table = [[successes, episodes - successes] for successes, episodes in (first, second)]
+    return Unpaired(one[0] - two[0], low, high, float(fisher_exact(table).pvalue))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -23,6 +23,7 @@ class Step:
     action: Literal["cached", "run", "resume"]
     reason: str
     artifact: Artifact | None  # what is there already
+    key: str | None = None  # cache key; None while it is not known what the stage will be made from
 
 
 def make_plan(
@@ -49,11 +50,11 @@ def make_plan(
         forced = force or stage.name in again
         if artifact is not None and artifact.intact() and not forced:
             known[(stage.kind, stage.output)] = artifact
-            steps.append(Step(stage, "cached", "nothing changed", artifact))
+            steps.append(Step(stage, "cached", "nothing changed", artifact, key))
             continue
         resumed = (store.root / "runs" / key[:16] / "state.json").is_file()
         reason = "asked for" if forced else why(stage, profile, inputs, store, artifact)
-        steps.append(Step(stage, "resume" if resumed else "run", reason, artifact))
+        steps.append(Step(stage, "resume" if resumed else "run", reason, artifact, key))
     return steps
 
 

@@ -1,5 +1,6 @@
 """Runs stages: cached where nothing changed, resumed where a run was cut off, published when done."""
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -10,17 +11,18 @@ from pathlib import Path
 from typing import cast
 
 from s2rctl.core.atomic import write_atomic
-from s2rctl.core.errors import ArtifactError, GateError, Interrupted, UsageError
+from s2rctl.core.errors import ArtifactError, GateError, Interrupted, S2rError, UsageError
 from s2rctl.core.interrupt import Interrupt, interruptible
 from s2rctl.core.progress import Reporter, duration
 from s2rctl.core.resources import pretrained
-from s2rctl.pipeline.graph import downstream, producer_of
+from s2rctl.pipeline.graph import downstream, producer_of, stage_named
 from s2rctl.pipeline.key import cache_key
+from s2rctl.pipeline.progress_file import FAILURE, FileReporter, note_failure
 from s2rctl.schema.manifest import InputRef, Kind, StageRef
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.protocol import Context
+from s2rctl.stages.protocol import Context, Result
 from s2rctl.store.faults import translated
-from s2rctl.store.lock import locked
+from s2rctl.store.lock import holder, is_held, locked
 from s2rctl.store.place import clear_way, discard
 from s2rctl.store.reading import read_json
 from s2rctl.store.store import Artifact, Store
@@ -38,6 +40,8 @@ class Job:
     resume: str  # the command that carries on after an interruption
     force: bool = False  # run although a result is there
     fresh: bool = False  # forget half-finished runs
+    refs: bool = True  # point ``kind/output:latest`` and ``:<profile>`` at the results
+    patience_s: float = 1.0  # how long to wait for another process that is making the same thing
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def run_stage(stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt:
     """Return the stage's artifact, from the cache or by running it, and point its refs at it.
 
     The refs ``kind/output:latest`` and ``kind/output:<profile name>`` move even when the artifact was cached, so that
-    they always name what the last command made. Ctrl-C raises Interrupted whose hint is the command that resumes.
+    they always name what the last command made (unless the job moves none). Ctrl-C raises Interrupted whose hint is
+    the command that resumes.
     """
     key = cache_key(stage, job.profile, {role: artifact.id for role, artifact in inputs.items()})
     begun = time.monotonic()
@@ -62,12 +67,15 @@ def run_stage(stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt:
     cached = artifact is not None
     if artifact is None:
         folder = job.store.run_folder(key)
-        with locked(folder.parent / f".{folder.name}.lock", f"the run of {stage.name}", timeout=1.0):
+        lock = folder.parent / f".{folder.name}.lock"
+        if job.patience_s > 1.0 and is_held(lock):
+            job.reporter.note(f"{stage.name}: process {holder(lock) or 'unknown'} is making the same; waiting for it")
+        with locked(lock, f"the run of {stage.name}", timeout=job.patience_s):
             artifact = None if job.force else _cached(job.store, key)  # another process may have just made it
             cached = artifact is not None
             if artifact is None:
                 artifact = _execute(stage, job, inputs, interrupt, key, folder)
-    for alias in ("latest", job.profile.name):
+    for alias in ("latest", job.profile.name) if job.refs else ():
         job.store.set_ref(f"{artifact.ref}:{alias}", artifact.id, f"{stage.name} of profile {job.profile.name}")
     return Outcome(stage, artifact, cached, time.monotonic() - begun)
 
@@ -80,6 +88,16 @@ def _cached(store: Store, key: str) -> Artifact | None:
 def _execute(
     stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt: Interrupt, key: str, folder: Path
 ) -> Artifact:
+    result, seconds = work(stage, job, inputs, interrupt, key, folder)
+    artifact = publish(stage, job, inputs, result, seconds, key)
+    shutil.rmtree(folder, ignore_errors=True)
+    return artifact
+
+
+def work(
+    stage: Stage, job: Job, inputs: Mapping[str, Artifact], interrupt: Interrupt, key: str, folder: Path
+) -> tuple[Result, float]:
+    """Run a stage's function in its run folder, or go on with it there; return what it made and the seconds it took."""
     state = folder / "state.json"
     if job.fresh:
         for item in list(folder.iterdir()):
@@ -102,16 +120,29 @@ def _execute(
             write_atomic(state, json.dumps(record).encode())
 
     save_state()
-    context = Context(stage, job.profile, inputs, job.store, folder, job.reporter, interrupt)
+    discard(folder, FAILURE)
+    context = Context(stage, job.profile, inputs, job.store, folder, FileReporter(job.reporter, folder), interrupt)
     try:
         with translated(job.store.root):
-            result = stage.load()(context)
+            result: Result = stage.load()(context)
     except (Interrupted, KeyboardInterrupt) as stop:
         save_state()
         # Only the stage knows what it has kept; a second Ctrl-C cuts off even its saving.
         what = stop.message if isinstance(stop, Interrupted) else "interrupted; earlier checkpoints are kept"
         raise Interrupted(f"{stage.name}: {what}", f"to resume: {job.resume}") from None
-    artifact = job.store.publish(
+    except Exception as error:
+        with contextlib.suppress(S2rError, OSError):  # the disk may be what failed
+            save_state()
+        note_failure(folder, error)
+        raise
+    return result, before + time.monotonic() - begun
+
+
+def publish(
+    stage: Stage, job: Job, inputs: Mapping[str, Artifact], result: Result, seconds: float, key: str
+) -> Artifact:
+    """Publish what a stage made, under its cache key."""
+    return job.store.publish(
         cast(Kind, stage.kind),
         stage.output,
         result.files,
@@ -121,11 +152,9 @@ def _execute(
         inputs=[InputRef(role=role, id=artifact.id) for role, artifact in inputs.items()],
         contract=result.contract,
         metrics=result.metrics,
-        duration_s=before + time.monotonic() - begun,
+        duration_s=seconds,
         key=key,
     )
-    shutil.rmtree(folder, ignore_errors=True)
-    return artifact
 
 
 _CENTURY_S = 3.2e9
@@ -138,6 +167,12 @@ def _spent(state: Path) -> float:
     except (OSError, ArtifactError):
         return 0.0
     return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _CENTURY_S else 0.0
+
+
+def run_only(graph: Sequence[Stage], name: str, job: Job) -> list[Outcome]:
+    """Run one stage of the graph on what the store has of its inputs, and return how it ended."""
+    stage = stage_named(graph, name)
+    return [run_alone(stage, job, make_inputs(graph, stage, job))]
 
 
 def make_inputs(graph: Sequence[Stage], stage: Stage, job: Job) -> dict[str, Artifact]:
@@ -172,13 +207,17 @@ def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifac
     )
 
 
-def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None) -> list[Outcome]:
+def run_pipeline(
+    graph: Sequence[Stage], job: Job, from_stage: str | None = None, fresh_stage: str | None = None
+) -> list[Outcome]:
     """Run all stages in order and return how each ended.
 
-    ``from_stage`` runs that stage and everything made from it again; ``job.force`` runs all of them again. A gate that
-    is not met does not stop the stages behind it: the caller decides with ``check_gates``.
+    ``from_stage`` runs that stage and everything made from it again; ``job.force`` runs all of them again.
+    ``fresh_stage`` forgets the half-finished run of that stage alone, ``job.fresh`` those of all. A gate that is
+    not met does not stop the stages behind it: the caller decides with ``check_gates``.
     """
     again = downstream(graph, from_stage) if from_stage else set()
+    anew = {stage_named(graph, fresh_stage).name} if fresh_stage else set()
     made: dict[tuple[str, str], Artifact] = {}
     outcomes: list[Outcome] = []
     with interruptible() as interrupt:
@@ -186,7 +225,7 @@ def run_pipeline(graph: Sequence[Stage], job: Job, from_stage: str | None = None
             if interrupt.requested:
                 raise Interrupted("the pipeline was interrupted; finished stages are kept", f"to resume: {job.resume}")
             inputs = {wanted.role: _made(made, wanted, stage) for wanted in stage.inputs}
-            this = job if stage.name not in again or job.force else _forced(job)
+            this = replace(job, force=job.force or stage.name in again, fresh=job.fresh or stage.name in anew)
             outcome = run_stage(stage, this, inputs, interrupt)
             made[(stage.kind, stage.output)] = outcome.artifact
             outcomes.append(outcome)
@@ -216,10 +255,6 @@ def check_gates(outcomes: Sequence[Outcome]) -> None:
 def command(*words: str) -> str:
     """Return a shell command line that can be copied."""
     return " ".join(shlex.quote(word) for word in words)
-
-
-def _forced(job: Job) -> Job:
-    return replace(job, force=True)
 
 
 def _made(made: Mapping[tuple[str, str], Artifact], wanted: Input, stage: Stage) -> Artifact:

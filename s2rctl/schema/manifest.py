@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SerializerFunctionWrapHandler, model_serializer
 
 from s2rctl.core.names import path_fault, paths_fault
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.contract import Contract
 
-Kind = Literal["teacher", "encoder", "student", "reach", "onnx", "evaluation", "calibration", "deployment", "report"]
+Kind = Literal[
+    "teacher", "encoder", "student", "reach", "onnx", "evaluation", "calibration", "deployment", "report", "sweep"
+]  # fmt: skip
 
 _LARGEST = 1 << 62  # bytes
 
@@ -85,3 +87,13 @@ class Manifest(Model):
 
     content: Content
     origin: Origin
+    # Figures stand in the origin, so damage there must be found too; the id cannot tell.
+    origin_sha256: str | None = quantity(
+        None, "", "digest of the origin's canonical JSON; older manifests have none", pattern="^[0-9a-f]{64}$"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write an older manifest as it was."""
+        values: dict[str, Any] = handler(self)
+        return values if self.origin_sha256 is not None else {k: v for k, v in values.items() if k != "origin_sha256"}

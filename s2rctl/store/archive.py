@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from s2rctl.core.atomic import replacing
 from s2rctl.core.errors import ArtifactError, UsageError
 from s2rctl.schema.manifest import Manifest
-from s2rctl.store.canonical import canonical, digest
+from s2rctl.store.canonical import canonical
 from s2rctl.store.faults import translated
 from s2rctl.store.lineage import closure
 from s2rctl.store.reading import LARGEST_JSON, parse_json
 from s2rctl.store.refs import check_alias, split
-from s2rctl.store.store import Artifact, Store
+from s2rctl.store.store import Artifact, Store, is_whole
 
 _MANIFEST = re.compile(r"manifests/([0-9a-f]{64})\.json")
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{2})/([0-9a-f]{62})")
@@ -173,7 +173,7 @@ def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 def _valid(raw: Mapping[str, Any], identity: str, source: Path) -> dict[str, int]:
     """Return the sizes of the blobs that a manifest names; ArtifactError unless it hashes to its id and validates."""
-    if digest(raw.get("content")) != identity:
+    if not is_whole(raw, identity):
         raise ArtifactError(
             f"{source}: manifest {identity[:12]} does not hash to its name", "download or copy the file again"
         )

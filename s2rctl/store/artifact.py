@@ -39,9 +39,19 @@ def media_type(path: str) -> str:
     return _SUFFIXES.get(Path(path).suffix.lower(), "application/octet-stream")
 
 
-def producer(manifest: Manifest) -> str:
-    """Return the command that makes an artifact like this again."""
-    return f"s2rctl pipeline run -p {manifest.content.profile.get('name', 'PROFILE')}"
+_BY_HAND = {
+    "import": "import the file again, or s2rctl artifacts rm {id} --yes",
+    "live": "a run on the real robot cannot be made again: s2rctl artifacts import a copy of it",
+    "shadow": "a run on the real robot cannot be made again: s2rctl artifacts import a copy of it",
+    "sweep": "run the same s2rctl sweep again (cells that are there are found; s2rctl artifacts why {id} names them)",
+}
+"""What makes artifacts that no stage makes again, by what made them."""
+
+
+def rebuild_command(artifact: "Artifact") -> str:
+    """Return the command that makes a damaged artifact again."""
+    by_hand = _BY_HAND.get(artifact.manifest.content.stage.name)
+    return by_hand.format(id=artifact.id[:12]) if by_hand else f"s2rctl reproduce {artifact.id[:12]} --keep"
 
 
 class Home(Protocol):
@@ -88,7 +98,7 @@ class Artifact:
             state = "corrupt" if self.store.blobs.path(sha256).is_file() else "missing"
             raise ArtifactError(
                 f"file '{name}' of {self.ref} ({self.id[:12]}) is {state}: blob {sha256[:12]}",
-                f"s2rctl artifacts verify --full, then rebuild it: {producer(self.manifest)}",
+                f"s2rctl artifacts verify --full, then rebuild it: {rebuild_command(self)}",
             )
         return self.store.blobs.path(sha256)
 
@@ -99,7 +109,7 @@ class Artifact:
         except ValueError as error:
             raise ArtifactError(
                 f"file '{name}' of {self.ref} ({self.id[:12]}) is not a JSON object: {error}",
-                f"rebuild it: {producer(self.manifest)}",
+                f"rebuild it: {rebuild_command(self)}",
             ) from error
 
     def intact(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from s2rctl.core.errors import ArtifactError, UsageError
 from s2rctl.store.faults import translated
-from s2rctl.store.lineage import closure
+from s2rctl.store.index import ancestry, entries_of
 from s2rctl.store.place import discard, entries, is_folder, is_regular, subfolder
 from s2rctl.store.reading import read_json
 from s2rctl.store.store import Artifact, Store
@@ -33,20 +33,18 @@ def find_garbage(store: Store, grace_s: float = GRACE_S, now: float | None = Non
     would seem to be needed.
     """
     limit = (time.time() if now is None else now) - grace_s
-    kept = closure(store, [*store.refs.all().values(), *_held(store), *_open_runs(store)])
-    young = {identity for identity in store.ids() if _time(store.root / "manifests" / f"{identity}.json") > limit}
-    kept |= closure(store, young)
-    dead = tuple(identity for identity in store.ids() if identity not in kept and _readable(store, identity))
-    needed = {
-        file.sha256
-        for identity in store.ids()
-        if identity not in dead and _readable(store, identity)
-        for file in store.get(identity).manifest.content.files
-    }
+    known = entries_of(store)  # a damaged manifest is verify's business
+    young = [identity for identity in known if _time(store.root / "manifests" / f"{identity}.json") > limit]
+    kept = ancestry(known, [*store.refs.all().values(), *_held(store), *_open_runs(store), *young])
+    whole = {identity: entry for identity, entry in known.items() if entry is not None}
+    dead = tuple(identity for identity in whole if identity not in kept)
+    gone = set(dead)
+    needed = {sha256 for identity in kept for sha256, _ in whole[identity].files}
     blobs = tuple(blob for blob in store.blobs.all() if blob not in needed and _time(store.blobs.path(blob)) <= limit)
     leftovers = tuple(path for path in _leftovers(store) if _time(path) <= limit)
     sizes = [_size(path) for path in (*map(store.blobs.path, blobs), *leftovers) if is_regular(path)]
-    keys = tuple(key for key, identity in store.keys().items() if identity in dead or not _readable(store, identity))
+    bound = store.keys()
+    keys = tuple(key for key, one in bound.items() if one in gone or (one not in whole and not _readable(store, one)))
     return Garbage(dead, keys, blobs, leftovers, sum(sizes))
 
 
@@ -72,9 +70,8 @@ def remove(store: Store, artifact: Artifact, why: str) -> list[str]:
     Raises UsageError when other artifacts were made from it: their lineage would break.
     """
     with translated(store.root), store.lock():
-        users = [
-            other.ref for other in store.list() if any(item.id == artifact.id for item in other.manifest.content.inputs)
-        ]
+        known = (entry for entry in entries_of(store).values() if entry is not None)
+        users = [entry.ref for entry in known if any(made_from == artifact.id for _, made_from in entry.inputs)]
         if users:
             raise UsageError(
                 f"{artifact.ref} ({artifact.id[:12]}) is an input of {', '.join(sorted(set(users)))}",
@@ -129,14 +126,15 @@ def _leftovers(store: Store) -> list[Path]:
     places += [kind for kind in entries(root / "refs") if is_folder(kind)]
     places += [name for kind in entries(root / "refs") for name in entries(kind) if is_folder(name)]
     hidden = [path for place in places for path in entries(place) if path.name.startswith(".")]
-    return sorted([*entries(root / "tmp"), *hidden, *root.glob(".VERSION.*")])
+    return sorted([*entries(root / "tmp"), *hidden, *root.glob(".VERSION.*"), *root.glob(".index.json.*")])
 
 
 def _readable(store: Store, identity: str) -> bool:
+    """Return whether the artifact is there now: it may have been published since everything was listed."""
     try:
         store.get(identity)
     except ArtifactError:
-        return False  # a damaged manifest is verify's business
+        return False
     return True
 
 

@@ -8,7 +8,7 @@ from s2rctl.core.atomic import sort_of
 from s2rctl.store.place import entries, is_folder, is_regular, mode_of
 from s2rctl.store.refs import LARGEST_LOG, fits
 
-_FILES = ("VERSION", "lock", "lock.pid", "refs.log")
+_FILES = ("VERSION", "lock", "lock.pid", "refs.log", "index.json")
 _FOLDERS = ("blobs", "manifests", "keys", "refs", "checkouts", "runs", "tmp", "quarantine", "logs")
 _HEX = {length: re.compile(f"[0-9a-f]{{{length}}}") for length in (2, 62)}
 

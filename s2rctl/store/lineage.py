@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from s2rctl.core.errors import ArtifactError
+from s2rctl.store.index import entries_of
 from s2rctl.store.store import Artifact, Store
 
 _LARGEST, _DEEPEST = 10_000, 100  # nodes, generations
@@ -37,12 +38,22 @@ def ancestors(store: Store, identity: str, role: str = "") -> Node:
 
 def descendants(store: Store, identity: str, role: str = "") -> Node:
     """Return the tree of everything that was made from the artifact; ArtifactError if it is too large to show."""
-    artifacts = {artifact.id: artifact for artifact in store.list()}
+    whole = {one: entry for one, entry in entries_of(store).items() if entry is not None}
     made: dict[str, list[tuple[str, str]]] = {}
-    for artifact in artifacts.values():
-        for item in artifact.manifest.content.inputs:
-            made.setdefault(item.id, []).append((artifact.id, item.role))
-    return _grown(lambda current: (artifacts.get(current), made.get(current, [])), identity, role)
+    for one in sorted(whole, key=lambda one: (whole[one].created_at, one)):
+        for item, made_from in whole[one].inputs:
+            made.setdefault(made_from, []).append((one, item))
+    artifacts: dict[str, Artifact | None] = {}
+
+    def look(current: str) -> tuple[Artifact | None, list[tuple[str, str]]]:
+        if current not in artifacts:
+            try:
+                artifacts[current] = store.get(current)
+            except ArtifactError:
+                artifacts[current] = None
+        return artifacts[current], made.get(current, [])
+
+    return _grown(look, identity, role)
 
 
 def _grown(look: Callable[[str], tuple[Artifact | None, list[tuple[str, str]]]], identity: str, role: str) -> Node:

@@ -109,7 +109,9 @@ class Store:
                 raise ArtifactError(
                     f"{kind}/{name} cannot be an artifact: {error.errors()[0]['msg']}", "choose another name"
                 ) from error
-            manifest = Manifest(content=content, origin=make_origin(metrics or {}, duration_s))
+            origin = make_origin(metrics or {}, duration_s)
+            seal = digest(origin.model_dump(mode="json"))
+            manifest = Manifest(content=content, origin=origin, origin_sha256=seal)
             identity = self.add_manifest(manifest.model_dump(mode="json"))
             if key is not None:
                 self.bind_key(key, identity)
@@ -119,7 +121,7 @@ class Store:
         """Write a manifest whose blobs are already there and return its id; an intact equal one is kept."""
         identity = digest(raw["content"])
         path = self._manifest(identity)
-        if _content_digest(path) != identity:
+        if not _whole_at(path, identity):
             subfolder(self.root, "manifests", make=True)
             clear_way(self.root, path)
             write_atomic(path, canonical(raw), mode=0o444)
@@ -131,7 +133,7 @@ class Store:
             raise ArtifactError(f"{identity[:12]!r} is not an artifact id", "s2rctl artifacts verify")
         try:
             raw = read_json(self._manifest(identity))
-            whole = digest(raw["content"]) == identity
+            whole = is_whole(raw, identity)
             manifest = Manifest.model_validate(raw)
         except FileNotFoundError:
             raise ArtifactError(f"there is no artifact {identity[:12]}", "s2rctl artifacts list") from None
@@ -248,8 +250,14 @@ class Store:
         )
 
 
-def _content_digest(path: Path) -> str | None:
+def is_whole(raw: Mapping[str, Any], identity: str) -> bool:
+    """Return whether a manifest's content hashes to its id, and its origin to what the manifest says it does."""
+    seal = raw.get("origin_sha256")
+    return digest(raw.get("content")) == identity and (seal is None or digest(raw.get("origin")) == seal)
+
+
+def _whole_at(path: Path, identity: str) -> bool:
     try:
-        return digest(read_json(path)["content"])
-    except (OSError, ArtifactError, KeyError):
-        return None
+        return is_whole(read_json(path), identity)
+    except (OSError, ArtifactError):
+        return False

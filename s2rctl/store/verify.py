@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from s2rctl.core.errors import ArtifactError
-from s2rctl.store.artifact import Artifact, producer
+from s2rctl.schema.load import profile_files
+from s2rctl.store.artifact import Artifact, rebuild_command
 from s2rctl.store.layout import misplaced
-from s2rctl.store.place import is_regular, set_aside
+from s2rctl.store.place import discard, is_regular, set_aside
 from s2rctl.store.reading import read_line
 from s2rctl.store.store import Store
 
@@ -32,6 +33,7 @@ class Problem:
     affected: tuple[str, ...]
     hint: str
     quarantined: str | None = None
+    rebuild: tuple[str, ...] = ()  # the command that makes each affected artifact again
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,7 @@ def verify(store: Store, full: bool = False) -> Verdict:
             good[identity] = store.get(identity)
         except ArtifactError:
             broken.add(identity)
-            path = store.root / "manifests" / f"{identity}.json"
-            problems.append(
-                Problem(
-                    "manifest-corrupt",
-                    f"manifest {identity}",
-                    (identity,),
-                    "run its pipeline again or import it",
-                    _quarantine(store, path),
-                )
-            )
+            problems.append(_lost_manifest(store, identity))
     problems += _blob_problems(store, good, full)
     problems += _ref_problems(store, good)
     for key, identity in store.keys().items():
@@ -80,6 +73,18 @@ def verify(store: Store, full: bool = False) -> Verdict:
             what = f"cache key {key[:12]} -> {identity[:12] or 'damaged'}"
             problems.append(Problem("key-dangling", what, (identity,) if identity else (), hint))
     return Verdict(len(good) + len(broken), sum(1 for _ in store.blobs.all()), full, tuple(problems))
+
+
+def _lost_manifest(store: Store, identity: str) -> Problem:
+    """Return the problem of a damaged manifest; its refs still tell what it was, and mostly of which profile."""
+    refs = [ref for ref, held in store.refs.all().items() if held == identity]
+    profiles = sorted({alias for ref in refs if (alias := ref.rpartition(":")[2]) in profile_files()})
+    commands = tuple(f"s2rctl pipeline run -p {name}" for name in profiles)
+    what = f"manifest {identity}{f' ({refs[0]})' if refs else ''}"
+    hint = f"rebuild it: {commands[0]}" if commands else "run its pipeline again or import it"
+    moved = _quarantine(store, store.root / "manifests" / f"{identity}.json")
+    discard(store.root, "checkouts", identity)
+    return Problem("manifest-corrupt", what, (identity, *refs), hint, moved, commands)
 
 
 def _ids(store: Store) -> list[str]:
@@ -140,11 +145,15 @@ def _blob_problems(store: Store, artifacts: dict[str, Artifact], full: bool) -> 
     for (sha256, size), needing in sorted(users.items()):
         path = store.blobs.path(sha256)
         names = tuple(f"{artifact.ref} ({artifact.id[:12]})" for artifact in needing)
-        hint = f"rebuild it: {producer(needing[0].manifest)}"
+        commands = tuple(rebuild_command(artifact) for artifact in needing)
+        hint = f"rebuild it: {commands[0]}"
         if not is_regular(path):
-            problems.append(Problem("blob-missing", f"blob {sha256}", names, hint))
+            problems.append(Problem("blob-missing", f"blob {sha256}", names, hint, None, commands))
         elif not store.blobs.present(sha256, size) or (full and not store.blobs.fresh(sha256)):
-            problems.append(Problem("blob-corrupt", f"blob {sha256}", names, hint, _quarantine(store, path, sha256)))
+            moved = _quarantine(store, path, sha256)
+            problems.append(Problem("blob-corrupt", f"blob {sha256}", names, hint, moved, commands))
+            for artifact in needing:  # their folders hold links to the same damaged bytes
+                discard(store.root, "checkouts", artifact.id)
     if full:
         known = {sha256 for sha256, _ in users}
         for sha256 in store.blobs.all():

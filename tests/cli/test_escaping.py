@@ -13,6 +13,7 @@ from s2rctl.cli.progress import RichReporter, make_reporter
 from s2rctl.core.errors import ProfileError, RunError
 from s2rctl.core.text import one_line, printable
 from s2rctl.schema.manifest import InputRef, StageRef
+from s2rctl.store.canonical import digest
 from s2rctl.store.store import Store
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\x7f\u202egnp.\u2066\u200b\u2028\ud800"
@@ -47,6 +48,7 @@ def store(tmp_path, monkeypatch):
         path = store.root / "manifests" / f"{artifact.id}.json"
         raw = json.loads(path.read_text())
         raw["origin"] |= {"host": hostile, "git": hostile, "created_at": hostile, "versions": {hostile: hostile}}
+        raw["origin_sha256"] = digest(raw["origin"])
         path.chmod(0o644)
         path.write_text(json.dumps(raw))
     return store

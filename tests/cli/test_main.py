@@ -19,7 +19,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 COMMANDS = (
     "train-teacher", "distill", "train-reach", "export", "evaluate", "deploy", "calibrate-camera", "doctor", "emulate",
-    "render", "robot recover", *(f"pipeline {verb}" for verb in ("run", "plan", "status")),
+    "render", "robot recover", "sweep", "reproduce", *(f"pipeline {verb}" for verb in ("run", "plan", "status")),
     *(f"profile {verb}" for verb in ("list", "show", "validate", "schema", "diff")),
     *(f"artifacts {v}" for v in
       ("list", "show", "lineage", "why", "diff", "tag", "path", "export", "import", "verify", "gc", "rm")),
@@ -237,7 +237,7 @@ def test_artifact_commands(call, here):
     assert listed[0]["refs"] == ["teacher/one:latest", "teacher/one:xarm7-smoke"]
     assert call("artifacts", "show", "student/two")[1].startswith("id ")
     code, out, _ = call("artifacts", "lineage", "student/two")
-    assert out.splitlines()[1].startswith("  one: teacher/one ")
+    assert out.splitlines()[1].startswith("  one: teacher/one ") and "nothing was made from it" in out
     assert "  one: student/two" in call("artifacts", "lineage", "teacher/one", "--down")[1]
     assert "now: up to date" in call("artifacts", "why", "student/two")[1]
     code, out, _ = call("artifacts", "why", "teacher/one", "-p", "xarm7-smoke", "--set", "simulation.substeps=5")

@@ -11,7 +11,7 @@ import pytest
 
 from s2rctl.core.interrupt import interruptible
 from s2rctl.core.steady import SteadyStream
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, wait_for
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 PROGRAM = """
@@ -119,3 +119,13 @@ def test_a_stream_that_is_there_gets_everything():
     steady = SteadyStream(stream)
     print("one", "two", file=steady, flush=True)
     assert stream.getvalue() == "one two\n"
+
+
+def test_blocks_in_one_another_are_all_asked_to_leave():
+    with interruptible() as outer:
+        with interruptible() as inner:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert wait_for(lambda: inner.requested, 5)
+        assert outer.requested
+        with interruptible() as later:
+            assert not later.requested

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2rctl.evaluation.statistics import exact, format_rate, mcnemar, paired, wilson
+from s2rctl.evaluation.statistics import exact, format_rate, mcnemar, paired, unpaired, wilson
 
 
 def test_wilson_solves_its_defining_equation() -> None:
@@ -135,3 +135,18 @@ def test_pairs_are_needed() -> None:
         paired([True], [True, False])
     with pytest.raises(ValueError, match="pairs"):
         paired([], [])
+
+
+def test_unpaired_difference_is_newcombes_example() -> None:
+    # Newcombe 1998, table II, method 10: 56/70 against 48/80.
+    found = unpaired((56, 70), (48, 80))
+    assert found.difference == pytest.approx(0.2)
+    assert (found.difference_low, found.difference_high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_unpaired_is_symmetric_and_certain_where_rates_are_equal() -> None:
+    one, two = unpaired((3, 20), (12, 30)), unpaired((12, 30), (3, 20))
+    assert one.difference_low == pytest.approx(-two.difference_high) and one.p_value == pytest.approx(two.p_value)
+    assert unpaired((5, 10), (10, 20)).p_value == 1.0
+    with pytest.raises(ValueError, match="episodes"):
+        unpaired((1, 0), (1, 2))

@@ -90,5 +90,6 @@ def lay(box: Box, changed: dict[str, bytes] | None = None) -> Path:
 
 
 def manifests() -> list[Any]:
-    """Return the manifests as trees."""
-    return [json.loads(content) for name, content in files().items() if name.startswith("manifests/")]
+    """Return the manifests as trees, without the seals of their origins, which a forger would make anew."""
+    trees = [json.loads(content) for name, content in files().items() if name.startswith("manifests/")]
+    return [{name: part for name, part in tree.items() if name != "origin_sha256"} for tree in trees]
