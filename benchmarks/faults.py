@@ -70,6 +70,7 @@ FAULTS = (
     Fault("controller or bus falls silent", device("silence")),
     Fault("connection closed (xArm), adapter pulled (Aloha)", device("disconnect"), ("xarm7",)),
     Fault("connection closed (xArm), adapter pulled (Aloha)", device("unplug"), ("aloha",)),
+    Fault("motion calls block for 190 ms now and then", device("stall"), ("xarm7",), bearable=True),
     Fault("collision, C31", device("collision"), ("xarm7",)),
     Fault("safety boundary, C35", device("boundary"), ("xarm7",)),
     Fault("motor overload", device("overload"), ("aloha",)),

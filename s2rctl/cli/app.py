@@ -21,6 +21,7 @@ from s2rctl.cli import (
     reproduce,
     robot,
     sweep,
+    sysid,
     train,
     view,
 )
@@ -60,8 +61,8 @@ def _root(
 
 
 _PARTS = (
-    train, export, evaluate, deploy, replay, latency, calibrate, pipeline, sweep, reproduce, artifacts, profile, doctor,
-    emulate, render, robot, view
+    train, export, evaluate, deploy, replay, latency, calibrate, sysid, pipeline, sweep, reproduce, artifacts, profile,
+    doctor, emulate, render, robot, view
 )  # fmt: skip
 for _part in _PARTS:
     _part.add_to(app)

@@ -73,6 +73,8 @@ _EXTRAS = {
     "viser": "view",
     "trimesh": "view",
     "PIL": "view",
+    "colorama": "sysid",
+    "tabulate": "sysid",
 }
 _SHOWN = 80
 """Characters of a path that cannot be used."""

@@ -117,7 +117,8 @@ class Host:
             model, data = device.plant.model, device.plant.data
             mujoco.mj_forward(model, data)
             arrays = {name: getattr(data, name).copy() for name in ("qpos", "qvel", "ctrl", "sensordata")}
-            return Message("look", {"t": device.plant.time + device.lost(), "figures": device.figures()}, arrays)
+            values = {"t": device.plant.time + device.lost(), "lost": device.lost(), "figures": device.figures()}
+            return Message("look", values, arrays)
 
     def _on_tick(self) -> None:
         """Inject what is due and take a camera shot at every control period."""

@@ -15,6 +15,7 @@ from s2rctl.core.clock import Clock
 from s2rctl.core.errors import SafetyStop
 from s2rctl.emulation.faults import Faults
 from s2rctl.emulation.plant import Plant, PlantStart
+from s2rctl.emulation.setpoints import SetPoints
 from s2rctl.emulation.tool_drive import ToolDrive
 from s2rctl.robots.poses import home_target, tool_poses
 from s2rctl.robots.protocol import Frame, Identity, RobotSpecification, State, StopLevel, Target
@@ -51,8 +52,12 @@ class Twin:
         limits: ToolLimits | None = None,
         *,
         period_s: float,
+        setpoint_speed: float | None = None,
     ) -> None:
-        """Cameras deliver every ``period_s`` s; ``limits`` are those of a robot that takes tool positions."""
+        """Cameras deliver every ``period_s`` s; ``limits`` are those of a robot that takes tool positions.
+
+        The set-points of joints follow commands at ``setpoint_speed`` rad/s, as the device's own do; None: at once.
+        """
         self.specification = specification
         space = specification.space
         if space.tools and limits is None:
@@ -67,7 +72,11 @@ class Twin:
         self._ctrl = np.array([model.actuator(name).id for name in specification.targets])
         driven = {joint: number for number, joint in enumerate(specification.target_joint)}
         self._driven = self._ctrl[[driven[joint] for joint in space.joints]]  # actuators that the command moves itself
-        self.plant.before_step = self._follow if self._drives else None
+        turning = [n for n in space.driven if space.entries[n].kind == "joint"]
+        self._aim: SetPoints | None = None
+        if setpoint_speed is not None and turning:
+            self._aim = SetPoints(np.array(turning), self._driven[np.isin(space.driven, turning)], setpoint_speed)
+        self.plant.before_step = self._follow if self._drives or self._aim else None
         self.cameras = [TwinCamera(self, index, name) for index, name in enumerate(cameras)]
         self._shots: list[_Shot | None] = [None] * len(cameras)
         self._rng = np.random.default_rng(0)
@@ -85,6 +94,8 @@ class Twin:
         self.stops.clear()
         self._shots = [None] * len(self.cameras)
         self.plant.reset(start, self._begun)
+        if self._aim is not None:
+            self._aim.reset(self.plant.data.ctrl)
         for drive in self._drives.values():
             drive.reset(self.plant.data.qpos[self._qpos])
         self.catch_up()
@@ -136,6 +147,8 @@ class Twin:
         space = self.specification.space
         for arm, entries in space.tools.items():
             self._drives[arm].aim(target.values[entries], effective)
+        if self._aim is not None:
+            self._aim.aim(target.values, effective)
         if len(space.driven):
             ctrl = self.plant.data.ctrl.copy()
             ctrl[self._driven] = target.values[space.driven]
@@ -143,6 +156,8 @@ class Twin:
 
     def _follow(self) -> None:
         """Move the joint targets by what the controllers plan in one time step."""
+        if self._aim is not None:
+            self._aim.tick(self.plant.data.ctrl, self.plant.time, float(self.plant.model.opt.timestep))
         for drive in self._drives.values():
             joints = drive.tick(self.plant.time, float(self.plant.model.opt.timestep))
             if joints is not None:
@@ -160,6 +175,8 @@ class Twin:
             ctrl[self._ctrl] = self.plant.data.qpos[self._qpos[list(self.specification.target_joint)]]
             for drive in self._drives.values():
                 drive.reset(self.plant.data.qpos[self._qpos])
+            if self._aim is not None:
+                self._aim.reset(ctrl)
             self.plant.command(ctrl, self.plant.time)
 
     def parking(self) -> Target:

@@ -23,6 +23,7 @@ from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.render import RENDERERS
 from s2rctl.render.protocol import Renderer
 from s2rctl.scene import SCENES
+from s2rctl.scene.motion import set_motion
 from s2rctl.scene.mount import place_cameras
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import Vision
@@ -160,6 +161,7 @@ def make_model(profile: Profile, task: str, movable: bool = False) -> mujoco.MjM
     offered = movable and "movable" in inspect.signature(build).parameters
     timestep = profile.simulation.timestep_s
     model: mujoco.MjModel = build(timestep, movable=True) if offered else build(timestep)
+    set_motion(model, profile.robot.motion)
     return model
 
 

@@ -109,7 +109,7 @@ def _rehearsal(system: System) -> Stage:
     reads = dict.fromkeys((*_environment(system, system.deployed), *system.driver, "robot.cameras", "deploy"))
     return Stage(
         "rehearse",
-        version=3,
+        version=4,
         reads=tuple(reads),
         inputs=(Input("onnx", "onnx", export), Input("evaluation", "evaluation", export)),
         kind="deployment",

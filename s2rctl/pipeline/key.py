@@ -6,7 +6,7 @@ from typing import Any
 from s2rctl.core.errors import UsageError
 from s2rctl.schema.profile import Profile
 from s2rctl.store.canonical import digest
-from s2rctl.systems.protocol import APART, EVERYTHING, Stage
+from s2rctl.systems.protocol import APART, EVERYTHING, LATER, Stage
 
 
 def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +20,8 @@ def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(value, Mapping) or part not in value:
                 raise UsageError(f"stage {stage.name} reads '{path}', which this profile does not have")
             value = value[part]
-        fields[path] = _without_apart(path, value)
+        if value or path not in LATER:
+            fields[path] = _without_apart(path, value)
     return fields
 
 

@@ -9,7 +9,8 @@ from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.contract import Contract
 
 Kind = Literal[
-    "teacher", "encoder", "student", "reach", "onnx", "evaluation", "calibration", "deployment", "report", "sweep"
+    "teacher", "encoder", "student", "reach", "onnx", "evaluation", "calibration", "identification", "deployment",
+    "report", "sweep",
 ]  # fmt: skip
 
 _LARGEST = 1 << 62  # bytes

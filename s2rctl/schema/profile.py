@@ -9,6 +9,7 @@ from s2rctl.core.tables import Table
 from s2rctl.schema.base import SEED_LIMIT, WORLDS_LIMIT, Line, Model, quantity, require, too_many, within
 from s2rctl.schema.consistency import SMALLEST_IMAGE, camera_problems, device_problems, size_problems, watchdog_problems
 from s2rctl.schema.deployment import Calibration, Deploy
+from s2rctl.schema.identification import Settings as IdentificationSettings
 from s2rctl.schema.learning import Distill, Encoder, Reach, Teacher
 from s2rctl.schema.robots import AlohaRobot, RobotSection, ToolLimits, XArm7Robot
 from s2rctl.schema.simulation import Simulation, Vision
@@ -56,6 +57,7 @@ class Profile(Model):
     evaluate: Evaluate = Evaluate()
     deploy: Deploy = Deploy()
     calibration: Calibration
+    identification: IdentificationSettings = IdentificationSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Profile":
@@ -84,6 +86,11 @@ class Profile(Model):
     def task(self, name: str) -> TaskSection:
         """Return the section of a task; ProfileError if the system has no such task."""
         return self.section(f"tasks.{name}", TaskSection)
+
+    def setpoint_speed(self, joint_speed: float) -> float | None:
+        """Return how fast (rad/s) the device's own set-points follow joint commands of this speed; None: at once."""
+        slack = self.robot.setpoint_slack
+        return None if slack is None else slack * joint_speed
 
     @property
     def tool_limits(self) -> ToolLimits | None:

@@ -15,12 +15,25 @@ class ToolLimits(NamedTuple):
     acceleration: float  # m/s²
 
 
+class JointMotion(Model):
+    """How one joint moves, where that was identified; what is left out is the scene's."""
+
+    armature: float | None = quantity(None, "kg m²", "inertia of the motor's rotor behind its gear", ge=0, le=100)
+    damping: float | None = quantity(None, "N m s/rad", "viscous friction", ge=0, le=1e4)
+    friction_loss: float | None = quantity(None, "N m", "dry friction", ge=0, le=1e3)
+    gain: float | None = quantity(None, "N m/rad", "stiffness of the position control", ge=1e-3, le=1e6)
+
+
 class RobotSection(Model):
     """What every robot has."""
 
     name: str = quantity(..., "", "robot table name")
     driver: str = quantity("direct", "", "direct: the vendor's SDK")
     cameras: dict[CameraName, CameraDevice] = quantity({}, "", "device of each policy camera, by the camera's name")
+
+    motion: dict[Line, JointMotion] = quantity(
+        {}, "", "identified figures of joints, by the joint's name in the scene; s2rctl sysid apply writes them"
+    )
 
     @property
     def place(self) -> str:
@@ -31,6 +44,11 @@ class RobotSection(Model):
     def recovery_warning(self) -> str:
         """What a person has to know before the robot's errors are cleared."""
         return "The motors are switched on again where the robot stands. Nobody within reach."
+
+    @property
+    def setpoint_slack(self) -> float | None:
+        """The device's own set-points follow joint commands at this multiple of the filter's speed; None: at once."""
+        return None
 
     @property
     def planner_acceleration(self) -> float | None:
@@ -66,6 +84,11 @@ class AlohaRobot(RobotSection):
         return ", ".join(self.ports.values())
 
     @property
+    def setpoint_slack(self) -> float:
+        """The motors' own speed limit stands this much above the filter's: the filter limits, the motors only catch."""
+        return 1.5
+
+    @property
     def recovery_warning(self) -> str:
         """The servos have no brakes."""
         return "A motor with an error restarts without torque: its joint drops. Hold the arms with your hands."
@@ -82,6 +105,11 @@ class XArm7Robot(RobotSection):
     tool_acceleration: float = quantity(
         5.0, "m/s²", "acceleration with which the controller plans the way to the tool's target", ge=0.01, le=50
     )
+
+    @property
+    def setpoint_slack(self) -> float:
+        """The controller plans to joint targets at the filter's speed."""
+        return 1.0
 
     @property
     def place(self) -> str:

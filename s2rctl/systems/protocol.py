@@ -109,8 +109,18 @@ class System:
         return tuple(dict.fromkeys(policy.task for policy in self.policies))
 
 
-SCENE = ("system", "robot.name", "simulation.physics", "simulation.timestep_s", "simulation.substeps")
+SCENE = (
+    "system",
+    "robot.name",
+    "robot.motion",
+    "simulation.physics",
+    "simulation.timestep_s",
+    "simulation.substeps",
+)
 """Profile paths that decide the scene and its physics."""
+
+LATER = ("robot.motion",)
+"""Paths that came after results had been kept: while they are empty, those results still count."""
 
 APART = ("dynamics",)
 """Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: encoders

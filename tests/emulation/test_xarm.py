@@ -4,6 +4,7 @@ import io
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -304,3 +305,15 @@ def test_no_socket_file_can_redirect_the_driver(model, clock):
             driver.close()
         finally:
             file.unlink()
+
+
+def test_a_stall_keeps_a_motion_call_waiting_and_the_arm_goes_on(arm):
+    """What a public report saw: about once in ten seconds a servo call comes back 190 ms late."""
+    emulator, driver = arm
+    emulator.faults["stall"]()
+    taken, begun = emulator.controller.commands, time.monotonic()
+    driver.send(Target(np.array([0.40, 0.02, 0.22])))
+    assert time.monotonic() - begun >= 0.19
+    driver.send(Target(np.array([0.40, 0.03, 0.22])))
+    assert emulator.controller.commands == taken + 2
+    assert driver.read().codes == ()

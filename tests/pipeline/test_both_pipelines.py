@@ -53,6 +53,7 @@ FREE = {
     "name": "names results, changes none",
     "description": "is printed",
     "wandb": "where figures are copied to",
+    "identification": "how the robot is excited and judged by hand; what is found is written into other sections",
     "evaluate.gate.tiers": "what figures of tiers are held against, whenever they are read",
     "simulation.threads": "how fast a result comes",
     "robot.driver": "a rehearsal always speaks the vendor's own protocol",

@@ -201,6 +201,12 @@ def test_single_damaged_packets_do_no_harm_and_a_dead_line_is_an_error(emulator,
     clock.until(lambda: "damaged packet" in " ".join(aloha.read().codes), 2 * SILENCE_S)
 
 
+def test_a_plug_that_damages_answers_again_and_again_is_an_error_at_once(emulator, aloha, clock):
+    """One answer in twenty: between them readings come, so that nothing is ever silent for long."""
+    emulator.faults["corrupt"]()
+    clock.until(lambda: "came damaged" in " ".join(aloha.read().codes), 1.0)
+
+
 @pytest.mark.parametrize("rate_hz", [20, 40])
 def test_silence_makes_the_state_old_and_then_an_error(emulator, clock, rate_hz):
     """How long is too long follows the loop's rate, as the age does that stops it."""

@@ -18,7 +18,7 @@ from s2rctl.core.listener import Listener
 from s2rctl.emulation.device import LONGEST_LAG_S
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.emulation.xarm.controller import BOUNDARY_ERROR, COLLISION_ERROR, Controller
-from s2rctl.emulation.xarm.wire import Report, Request, Status, split
+from s2rctl.emulation.xarm.wire import Function, Report, Request, Status, split
 
 COMMAND_PORT = 502
 UNPRIVILEGED_PORT = 5502
@@ -33,6 +33,11 @@ MOST_CLIENTS = 16
 """Connections per port; more are closed at once."""
 PLACES = 50
 """Loopback addresses that ``make`` tries: report ports are fixed, so two emulators need two addresses."""
+
+STALL_S, STALL_EVERY_S = 0.19, 10.0
+"""What the fault ``stall`` means: a motion call blocks for so long, about once in so many seconds. Seen by a user of an
+xArm7 in servo mode under WSL2 (xArm-Python-SDK 154)."""
+MOTION = (Function.MOVE_LINE, Function.SERVO_LINE, Function.MOVE_JOINT, Function.SERVO_JOINT, Function.LINE_VELOCITY)
 
 _LOG = logging.getLogger("s2rctl.emulation")
 
@@ -78,7 +83,10 @@ class EmulatedXArm:
             "disconnect": self.drop_connections,
             "collision": lambda: self.controller.fail(COLLISION_ERROR),
             "boundary": lambda: self.controller.fail(BOUNDARY_ERROR),
+            "stall": lambda: setattr(self, "_next_stall", self.now()),
         }
+        self._next_stall: float | None = None  # s; None: calls never block
+        self._stalls = random.Random(0)
 
     def now(self) -> float:
         """Return the controller's time in s: the clock's less what was forgotten."""
@@ -90,6 +98,7 @@ class EmulatedXArm:
 
     def reset(self, start: PlantStart) -> None:
         """Put the arm where an episode begins, now; the controller's error and faults are gone."""
+        self._next_stall = None
         self.controller.reset(start, self.now())
 
     def set_latency(self, latency: Callable[[], float]) -> None:
@@ -206,8 +215,17 @@ class EmulatedXArm:
             buffer += data
             for request in split(buffer):
                 reply = self._reply(request)
+                self._stall(request)
                 if reply is not None:
                     client.sendall(reply)
+
+    def _stall(self, request: Request) -> None:
+        """Keep a motion call waiting for its answer where the fault is in force and its time has come."""
+        due = self._next_stall
+        if due is None or request.function not in MOTION or self.now() < due:
+            return
+        self._closed.wait(STALL_S)  # on the wall's clock, on which the SDK waits for answers
+        self._next_stall = self.now() + self._stalls.expovariate(1.0 / STALL_EVERY_S)
 
     def _reply(self, request: Request) -> bytes | None:
         try:

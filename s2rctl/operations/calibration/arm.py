@@ -26,7 +26,8 @@ STILL_RAD = 0.0025
 PATIENCE_S = 8.0
 PICTURE_S = 3.0
 """How long a picture may take after the arm stands still."""
-_WATCHDOG_PERIODS = 20
+WATCHDOG_PERIODS = 20
+"""Silence of the loop, in periods, after which the arm is stopped."""
 
 
 class Still:
@@ -137,7 +138,7 @@ class Driven:
         if wanted is None:
             return None
         try:
-            guard = Watchdog(lambda: self._robot.stop(StopLevel.SOFT), _WATCHDOG_PERIODS * self._period, self._clock)
+            guard = Watchdog(lambda: self._robot.stop(StopLevel.SOFT), WATCHDOG_PERIODS * self._period, self._clock)
             with guard if self._clock.realtime else contextlib.nullcontext() as watchdog:
                 self._drive(wanted, watchdog.feed if watchdog is not None else _nothing)
             self._robot.hold()

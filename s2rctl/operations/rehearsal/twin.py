@@ -186,6 +186,7 @@ def make_rehearsal(profile: Profile, clock: Clock, faults: Faults) -> TwinRig:
         faults,
         profile.tool_limits,
         period_s=profile.simulation.period_s,
+        setpoint_speed=profile.setpoint_speed(profile.deploy.safety.joint_speed),
     )
     rehearsal = TwinRig(twin, Judge(task, model), eyes)
     rehearsal.begin(0)

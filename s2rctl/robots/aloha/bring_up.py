@@ -69,6 +69,7 @@ class Settings:
     silence_s: float  # time without an answer that is an error
     low: tuple[float, ...]  # rad, range of the six arm joints that commands use
     high: tuple[float, ...]
+    damage_s: float = 0.3  # time in which a few damaged answers are an error
 
 
 @dataclass(frozen=True)

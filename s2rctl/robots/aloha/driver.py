@@ -18,10 +18,10 @@ from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLeve
 from s2rctl.schema.deployment import Safety
 from s2rctl.schema.robots import AlohaRobot
 
-SPEED_SLACK = 1.5
-"""The motors' own speed limit stands this much above the filter's: the filter limits, the motors only catch."""
 SILENCE_SHARE = 0.8
 """Part of the age that stops the loop after which the driver says itself which motor is silent."""
+DAMAGE_PERIODS = 6
+"""Control periods in which an arm whose answers come damaged again and again stops the loop."""
 FIRST_READING_S = 1.0
 _JOINTS = 6
 
@@ -49,12 +49,13 @@ class Aloha:
         if robot.gripper_range_rad is not None:
             gripper = gripper.between(*robot.gripper_range_rad)
         settings = Settings(
-            speed=safety.joint_speed * SPEED_SLACK,
+            speed=safety.joint_speed * robot.setpoint_slack,
             gripper_current_ma=robot.gripper_current_ma,
             watchdog_s=safety.device_watchdog_s,
             silence_s=SILENCE_SHARE * safety.max_state_age_periods * period_s,
             low=SPECIFICATION.target_low[:_JOINTS],
             high=SPECIFICATION.target_high[:_JOINTS],
+            damage_s=DAMAGE_PERIODS * period_s,
         )
         self._arms = [Arm(name, device, settings, gripper, clock) for name, device in ports.items()]
         self._stopped = True

@@ -34,12 +34,13 @@ PACKET_ERRORS = {
 class BusError(Exception):
     """A transfer failed: nobody answered, the answer was damaged, or the motor refused.
 
-    ``refused`` tells the last from the others: repeating it does not help.
+    ``refused`` tells the last from the others: repeating it does not help. ``damaged``: an answer came, with a wrong
+    checksum.
     """
 
-    def __init__(self, message: str, refused: bool = False) -> None:
+    def __init__(self, message: str, refused: bool = False, damaged: bool = False) -> None:
         super().__init__(message)
-        self.refused = refused
+        self.refused, self.damaged = refused, damaged
 
 
 class PortLost(BusError):
@@ -126,7 +127,8 @@ class Bus:
         if result != COMM_SUCCESS:
             self._port.is_using = False
             reasons = {COMM_RX_TIMEOUT: "does not answer", COMM_RX_CORRUPT: "answered with a damaged packet"}
-            raise BusError(f"{who} {reasons.get(result, f'could not be reached (SDK result {result})')}")
+            reason = reasons.get(result, f"could not be reached (SDK result {result})")
+            raise BusError(f"{who} {reason}", damaged=result == COMM_RX_CORRUPT)
         number = error & ~ALERT
         if number:
             raise BusError(f"{who} refused: {PACKET_ERRORS.get(number, f'error {number}')}", refused=True)
