@@ -113,6 +113,17 @@ class ImageRange(Model):
     )
     depth_bias_m: float = quantity(0.0, "m", "± added to all depth", ge=0, le=1)
     depth_scale: float = quantity(0.0, "", "± relative error of all depth", ge=0, lt=1)
+    depth_near_m: Annotated[Range, AfterValidator(within(0, 1))] = quantity(
+        (0.0, 0.0), "m", "nothing is measured nearer than this, range"
+    )
+    depth_shadow: float = quantity(
+        0.0,
+        "px m",
+        "disparity times depth of a stereo camera, at most: what its second imager does not see beside near edges is "
+        "lost. Focal length in pixels times baseline, 0.5 for a D405 of 18 mm and an image of 32 rows",
+        ge=0,
+        le=100,
+    )
 
 
 class Looks(Model):

@@ -117,3 +117,27 @@ def test_depth_errors_are_of_the_camera_and_nothing_stays_nothing():
     assert 0.095 < np.abs(factor - 1).max()
     assert 0.0095 < np.abs(bias).max() < 0.01001
     assert abs(np.corrcoef(factor, bias)[0, 1]) < 0.2
+
+
+def test_a_stereo_camera_measures_nothing_near_and_nothing_that_only_one_imager_sees():
+    """Disparities are a little over 0.4 / 0.1 = 4 and 0.4 / 0.4 = 1 px, so the hole is 3 px wide."""
+    ranges = ImageRange(depth_near_m=(0.08, 0.08), depth_shadow=0.4)
+    own = draw_image_settings(jax.random.key(0), 1, 1, Appearance(image=ranges)).development
+    own = own._replace(stereo=jnp.array([[[0.08, 0.404]]]))
+    row = [0.4] * 8 + [0.1] * 4 + [0.4] * 4 + [0.05] * 2 + [0.0] * 2
+    seen = np.asarray(develop_depth(jnp.array(row)[None, None, None], own, ranges))[0, 0, 0]
+    # The last part, at 0.05 m and 8 px, is too near itself, and hides all that is far on its left.
+    assert set(np.flatnonzero(seen == 0)) == {5, 6, 7, *range(12, 20)}
+    assert np.allclose(seen[:5], 0.4) and np.allclose(seen[8:12], 0.1)
+
+
+def test_stereo_faults_are_drawn_per_episode_and_leave_the_other_draws():
+    plain, stereo = ImageRange(blur=0.5), ImageRange(blur=0.5, depth_near_m=(0.07, 0.1), depth_shadow=0.5)
+    one, other = (
+        draw_image_settings(jax.random.key(4), 64, 2, Appearance(image=limits)).development
+        for limits in (plain, stereo)
+    )
+    assert np.array_equal(one.blur, other.blur)
+    near, shadow = np.moveaxis(np.asarray(other.stereo), -1, 0)
+    assert near.min() >= 0.07 and near.max() <= 0.1 and np.ptp(near) > 0.02
+    assert shadow.min() >= 0 and shadow.max() <= 0.5 and np.ptp(shadow) > 0.4
