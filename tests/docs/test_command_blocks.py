@@ -48,7 +48,8 @@ FREE = (
 
 
 def is_quick(call: Call) -> bool:
-    if any(map(EXAMPLES.match, call.words)):
+    """Return whether to run it: not with files that only examples have, and not what goes on until a run is done."""
+    if "--every" in call.words or any(map(EXAMPLES.match, call.words)):
         return False
     return " ".join(call.words[1:3]) in QUICK or call.words[-1] in ("--help", "--version")
 
