@@ -60,7 +60,7 @@ def joined(job, profile, folder, **more):
         ({"T0": result(0.9)}, "the tier T3 was not played"),
         ({"T3": result(0.9, void=True)}, "the tier T3 is void"),
         ({"T3": result(0.79)}, "did not pass the tier T3: the Wilson lower bound 79.0 % is below 80 %"),
-        ({"T3": result(0.9), "digest": "0" * 64}, "in other worlds than the profile's"),
+        ({"T3": result(0.9), "digest": "0" * 64}, "in other worlds than today's profile describes"),
     ],
 )
 def test_live_is_refused_without_the_tiers_that_the_profile_names(tmp_path, profile, played, text):
