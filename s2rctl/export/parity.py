@@ -168,9 +168,18 @@ def difference(graph: Graph, session: onnxruntime.InferenceSession, inputs: Inpu
 
 
 def random_inputs(graph: Graph, recorded: Inputs, count: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return ``count`` observations: any integer an image can hold, and numbers from twice the recorded range."""
+    """Return ``count`` observations: any integer an image can hold, and numbers from twice the recorded range.
+
+    Memory is a mixture of two recorded ones: nobody but the policy writes it, and it may hold what it divides by.
+    """
     found = {}
+    memories = {memory_in(item.name) for item in graph.memory}
     for name, (shape, dtype) in graph.all_inputs.items():
+        if name in memories:
+            one, other = (recorded[name][generator.integers(0, len(recorded[name]), count)] for _ in range(2))
+            share = generator.random((count, *(1,) * len(shape)))
+            found[name] = (share * one + (1 - share) * other).astype(dtype)
+            continue
         if np.issubdtype(dtype, np.integer):
             values = generator.integers(0, np.iinfo(dtype).max, (count, *shape), dtype, endpoint=True)
             # Every other image stays near the recorded range: most uint16 counts are beyond any depth camera.

@@ -184,3 +184,17 @@ def test_an_onnx_policy_whose_memory_is_not_the_contracts_is_refused(stored, mem
     with pytest.raises(ArtifactError, match=text) as caught:
         onnx_policy(content, made)
     assert caught.value.hint
+
+
+def test_random_memory_is_one_that_the_policy_could_have_written(stored):
+    """What a policy divides by, as a filter does by its weight, is never near zero when it was not while recording."""
+    graph = of_policy(stored())
+    generator = np.random.default_rng(0)
+    written = generator.uniform(2.0, 3.0, (50, SIZE)).astype(np.float32)
+    inputs = {"goal": generator.normal(size=(50, 1)).astype(np.float32), "memory_in/sum": written}
+    drawn = parity.random_inputs(graph, inputs, 400, generator)
+    low, high = written.min(axis=0), written.max(axis=0)
+    assert drawn["memory_in/sum"].shape == (400, SIZE) and drawn["memory_in/sum"].dtype == np.float32
+    assert (drawn["memory_in/sum"] >= low).all() and (drawn["memory_in/sum"] <= high).all()
+    assert len(np.unique(drawn["memory_in/sum"], axis=0)) > 390
+    assert np.ptp(drawn["goal"]) > 1.5 * np.ptp(inputs["goal"])  # other numbers still go beyond
