@@ -75,7 +75,7 @@ def tiers_stage(system: System, policy: Policy) -> Stage:
 
 def sensitivity_stage(system: System, policy: Policy) -> Stage:
     """Return the stage that tries how much of a policy's success every single axis costs."""
-    ranges = tuple(f"evaluate.tiers.{name}" for name in ("sensitivity", "harsh"))
+    ranges = tuple(f"evaluate.tiers.{name}" for name in ("sensitivity", "scene", "harsh"))
     return Stage(
         "evaluate-sensitivity",
         version=1,
