@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from s2rctl.cli.consent import ask
+from s2rctl.cli.consent import agree_to_diff
 from s2rctl.cli.output import Answer, facts
 from s2rctl.cli.session import ProfileOption, SeedOption, Session, SetOption
 
@@ -71,13 +71,7 @@ def apply(
     if not plan.changes:
         return Answer({"changed": False, "calibration": plan.identity}, "the profile already names this calibration")
     if not yes:
-        ask(
-            f"{plan.diff}\n{plan.path} will be changed.",
-            "yes",
-            unasked="the profile is changed only when somebody agrees, and there is no terminal to ask on",
-            refused="nothing was written",
-            command=f"{GROUP} apply -p {profile} --ref {ref or plan.identity[:12]} --yes",
-        )
+        agree_to_diff(plan.diff, plan.path, f"{GROUP} apply -p {profile} --ref {ref or plan.identity[:12]} --yes")
     applying.write(plan)
     return Answer({"changed": True, "calibration": plan.identity, "path": str(plan.path), "diff": plan.diff}, plan.diff)
 

@@ -17,3 +17,14 @@ def ask(what: str, word: str, *, unasked: str, refused: str, command: str) -> No
     say(f"{what} Type {word} to go on: ")
     if sys.stdin.readline().strip() != word:
         raise UsageError(f"not confirmed; {refused}", command)
+
+
+def agree_to_diff(diff: str, path: object, command: str) -> None:
+    """Show how a profile would change and return if the person agrees; ``command`` does it without asking."""
+    ask(
+        f"{diff}\n{path} will be changed.",
+        "yes",
+        unasked="the profile is changed only when somebody agrees, and there is no terminal to ask on",
+        refused="nothing was written",
+        command=command,
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2rctl.cli.calibrate_check import ModeOption
-from s2rctl.cli.consent import ask
+from s2rctl.cli.consent import agree_to_diff, ask
 from s2rctl.cli.output import Answer, facts, lines, table
 from s2rctl.cli.session import FreshOption, ProfileOption, SeedOption, Session, SetOption, register
 
@@ -152,13 +152,7 @@ def apply(
     if not plan.changes:
         return Answer({"changed": False, "identification": plan.identity}, "the profile already has these figures")
     if not yes:
-        ask(
-            f"{plan.diff}\n{plan.path} will be changed.",
-            "yes",
-            unasked="the profile is changed only when somebody agrees, and there is no terminal to ask on",
-            refused="nothing was written",
-            command=f"s2rctl sysid apply -p {profile} --ref {ref or plan.identity[:12]} --yes",
-        )
+        agree_to_diff(plan.diff, plan.path, f"s2rctl sysid apply -p {profile} --ref {ref or plan.identity[:12]} --yes")
     write(plan)
     data = {"changed": True, "identification": plan.identity, "path": str(plan.path), "diff": plan.diff}
     return Answer(data, plan.diff)

@@ -22,7 +22,8 @@ from s2rctl.operations.rehearsal.wire import located
 from s2rctl.render.film import Film
 from s2rctl.robots import make_joint_driver
 from s2rctl.robots.cameras.stream import Shot
-from s2rctl.robots.protocol import Identity, Robot, RobotSpecification, State, StopLevel, Target
+from s2rctl.robots.protocol import Robot, State
+from s2rctl.robots.wrapped import Wrapped
 from s2rctl.schema.cameras import Intrinsics
 from s2rctl.schema.deployment import Calibration as Settings
 from s2rctl.schema.profile import Profile
@@ -30,19 +31,15 @@ from s2rctl.schema.profile import Profile
 CAMERA_HZ = 15.0
 
 
-class Misread:
+class Misread(Wrapped):
     """A robot whose joint readings err: a driver with noise and zero errors on top."""
 
     def __init__(self, robot: Robot, offsets: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> None:
         """``offsets`` and ``sigma`` (n,) rad: read = true + offset + noise, the noise of one standing still."""
-        self.specification: RobotSpecification = robot.specification
-        self._robot, self._offsets, self._sigma, self._rng = robot, offsets, sigma, rng
+        super().__init__(robot)
+        self._offsets, self._sigma, self._rng = offsets, sigma, rng
         self._shift = np.zeros_like(offsets)
         self._held: np.ndarray | None = None
-
-    def connect(self) -> Identity:
-        """Connect."""
-        return self._robot.connect()
 
     def read(self) -> State:
         """Return the newest measurement with its error; it is drawn anew for every pose, as gears and sag give it."""
@@ -51,30 +48,6 @@ class Misread:
             self._held = state.joint_pos
             self._shift = self._sigma * self._rng.normal(size=len(self._sigma))
         return replace(state, joint_pos=state.joint_pos + self._offsets + self._shift)
-
-    def send(self, target: Target) -> None:
-        """Send."""
-        self._robot.send(target)
-
-    def hold(self) -> None:
-        """Hold."""
-        self._robot.hold()
-
-    def stop(self, level: StopLevel) -> None:
-        """Stop."""
-        self._robot.stop(level)
-
-    def parking(self) -> Target:
-        """Return where to park."""
-        return self._robot.parking()
-
-    def recover(self) -> None:
-        """Recover."""
-        self._robot.recover()
-
-    def close(self) -> None:
-        """Close."""
-        self._robot.close()
 
 
 class RenderedEye:

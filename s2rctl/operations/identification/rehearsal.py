@@ -17,24 +17,21 @@ from s2rctl.identification.rehearse import draw_values
 from s2rctl.operations.identification.work import scene_of
 from s2rctl.operations.rehearsal.wire import located
 from s2rctl.robots import ROBOTS, make_joint_driver
-from s2rctl.robots.protocol import Identity, Robot, RobotSpecification, State, StopLevel, Target
+from s2rctl.robots.protocol import Robot, State, Target
+from s2rctl.robots.wrapped import Wrapped
 from s2rctl.schema.profile import Profile
 
 
-class OffZero:
+class OffZero(Wrapped):
     """A robot whose encoders do not read 0 where its joints are at 0: it reads and obeys by its own zeros."""
 
     def __init__(self, robot: Robot, zeros: np.ndarray) -> None:
         """``zeros`` (n,) rad: true position less reading."""
-        self.specification: RobotSpecification = robot.specification
-        self._robot, self._zeros = robot, zeros
+        super().__init__(robot)
+        self._zeros = zeros
         space = self.specification.space
         self._shift = np.zeros(len(space))
         self._shift[space.driven] = zeros[space.joints]
-
-    def connect(self) -> Identity:
-        """Connect."""
-        return self._robot.connect()
 
     def read(self) -> State:
         """Return the newest measurement as the encoders have it."""
@@ -44,26 +41,6 @@ class OffZero:
     def send(self, target: Target) -> None:
         """Send."""
         self._robot.send(Target(target.values + self._shift))
-
-    def hold(self) -> None:
-        """Hold."""
-        self._robot.hold()
-
-    def stop(self, level: StopLevel) -> None:
-        """Stop."""
-        self._robot.stop(level)
-
-    def parking(self) -> Target:
-        """Return where to park."""
-        return self._robot.parking()
-
-    def recover(self) -> None:
-        """Recover."""
-        self._robot.recover()
-
-    def close(self) -> None:
-        """Close."""
-        self._robot.close()
 
 
 class Emulated:
