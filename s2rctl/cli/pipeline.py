@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from s2rctl.cli import pipeline_status
+from s2rctl.cli.alone import completed
 from s2rctl.cli.output import Answer, table
 from s2rctl.cli.session import ForceOption, ProfileOption, SeedOption, Session, SetOption, register
 
@@ -41,13 +42,7 @@ class RunCommand(TyperCommand):
 
 def with_all(args: Sequence[str]) -> list[str]:
     """Return the words with ``all`` behind a ``--fresh`` that no stage follows."""
-    words: list[str] = []
-    for number, word in enumerate(args):
-        words.append(word)
-        after = args[number + 1] if number + 1 < len(args) else "-"
-        if word == "--fresh" and after.startswith("-"):
-            words.append(_ALL)
-    return words
+    return completed(args, "--fresh", _ALL, lambda after: not after.startswith("-"))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
 
+from s2rctl.cli.alone import completed
 from s2rctl.cli.output import Answer, table
 
 if TYPE_CHECKING:
@@ -32,13 +33,7 @@ class TiersCommand(TyperCommand):
 
 def with_all(args: Sequence[str]) -> list[str]:
     """Return the words with ``all`` behind a ``--tiers`` that no list of names follows."""
-    words: list[str] = []
-    for number, word in enumerate(args):
-        words.append(word)
-        after = args[number + 1] if number + 1 < len(args) else "--"
-        if word == "--tiers" and not _NAMES.fullmatch(after):
-            words.append(ALL)
-    return words
+    return completed(args, "--tiers", ALL, lambda after: _NAMES.fullmatch(after) is not None)
 
 
 def changes(tiers: str | None, sensitivity: bool, episodes: int | None) -> list[str]:

@@ -9,6 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from s2rctl.cli.app import app
+from s2rctl.cli.main import main
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.recording import read_recording
 from s2rctl.core.errors import ProfileError, UsageError
@@ -189,3 +190,9 @@ def test_live_recordings_need_consent(tmp_path):
 def test_solving_without_recordings_names_the_command_that_makes_them(tmp_path):
     result = CliRunner().invoke(app, ["sysid", "solve", "-p", "aloha", "--json", "--store", str(tmp_path)])
     assert "sysid collect" in json.loads(result.stdout)["error"]["hint"]
+
+
+def test_a_robot_that_was_never_identified_is_answered_with_the_commands_that_do_it(tmp_path, capsys):
+    assert main(["sysid", "apply", "-p", "aloha-smoke", "--store", str(tmp_path)]) == 4
+    error = capsys.readouterr().err
+    assert "was never identified" in error and "s2rctl sysid solve -p aloha-smoke" in error

@@ -205,8 +205,17 @@ def load(artifact: Artifact) -> Identification:
 
 
 def find(work: Work, ref: str | None) -> Artifact:
-    """Return the identification of a reference, else the profile's last one."""
-    return work.store.resolve(ref or f"{KIND}/{system_named(work.profile.system).output}:{work.profile.name}")
+    """Return the identification of a reference, else the profile's last one; ArtifactError where there is none."""
+    if ref:
+        return work.store.resolve(ref)
+    name = work.profile.name
+    try:
+        return work.store.resolve(f"{KIND}/{system_named(work.profile.system).output}:{name}")
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"the robot of the profile '{name}' was never identified",
+            f"s2rctl sysid collect -p {name}, then s2rctl sysid solve -p {name}",
+        ) from error
 
 
 def gate(found: Identification, settings: Settings) -> S2rError | None:
