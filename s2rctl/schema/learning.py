@@ -183,10 +183,11 @@ class Distill(Model):
     aggregate: int = quantity(
         0,
         "",
-        "samples of earlier iterations to learn from again, as many at a time as there are new ones",
+        "samples of earlier iterations that are kept, to learn from again",
         ge=0,
         le=1_000_000_000,
     )
+    reuse: int = quantity(1, "", "earlier samples per new one in an iteration, where some are kept", ge=1, le=100)
     estimates: float = quantity(
         0.0,
         "",
@@ -200,6 +201,14 @@ class Distill(Model):
         "shares of the past per control step in running means of the told poses, which the student remembers; none: a "
         "student without memory",
         max_length=8,
+    )
+    recurrent: int = quantity(
+        0,
+        "",
+        "size of a recurrent unit with which the student learns what to remember, over the steps of an iteration; 0: "
+        "none",
+        ge=0,
+        le=8192,
     )
     behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
     teacher_prefix: float = quantity(

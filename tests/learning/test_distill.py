@@ -9,6 +9,7 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Distiller, make_replay
+from s2rctl.learning.student.fit import Plan, acted, fit, length
 from s2rctl.schema.learning import Distill, Encoder
 from s2rctl.tasks.peg_insertion import READY as FACING
 from tests.learning.test_student import CAMERAS
@@ -196,3 +197,70 @@ def test_resuming_goes_on_with_what_was_remembered(tmp_path):
         again, _ = distiller.iterate(again)
     jax.tree.map(np.testing.assert_array_equal, again.params, whole.params)
     jax.tree.map(np.testing.assert_array_equal, again.memory, whole.memory)
+
+
+RECURRENT = BUDGET.model_copy(update={"recurrent": 12, "aggregate": 2_000, "reuse": 2})
+
+
+def test_a_recurrent_student_is_fitted_to_runs_as_it_acts_on_them(tmp_path):
+    distiller = make(RECURRENT)
+    replay = make_replay(RECURRENT, distiller.settings, tmp_path)
+    distiller = dataclasses.replace(distiller, replay=replay)
+    snapshot = fresh(distiller)
+    for _ in range(4):
+        snapshot, metrics = distiller.iterate(snapshot)
+    runs = replay.sample(np.random.default_rng(0), 64, ())
+    assert runs["label"].shape == (64, RECURRENT.steps, 14)
+    inner = runs["begun"][:, 1:]
+    assert inner.any() and not inner.all()  # some episodes begin within a run, and with them an empty memory
+    memory = runs["memory_recurrent"]
+    np.testing.assert_array_equal(memory[:, 1:][inner], 0.0)
+    assert np.abs(memory[:, 1:][~inner]).max() > 0.0
+
+    # What the loss makes of a run is what the policy does step by step.
+    seen = student.tell(snapshot.params, distiller.settings, _latents(snapshot.params, distiller.settings, runs))
+    seen = jax.tree.map(lambda leaf: leaf.reshape(64, RECURRENT.steps, -1), seen)
+    together = acted(distiller.settings, snapshot.params, seen, runs)
+    remembered = {"recurrent": jnp.asarray(memory[:, 0])}
+    for step in range(RECURRENT.steps):
+        if step:
+            remembered = {"recurrent": jnp.where(runs["begun"][:, step, None], 0.0, remembered["recurrent"])}
+        now = jax.tree.map(lambda leaf, at=step: leaf[:, at], seen)
+        action, remembered = student.act_on(
+            snapshot.params, distiller.settings, now, runs["joints"][:, step], remembered
+        )
+        np.testing.assert_allclose(together[:, step], action, atol=1e-6)
+
+
+def _latents(params, settings, runs):
+    flat = {name: leaf.reshape(-1, *leaf.shape[2:]) for name, leaf in runs.items()}
+    return student.latents(params["encoder"], settings, flat)
+
+
+def test_a_recurrent_student_knows_what_it_saw_and_sees_no_more():
+    """Labels that repeat what was seen one step ago: a student of single images can only tell their mean."""
+
+    def error(budget):
+        settings = make(budget).settings
+        plan = Plan(settings, budget, runs=64, total=300)
+        rng = np.random.default_rng(1)
+        said = rng.uniform(-0.5, 0.5, (64, 4)).astype(np.float32)
+        each = length(settings, budget)
+        runs = {
+            "seen": np.zeros((64, 4, 32), np.float32),
+            "joints": np.zeros((64, 4, settings.joints.size), np.float32),
+            "label": np.zeros((64, 4, 14), np.float32),
+            "begun": np.zeros((64, 4), bool),
+        }
+        runs["seen"][:, :, 0], runs["label"][:, 1:, 0] = said, said[:, :-1]
+        runs |= {f"memory_{item.name}": np.zeros((64, 4, *item.shape), np.float32) for item in settings.memory}
+        runs = {name: leaf.reshape(-1, each, *leaf.shape[2:]) for name, leaf in runs.items()}
+        plan = dataclasses.replace(plan, runs=len(runs["label"]))
+        params = student.init(jax.random.key(0), settings)
+        state = plan.optimiser().init(plan.trained(params))
+        for number in range(30):
+            params, state, errors = fit(plan, params, state, runs, jax.random.key(number))
+        return float(errors["action_error"])
+
+    budget = BUDGET.model_copy(update={"encoder": "frozen", "epochs": 5, "recurrent": 16})
+    assert error(budget) < 0.3 * error(budget.model_copy(update={"recurrent": 0}))

@@ -94,3 +94,22 @@ def test_a_student_with_memory_is_one_on_disk_and_as_a_graph(observation, tmp_pa
 def test_filters_without_estimates_are_refused():
     with pytest.raises(ValidationError, match="only poses that the student tells can be filtered"):
         Distill(filters=(0.5,))
+
+
+def test_a_recurrent_student_exports_with_its_state(tmp_path, observation):
+    distill = Distill(network=(16,), estimates=1.0, filters=(0.5,), recurrent=6)
+    settings = student.student_settings(
+        CAMERAS, Encoder(latent=8), distill, "aloha", ready=READY, switched=True, estimates=3
+    )
+    params = student.init(jax.random.key(0), settings)
+    save_policy(tmp_path, "student", settings.model_dump(mode="json"), params)
+    policy = load_policy(tmp_path)
+    assert [item.name for item in policy.memory] == ["estimates", "recurrent"]
+    action, memory = policy.step(observation, start(policy.memory, 3))
+    again, later = policy.step(observation, memory)
+    assert memory["recurrent"].shape == (3, 6) and not jnp.allclose(memory["recurrent"], later["recurrent"])
+    assert not jnp.allclose(action, again)
+    told = {memory_in(item.name): memory[item.name] for item in policy.memory}
+    found = of_policy(policy)({**observation.inputs, **told})
+    np.testing.assert_allclose(found["action"], again, atol=1e-6)
+    np.testing.assert_allclose(found[memory_out("recurrent")], later["recurrent"], atol=1e-6)

@@ -38,7 +38,7 @@ from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning.replay import Field, Replay
 from s2rctl.learning.student import network as student
-from s2rctl.learning.student.fit import Plan, fit, minibatches
+from s2rctl.learning.student.fit import Plan, fit, length, minibatches, together
 from s2rctl.learning.student.network import Params, StudentSettings
 from s2rctl.learning.vision import preprocess
 from s2rctl.schema.contract import start
@@ -152,13 +152,14 @@ class Distiller:
     def fit(self, snapshot: Snapshot, samples: Samples) -> tuple[Snapshot, dict[str, float]]:
         """Return the snapshot after one iteration's samples, and what to say of them."""
         number = int(snapshot.iteration)
-        learned = {name: _flat(leaf) for name, leaf in _named(samples.rows).items()}
+        rows = _runs(_named(samples.rows), length(self.settings, self.distill))
+        learned = {name: leaf.reshape(-1, *leaf.shape[2:]) for name, leaf in rows.items()}
         if self.replay is not None:
             if self.replay.filled > 1:
-                count = len(learned["label"])
+                count = self.distill.reuse * len(learned["label"])
                 earlier = self.replay.sample(np.random.default_rng((self.seed, number)), count, ())
                 learned = {name: np.concatenate([learned[name], earlier[name]]) for name in learned}
-            self.replay.add(_named(samples.rows))
+            self.replay.add(rows)
         key = self._key(1 + number)
         plan = Plan(self.settings, self.distill, len(learned["label"]), self._total())
         params, optimiser, errors = fit(plan, snapshot.params, snapshot.optimiser, learned, key)
@@ -180,31 +181,41 @@ class Distiller:
         return jax.random.fold_in(make_key(self.seed), number)
 
     def _learned(self) -> int:
-        """Return how many samples an iteration learns from; the first one, without earlier ones, from half of them."""
-        return self.env.worlds * self.distill.steps * (2 if self.distill.aggregate else 1)
+        """Return from how many runs an iteration learns; the first one, without earlier ones, from fewer."""
+        new = self.env.worlds * self.distill.steps // length(self.settings, self.distill)
+        return int(new * (1 + self.distill.reuse if self.distill.aggregate else 1))
 
     def _total(self) -> int:
         """Return how many optimiser steps all iterations take."""
         distill = self.distill
-        return distill.iterations * distill.epochs * minibatches(self._learned(), distill.batch)
+        each = minibatches(self._learned(), together(self.settings, distill))
+        return distill.iterations * distill.epochs * each
 
 
 def make_replay(distill: Distill, settings: StudentSettings, folder: Path | None = None) -> Replay | None:
-    """Return the aggregate buffer of a distillation, in ``folder`` if there is one; None where it is switched off."""
+    """Return the aggregate buffer of a distillation, in ``folder`` if there is one; None where it is switched off.
+
+    What it calls a step is a run of each world.
+    """
     if not distill.aggregate:
         return None
+    each = length(settings, distill)
     fields = {
         "label": Field((settings.action_size,), np.float32),
         "joints": Field((settings.joints.size,), np.float32),
     }
     if settings.estimates:
         fields["told"] = Field((settings.told,), np.float32)
+    if settings.recurrent:
+        fields["begun"] = Field((), np.bool_)
     fields |= {f"memory_{item.name}": Field(item.shape, item.dtype) for item in settings.memory}
     if distill.encoder == "frozen":
         fields["seen"] = Field((len(settings.cameras) * settings.encoder.latent,), np.float32)
     else:
         fields |= {name: Field(*shape) for name, shape in preprocess.raw_shapes(settings.cameras).items()}
-    return Replay(max(2 * distill.steps, distill.aggregate // distill.worlds), distill.worlds, fields, folder)
+    fields = {name: Field((each, *field.shape), field.dtype) for name, field in fields.items()}
+    runs = max(2 * distill.steps, distill.aggregate // distill.worlds) // each
+    return Replay(max(2, runs), distill.worlds, fields, folder)
 
 
 def _named(rows: dict[str, Any]) -> dict[str, Any]:
@@ -212,8 +223,9 @@ def _named(rows: dict[str, Any]) -> dict[str, Any]:
     return {name: leaf for name, leaf in rows.items() if name != "inputs"} | rows.get("inputs", {})
 
 
-def _flat(leaf: np.ndarray) -> np.ndarray:
-    return leaf.reshape(-1, *leaf.shape[2:])
+def _runs(rows: dict[str, Any], each: int) -> dict[str, Any]:
+    """Return rows (T, B, ...) as runs of ``each`` steps (T / each, B, each, ...)."""
+    return {name: leaf.reshape(-1, each, *leaf.shape[1:]).swapaxes(1, 2) for name, leaf in rows.items()}
 
 
 def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: jax.Array) -> Samples:
@@ -227,7 +239,7 @@ def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: 
             )
         action, memory, sample, switched, own = _consider(distiller, snapshot.acting, env_state, memory, taught)
         env_state, result = stepping.step(distiller.env, env_state, action)
-        memory = _begun(distiller, memory, result.done)
+        memory = student.emptied(distiller.settings, memory, result.done)
         ended = np.asarray(result.done & ~result.diverged & own)
         if distiller.from_home is not None:
             ended = ended & distiller.from_home
@@ -236,15 +248,6 @@ def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: 
         counts["successes"] += float((ended & np.asarray(result.success)).sum())
         counts["switched"] += float(switched) / distiller.distill.steps
     return Samples(env_state, memory, jax.tree.map(lambda *leaves: np.stack(leaves), *rows), counts)
-
-
-def _begun(distiller: Distiller, memory: dict[str, Any], done: jax.Array) -> dict[str, Any]:
-    """Return the memory with that of a new episode where one began (B,)."""
-    fresh = start(distiller.settings.memory, distiller.env.worlds)
-    return {
-        name: jnp.where(jnp.reshape(done, (-1,) + (1,) * (value.ndim - 1)), fresh[name], value)
-        for name, value in memory.items()
-    }
 
 
 @partial(jax.jit, static_argnums=0)
@@ -258,11 +261,12 @@ def _consider(
     counts = (taught == 0) if state.still is None else (taught == 0) & ~jnp.any(state.still, axis=-1)
     seen = student.tell(params, settings, student.latents(params["encoder"], settings, observation.inputs))
     joints = settings.joints.features(observation.inputs)
-    after = student.remember(settings, memory, seen.told)
-    action = student.act_on(params["head"], settings, seen, joints, after)
+    action, after = student.act_on(params, settings, seen, joints, memory)
     sample: dict[str, Any] = {"label": label, "joints": joints}
     if settings.estimates:
         sample["told"] = jax.vmap(env.task.image_targets)(env.world(state)).reshape(env.worlds, settings.told)
+    if settings.recurrent:
+        sample["begun"] = state.step == 0
     # What was remembered when it acted: an older student told it, but poses mean the same to every student.
     sample |= {f"memory_{name}": value for name, value in memory.items()}
     # A frozen encoder's latents are the sample: 100 times smaller than the images and computed once.

@@ -2,6 +2,8 @@
 
 It may also tell from each camera's image where that camera's object is, as the simulator knows it, and remember running
 means of what it told: one image tells a pose to a few millimetres at best, but an object in the hand stays where it is.
+Or it remembers what it learns to (a GRU, Cho et al. 2014): no camera sees a peg inside its socket, so what was seen
+before it went in, and what the joints felt since, have to say where it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ from s2rctl.learning.vision.encoder import Encoder, EncoderSettings, Head, Size,
 from s2rctl.learning.vision.preprocess import Camera, Inputs, camera_from
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.base import Model, quantity
-from s2rctl.schema.contract import Memory
+from s2rctl.schema.contract import Memory, start
 from s2rctl.schema.learning import Distill
 from s2rctl.schema.learning import Encoder as EncoderProfile
 from s2rctl.schema.simulation import CameraSettings
@@ -26,11 +28,12 @@ from s2rctl.schema.simulation import CameraSettings
 State = Mapping[str, jax.Array]
 """Memory of N worlds by name."""
 Params = Any
-"""Nested dictionary of arrays: ``encoder/...`` (flax parameters of Encoder), ``head/...`` (of Policy) and, for a
-student that tells poses, ``estimate/...`` (of vision.encoder.Head)."""
+"""Nested dictionary of arrays: ``encoder/...`` (flax parameters of Encoder), ``head/...`` (of Policy), ``estimate/...``
+(of vision.encoder.Head) for a student that tells poses, ``recurrent/...`` (of Unit) for one that learns to remember."""
 
 ESTIMATES = "estimates"
-"""Name of the memory."""
+RECURRENT = "recurrent"
+"""Names of the memories."""
 
 
 class Seen(NamedTuple):
@@ -54,6 +57,7 @@ class StudentSettings(Model):
     action_size: int = quantity(..., "", "joint-target changes", ge=1)
     estimates: int = quantity(0, "", "numbers that each camera's image tells of its object; 0: none", ge=0)
     filters: tuple[float, ...] = quantity((), "", "shares of the past in running means of what is told")
+    recurrent: int = quantity(0, "", "size of the recurrent unit; 0: none", ge=0)
 
     @property
     def told(self) -> int:
@@ -62,8 +66,12 @@ class StudentSettings(Model):
 
     @property
     def memory(self) -> tuple[Memory, ...]:
-        """Running sums of what was told, and the weight of each: (filters, told + 1), all 0 at an episode's start."""
-        return (Memory(name=ESTIMATES, shape=(len(self.filters), self.told + 1)),) if self.filters else ()
+        """What it remembers, all 0 at an episode's start.
+
+        Running sums of what was told, and the weight of each: (filters, told + 1). The recurrent unit's state.
+        """
+        sums = (Memory(name=ESTIMATES, shape=(len(self.filters), self.told + 1)),) if self.filters else ()
+        return sums + ((Memory(name=RECURRENT, shape=(self.recurrent,)),) if self.recurrent else ())
 
     @property
     def joints(self) -> Proprioception:
@@ -98,6 +106,7 @@ def student_settings(
         action_size=len(ROBOTS.load(robot).command),
         estimates=estimates if distill.estimates else 0,
         filters=distill.filters if estimates else (),
+        recurrent=distill.recurrent,
     )
 
 
@@ -121,8 +130,23 @@ class Policy(nn.Module):
         return nn.Dense(self.actions, kernel_init=nn.initializers.normal(1e-2), name="output")(features)
 
 
+class Unit(nn.Module):
+    """State and features side by side (N, size + n) -> state from then on (N, size): a gated recurrent unit."""
+
+    size: int
+
+    @nn.compact
+    def __call__(self, both: jax.Array) -> jax.Array:
+        """Apply the unit."""
+        after: jax.Array = nn.GRUCell(self.size, name="cell")(both[..., : self.size], both[..., self.size :])[0]
+        return after
+
+
 def feature_size(settings: StudentSettings) -> int:
-    """Return the number of features: latents, what is known of the arms, and what was told now and before."""
+    """Return the number of features: latents, what is known of the arms, and what was told now and before.
+
+    A recurrent unit's state comes on top.
+    """
     latents = len(settings.cameras) * settings.encoder.latent
     return latents + settings.joints.size + settings.told * (1 + len(settings.filters))
 
@@ -134,10 +158,13 @@ def init(key: jax.Array, settings: StudentSettings) -> Params:
     head = Policy(settings.hidden, settings.action_size)
     params = {
         "encoder": nets.init(Encoder(shape), first, shape.height, shape.width, shape.channels),
-        "head": nets.init(head, second, feature_size(settings)),
+        "head": nets.init(head, second, feature_size(settings) + settings.recurrent),
     }
     if settings.estimates:
         params["estimate"] = nets.init(Head(settings.estimates), jax.random.fold_in(first, 1), shape.latent)
+    if settings.recurrent:
+        both = settings.recurrent + feature_size(settings)
+        params["recurrent"] = nets.init(Unit(settings.recurrent), jax.random.fold_in(second, 1), both)
     return params
 
 
@@ -157,22 +184,12 @@ def tell(params: Params, settings: StudentSettings, latents: jax.Array) -> Seen:
     return Seen(latents, told.reshape(-1, settings.told))
 
 
-def remember(settings: StudentSettings, memory: State, told: jax.Array) -> dict[str, jax.Array]:
-    """Return the memory after something was told (N, told); {} for a student without memory."""
-    if not settings.filters:
-        return {}
-    share = jnp.asarray(settings.filters, jnp.float32)[:, None]
-    now = jnp.concatenate([told, jnp.ones_like(told[:, :1])], axis=-1)[:, None]
-    return {ESTIMATES: share * memory[ESTIMATES] + (1.0 - share) * now}
-
-
 def act(
     params: Params, settings: StudentSettings, inputs: Inputs, memory: State
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the action (N, actions) in [-1, 1], tanh of the network's mean, and the memory from then on."""
     seen = tell(params, settings, latents(params["encoder"], settings, inputs))
-    after = remember(settings, memory, seen.told)
-    return act_on(params["head"], settings, seen, settings.joints.features(inputs), after), after
+    return act_on(params, settings, seen, settings.joints.features(inputs), memory)
 
 
 def mean(params: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array:
@@ -181,14 +198,35 @@ def mean(params: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array
 
 
 def act_on(
-    head: Params, settings: StudentSettings, seen: Seen, joints: jax.Array, memory: Mapping[str, jax.Array]
-) -> jax.Array:
-    """Return the action from what is seen, joint features (N, n), and the memory that what is told is part of."""
-    features = [seen.latents, joints, seen.told]
+    params: Params, settings: StudentSettings, seen: Seen, joints: jax.Array, memory: State
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return the action from what is seen and joint features (N, n), and the memory after it."""
+    features, after = [seen.latents, joints, seen.told], {}
     if settings.filters:
-        sums = memory[ESTIMATES]
+        sums = after[ESTIMATES] = _filtered(settings, memory[ESTIMATES], seen.told)
         features.append((sums[..., :-1] / sums[..., -1:]).reshape(-1, len(settings.filters) * settings.told))
-    return jnp.tanh(nets.apply(Policy(settings.hidden, settings.action_size), head, jnp.concatenate(features, axis=-1)))
+    if settings.recurrent:
+        both = jnp.concatenate([memory[RECURRENT], *features], axis=-1)
+        after[RECURRENT] = nets.apply(Unit(settings.recurrent), params["recurrent"], both)
+        features.append(after[RECURRENT])
+    head = Policy(settings.hidden, settings.action_size)
+    return jnp.tanh(nets.apply(head, params["head"], jnp.concatenate(features, axis=-1))), after
+
+
+def _filtered(settings: StudentSettings, sums: jax.Array, told: jax.Array) -> jax.Array:
+    """Return the running sums (N, filters, told + 1) after something was told (N, told)."""
+    share = jnp.asarray(settings.filters, jnp.float32)[:, None]
+    now = jnp.concatenate([told, jnp.ones_like(told[:, :1])], axis=-1)[:, None]
+    return share * sums + (1.0 - share) * now
+
+
+def emptied(settings: StudentSettings, memory: State, begun: jax.Array) -> dict[str, jax.Array]:
+    """Return the memory with that of a new episode where one began (N,) bool."""
+    fresh = start(settings.memory, len(begun))
+    return {
+        name: jnp.where(begun.reshape((-1,) + (1,) * (value.ndim - 1)), fresh[name], value)
+        for name, value in memory.items()
+    }
 
 
 def raw_shapes(settings: StudentSettings) -> dict[str, tuple[tuple[int, ...], str]]:
