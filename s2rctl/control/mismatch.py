@@ -14,6 +14,7 @@ from s2rctl.schema.tensors import (
     JOINT_TARGET,
     JOINT_VEL,
     QUANTITIES,
+    depth_name,
     first_unit,
     image_of,
     is_memory,
@@ -77,7 +78,8 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
         if image is not None:
             faults += _image_faults(tensor, image.kind, cameras.get(image.camera), image.camera)
     images = {tensor.name for tensor in contract.inputs}
-    faults += [f"no input shows the camera '{name}'" for name in cameras if rgb_name(name) not in images]
+    seen = {name for name in cameras if {rgb_name(name), depth_name(name)} & images}
+    faults += [f"no input shows the camera '{name}'" for name in cameras if name not in seen]
     faults += [fault for camera in contract.cameras for fault in _mount_faults(camera, specification)]
     return faults
 

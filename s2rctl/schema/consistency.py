@@ -33,7 +33,7 @@ def camera_problems(cameras: Sequence[CameraSettings], smallest: int = SMALLEST_
             yield f"{place}.name: there are two cameras '{camera.name}'"
         if min(camera.width, camera.height) < smallest:
             yield f"{place}: {camera.width} x {camera.height} pixels; the encoder needs {smallest} x {smallest}"
-        for field in ("width", "height", "depth", "depth_unit_m", "depth_range_m"):
+        for field in ("width", "height", "colour", "depth", "depth_unit_m", "depth_range_m"):
             if getattr(camera, field) != getattr(cameras[0], field):
                 yield f"{place}.{field}: all policy cameras must have the same"
         # Where a variant changed the range, the camera's own check has not seen it.

@@ -145,6 +145,11 @@ class Encoder(Model):
     batch: int = quantity(256, "", "images per optimiser step", ge=1, le=1_000_000)
     passes: int = quantity(2, "", "passes over the images", ge=1, le=1000)
     latent: int = quantity(64, "", "size of the latent", ge=1, le=8192)
+    stem: Literal["coarse", "fine"] = quantity(
+        "coarse",
+        "",
+        "first layers of images from 64 pixels on: cells of 6 pixels, or of 4 that overlap, at a quarter of the rate",
+    )
     optimiser: Optimiser = quantity("muon", "", OPTIMISER)
     learning_rate: float = quantity(0.03, "", "learning rate; for muon that of the matrices", ge=1e-9, le=100)
 
@@ -278,6 +283,12 @@ class Reach(Model):
     critic_learning_rate: float = quantity(8e-4, "", "Adam learning rate", ge=1e-9, le=100)
     extractor_rate: float = quantity(
         1.0, "", "share of the actor's learning rate for an initialised extractor and its position", ge=1e-9, le=1
+    )
+    freeze_extractor: bool = quantity(
+        False,
+        "",
+        "an initialised extractor stays as it is: experience keeps what it sees instead of the images, which makes "
+        "updates many times faster",
     )
     final_rate: float = quantity(1.0, "", "share of both learning rates that is left at the end", ge=1e-6, le=1)
     resample_appearance: float = quantity(

@@ -94,6 +94,7 @@ class CameraSettings(Model):
     name: CameraName = quantity(..., "", "camera name in the scene")
     width: int = quantity(..., "px", "image width", ge=8, le=640)
     height: int = quantity(..., "px", "image height", ge=8, le=640)
+    colour: bool = quantity(True, "", "whether the policy sees colour; false: depth alone, which no paint changes")
     depth: bool = quantity(False, "", "whether the policy sees depth")
     depth_unit_m: float = quantity(1e-4, "m", "metres per count of the uint16 depth image", ge=1e-6, le=0.1)
     depth_range_m: Annotated[Range, AfterValidator(within(0, 1000))] = quantity(
@@ -115,6 +116,8 @@ class CameraSettings(Model):
 
     def depth_problems(self) -> list[str]:
         """Return what is wrong with range and unit of the depth, if the policy sees any."""
+        if not self.colour and not self.depth:
+            return ["colour: a camera without colour and without depth shows nothing; set depth: true"]
         low, high = self.depth_range_m
         most = 65535 * self.depth_unit_m
         if low >= high:

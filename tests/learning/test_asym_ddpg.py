@@ -230,3 +230,30 @@ def test_hindsight_puts_in_places_that_the_tool_reached_later_in_the_episode():
     )
     plain = Parts(ENV, SETTINGS, REACH, tool_position, motion, replay, 3, reward)
     assert not any(tuple(goal) in positions for goal in reach_loop.sample(plain, np.random.default_rng(0))["goal"])
+
+
+def test_a_frozen_extractor_learns_from_what_it_saw_as_from_the_images(learner):
+    data = batch()
+    images = {"rgb_side": data["rgb_side"]}, {"rgb_side": data["next_rgb_side"]}
+    seen, following = (reach_networks.locate(learner.actor, SETTINGS, each) for each in images)
+    kept = {name: value for name, value in data.items() if "rgb" not in name} | {"seen": seen, "next_seen": following}
+    np.testing.assert_allclose(
+        asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, kept),
+        asym_ddpg.critic_loss(learner.critic, learner, SETTINGS, REACH, data),
+        rtol=1e-5,
+    )
+    after, _ = asym_ddpg.update(learner, SETTINGS, REACH, kept)
+    whole, _ = asym_ddpg.update(learner, SETTINGS, REACH, data)
+    for part in ("extractor", "position"):
+        jax.tree.map(np.testing.assert_array_equal, after.actor[part], learner.actor[part])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), after.actor["policy"], whole.actor["policy"])
+
+
+def test_the_experience_of_a_frozen_extractor_holds_no_images():
+    reach = REACH.model_copy(update={"freeze_extractor": True, "steps": 1_000})
+    loop = make_loop(reach)
+    learner = asym_ddpg.init(jax.random.key(0), SETTINGS, reach)
+    end = loop.run(loop.start(jax.tree.map(jnp.copy, learner)), lambda s: None, lambda n, m: None, Interrupt())
+    rows = loop.parts.replay.sample(np.random.default_rng(0), 4, ("seen",))
+    assert "seen" in rows and "next_seen" in rows and not any("rgb" in name for name in rows)
+    jax.tree.map(np.testing.assert_array_equal, end.learner.actor["extractor"], learner.actor["extractor"])

@@ -208,7 +208,7 @@ def test_a_recurrent_student_is_fitted_to_runs_as_it_acts_on_them(tmp_path):
     distiller = dataclasses.replace(distiller, replay=replay)
     snapshot = fresh(distiller)
     for _ in range(4):
-        snapshot, metrics = distiller.iterate(snapshot)
+        snapshot, _ = distiller.iterate(snapshot)
     runs = replay.sample(np.random.default_rng(0), 64, ())
     assert runs["label"].shape == (64, RECURRENT.steps, 14)
     inner = runs["begun"][:, 1:]

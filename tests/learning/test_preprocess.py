@@ -13,10 +13,10 @@ def test_colours_span_half_a_unit_either_side():
     np.testing.assert_allclose(preprocess.rgb(counts).ravel(), [-0.5, 0.5], atol=1e-7)
 
 
-def test_depth_is_metres_over_the_far_limit_and_zero_outside_the_range():
+def test_depth_is_its_share_of_the_range_and_zero_outside_it():
     counts = jnp.array([0, 49, 51, 200, 400, 401, 65535], jnp.uint16).reshape(1, 1, 7)
     found = preprocess.depth(counts, 1e-3, (0.05, 0.4)).ravel()
-    np.testing.assert_allclose(found, [0, 0, 0.051 / 0.4, 0.5, 1.0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(found, [0, 0, 0.001 / 0.35, 0.15 / 0.35, 1.0, 0, 0], atol=1e-6)
 
 
 def test_the_same_scene_in_another_depth_unit_reads_the_same():
@@ -29,7 +29,10 @@ def test_the_same_scene_in_another_depth_unit_reads_the_same():
 def test_image_puts_depth_last_and_leaves_it_out_for_a_colour_camera():
     inputs = {"rgb_eye": jnp.zeros((2, 8, 8, 3), jnp.uint8), "depth_eye": jnp.full((2, 8, 8), 200, jnp.uint16)}
     seen = preprocess.image(inputs, CAMERA)
-    assert seen.shape == (2, 8, 8, CAMERA.channels) and jnp.allclose(seen[..., 3], 0.5)
+    assert seen.shape == (2, 8, 8, CAMERA.channels) and jnp.allclose(seen[..., 3], 0.15 / 0.35)
+    alone = CAMERA.model_copy(update={"colour": False})
+    np.testing.assert_array_equal(preprocess.image({"depth_eye": inputs["depth_eye"]}, alone), seen[..., 3:])
+    assert alone.channels == 1 and list(preprocess.raw_shapes((alone,))) == ["depth_eye"]
     assert preprocess.image(inputs, CAMERA.model_copy(update={"depth": False})).shape == (2, 8, 8, 3)
 
 

@@ -168,3 +168,9 @@ def test_yaml_scalars_have_no_surprises(text, value):
 def test_numbers_survive_set(number, whole):
     assert read_scalar(repr(number)) == number
     assert read_scalar(str(whole)) == whole
+
+
+def test_a_camera_that_shows_nothing_is_refused():
+    with pytest.raises(ProfileError) as caught:
+        load_profile("xarm7-robust", ["vision.cameras=[{name: side, width: 84, height: 84, colour: false}]"])
+    assert "without colour and without depth" in str(caught.value)

@@ -23,7 +23,6 @@ from s2rctl.learning.reach.networks import (
     Params,
     ReachSettings,
     Truth,
-    decide,
     init_actor,
     init_critic,
     locate,
@@ -37,7 +36,10 @@ from s2rctl.schema.learning import Reach
 
 Batch = Mapping[str, jax.Array]
 """Transitions (N, ...): the raw images by input name, position, motion, goal, action, reward, terminated, valid; and of
-what followed ``next_position``, ``next_motion`` and the images as ``next_<name>``."""
+what followed ``next_position``, ``next_motion`` and the images as ``next_<name>``. With a frozen extractor what it saw,
+``seen`` and ``next_seen`` (N, 3), stands for the images."""
+
+SEEN = "seen"
 
 
 class Learner(NamedTuple):
@@ -86,13 +88,20 @@ def inputs_of(settings: ReachSettings, batch: Batch, prefix: str = "") -> dict[s
     return {"goal": batch["goal"]} | {name: batch[prefix + name] for name in raw_shapes(settings) if name != "goal"}
 
 
+def _seen(actor: Params, settings: ReachSettings, batch: Batch, prefix: str = "") -> jax.Array:
+    """Return the tool position (N, 3) that the actor sees, normalised: as kept, if it cannot change any more."""
+    kept = batch.get(prefix + SEEN)
+    return locate(actor, settings, inputs_of(settings, batch, prefix)) if kept is None else kept
+
+
 def _weighted(values: jax.Array, weight: jax.Array) -> jax.Array:
     return jnp.sum(values * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def critic_loss(critic: Params, learner: Learner, settings: ReachSettings, reach: Reach, batch: Batch) -> jax.Array:
     """Return L_c over valid transitions, summed over critics; a terminated one is not bootstrapped."""
-    following = decide(learner.target_actor, settings, inputs_of(settings, batch, "next_")).action
+    seen, goal = _seen(learner.target_actor, settings, batch, "next_"), normalise(batch["goal"], settings)
+    following = steer(learner.target_actor["policy"], settings, seen, goal)
     after = Truth(batch["next_position"], batch["next_motion"])
     future = values(learner.target_critic, settings, after, batch["goal"], following).min(axis=0)
     target = batch["reward"] + reach.discount * (1.0 - batch["terminated"]) * future
@@ -105,7 +114,7 @@ def actor_loss(
     actor: Params, critic: Params, settings: ReachSettings, reach: Reach, batch: Batch
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return L_f (which contains L_a), and its parts."""
-    seen = locate(actor, settings, inputs_of(settings, batch))
+    seen = _seen(actor, settings, batch)
     action = steer(actor["policy"], settings, seen, normalise(batch["goal"], settings))
     truth = Truth(batch["position"], batch["motion"])
     worth = _weighted(values(critic, settings, truth, batch["goal"], action)[0], batch["valid"])

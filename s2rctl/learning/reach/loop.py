@@ -14,8 +14,8 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning.reach import asym_ddpg
-from s2rctl.learning.reach.asym_ddpg import Learner, explore
-from s2rctl.learning.reach.networks import ReachSettings, decide
+from s2rctl.learning.reach.asym_ddpg import SEEN, Learner, explore
+from s2rctl.learning.reach.networks import ReachSettings, decide, normalise
 from s2rctl.learning.replay import Ahead, Field, Replay
 from s2rctl.learning.vision import preprocess
 from s2rctl.schema.learning import Reach
@@ -52,7 +52,7 @@ class Parts:
 
 def make_replay(env: Any, settings: ReachSettings, reach: Reach, folder: Any = None) -> Replay:
     """Return an empty buffer of ``reach.replay`` transitions, memory-mapped in ``folder`` if there is one."""
-    fields = {name: Field(*shape) for name, shape in preprocess.raw_shapes(settings.cameras).items()} | {
+    fields = {name: Field(*shape) for name, shape in _sights(settings, reach).items()} | {
         "step": Field((), np.int32),
         "position": Field((3,), np.float32),
         "motion": Field((6,), np.float32),
@@ -64,6 +64,11 @@ def make_replay(env: Any, settings: ReachSettings, reach: Reach, folder: Any = N
     }
     steps = max(2 * CHUNK, reach.replay // env.worlds)
     return Replay(steps, env.worlds, fields, folder)
+
+
+def _sights(settings: ReachSettings, reach: Reach) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return shape and type of what is kept of the images: themselves, or what a frozen extractor sees in them."""
+    return {SEEN: ((3,), np.float32)} if reach.freeze_extractor else preprocess.raw_shapes(settings.cameras)
 
 
 def _advance(
@@ -92,8 +97,9 @@ def _judge(
     """Return the replay row (B, ...) of a step, and what it means as the last one of an episode."""
     seen = env_state.observation
     place = collector.position(seen)
+    told = {**seen.inputs, SEEN: normalise(position, collector.settings)}
     row = {
-        **{name: seen.inputs[name] for name in preprocess.raw_shapes(collector.settings.cameras)},
+        **{name: told[name] for name in collector.sights},
         "step": env_state.step,
         "position": place,
         "motion": collector.motion(seen),
@@ -151,6 +157,13 @@ class Collector:
     settings: ReachSettings
     position: Callable[[Observation], jax.Array]
     motion: Callable[[Observation], jax.Array]
+    sights: tuple[str, ...]  # what is kept of the images
+
+
+def _collector(parts: Parts) -> Collector:
+    return Collector(
+        parts.env, parts.settings, parts.position, parts.motion, tuple(_sights(parts.settings, parts.reach))
+    )
 
 
 _update = jax.jit(asym_ddpg.update, static_argnums=(1, 2), donate_argnums=0)
@@ -161,7 +174,7 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._collector = Collector(parts.env, parts.settings, parts.position, parts.motion)
+        self._collector = _collector(parts)
 
     def start(self, learner: Learner) -> Snapshot:
         """Return the snapshot before the first step."""
@@ -225,7 +238,7 @@ class Loop:
 def sample(parts: Parts, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Return a batch of transitions, a share of them with a goal seen in hindsight (Andrychowicz et al. 2017)."""
     reach = parts.reach
-    following = (*preprocess.raw_shapes(parts.settings.cameras), "position", "motion")
+    following = (*_sights(parts.settings, reach), "position", "motion")
     if reach.hindsight == 0 or parts.reward is None:
         return parts.replay.sample(generator, reach.batch, following)
     ahead = Ahead("step", "position", parts.env.task.episode_steps - 1)
@@ -253,7 +266,7 @@ def judge(parts: Parts, actor: Any, episodes: int) -> Judged:
 
     These are the training worlds with new starts: a first look. The evaluate stage decides.
     """
-    collector = Collector(parts.env, parts.settings, parts.position, parts.motion)
+    collector = _collector(parts)
     first = jax.random.fold_in(make_key(parts.seed), 2)
     rounds = [
         _play(parts, collector, actor, jax.random.fold_in(first, number))

@@ -66,7 +66,7 @@ def extractor_settings(cameras: tuple[CameraSettings, ...], extractor: EncoderPr
     """Return the shape of the feature extractor; all cameras have the first one's size and channels."""
     first = camera_from(cameras[0])
     size, style = Size(first.height, first.width), variant_of(reach).style
-    return settings_for(size, first.channels, extractor.latent, len(cameras), style)
+    return settings_for(size, first.channels, extractor.latent, len(cameras), style, fine=extractor.stem == "fine")
 
 
 class Layers(nn.Module):

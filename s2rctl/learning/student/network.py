@@ -113,7 +113,7 @@ def student_settings(
 def encoder_shape(cameras: tuple[CameraSettings, ...], encoder: EncoderProfile) -> EncoderSettings:
     """Return the shape of the image encoder; all cameras share it and so have one image size."""
     first = camera_from(cameras[0])
-    return settings_for(Size(first.height, first.width), first.channels, encoder.latent)
+    return settings_for(Size(first.height, first.width), first.channels, encoder.latent, fine=encoder.stem == "fine")
 
 
 class Policy(nn.Module):

@@ -27,6 +27,7 @@ class Camera(Model):
     name: str = quantity(..., "", "camera name; the inputs are rgb_<name> and depth_<name>")
     width: int = quantity(..., "px", "image width")
     height: int = quantity(..., "px", "image height")
+    colour: bool = quantity(True, "", "whether there is a colour image")
     depth: bool = quantity(False, "", "whether there is a depth image")
     depth_unit_m: float = quantity(1e-4, "m", "metres per count of the uint16 depth image", gt=0)
     depth_range_m: tuple[float, float] = quantity((0.0, 0.4), "m", "depth outside is read as nothing")
@@ -35,13 +36,13 @@ class Camera(Model):
 
     @property
     def channels(self) -> int:
-        """Channels of the network's image: RGB, or RGB and depth."""
-        return 4 if self.depth else 3
+        """Channels of the network's image: RGB, RGB and depth, or depth."""
+        return 3 * self.colour + self.depth
 
 
 def camera_from(settings: CameraSettings) -> Camera:
     """Return the part of the profile's camera that the network depends on."""
-    fields = ("name", "width", "height", "depth", "depth_unit_m", "depth_range_m", "normalise")
+    fields = ("name", "width", "height", "colour", "depth", "depth_unit_m", "depth_range_m", "normalise")
     return Camera(**{name: getattr(settings, name) for name in fields})
 
 
@@ -62,22 +63,23 @@ def one_scale(colour: jax.Array) -> jax.Array:
 
 
 def depth(counts: jax.Array, unit_m: float, range_m: tuple[float, float]) -> jax.Array:
-    """Return uint16 (N, H, W) as float32 in [0, 1]: metres over the far limit, 0 outside the range or unmeasured."""
+    """Return uint16 (N, H, W) as float32 in [0, 1], near to far limit; 0 outside or unmeasured."""
     low, high = range_m
     metres = counts.astype(jnp.float32) * unit_m
     seen = (metres > low) & (metres <= high)
-    return jnp.where(seen, metres, 0.0) * (1.0 / high)
+    return jnp.where(seen, metres - low, 0.0) * (1.0 / (high - low))
 
 
 def image(inputs: Inputs, camera: Camera) -> jax.Array:
-    """Return the camera's image (N, H, W, 3 or 4) float32, depth last."""
-    colour = rgb(inputs[rgb_name(camera.name)])
-    if camera.normalise == "image":
-        colour = one_scale(colour)
-    if not camera.depth:
-        return colour
-    far = depth(inputs[depth_name(camera.name)], camera.depth_unit_m, camera.depth_range_m)
-    return jnp.concatenate([colour, far[..., None]], axis=-1)
+    """Return the camera's image (N, H, W, channels) float32, depth last."""
+    parts = []
+    if camera.colour:
+        colour = rgb(inputs[rgb_name(camera.name)])
+        parts.append(one_scale(colour) if camera.normalise == "image" else colour)
+    if camera.depth:
+        far = depth(inputs[depth_name(camera.name)], camera.depth_unit_m, camera.depth_range_m)
+        parts.append(far[..., None])
+    return jnp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
 
 def views(inputs: Inputs, cameras: tuple[Camera, ...]) -> jax.Array:
@@ -90,7 +92,8 @@ def raw_shapes(cameras: tuple[Camera, ...]) -> dict[str, tuple[tuple[int, ...], 
     """Return shape without batch and dtype of the image inputs, by ONNX input name, in graph order."""
     shapes: dict[str, tuple[tuple[int, ...], str]] = {}
     for camera in cameras:
-        shapes[rgb_name(camera.name)] = ((camera.height, camera.width, 3), "uint8")
+        if camera.colour:
+            shapes[rgb_name(camera.name)] = ((camera.height, camera.width, 3), "uint8")
         if camera.depth:
             shapes[depth_name(camera.name)] = ((camera.height, camera.width), "uint16")
     return shapes

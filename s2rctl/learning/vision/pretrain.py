@@ -48,7 +48,7 @@ _COMPLETE = "complete"
 class Images(NamedTuple):
     """Raw images and targets; the first axis is (step, world, camera) flattened."""
 
-    inputs: Mapping[str, np.ndarray]  # "rgb" (M, H, W, 3) uint8 and, with depth, "depth" (M, H, W) uint16
+    inputs: Mapping[str, np.ndarray]  # "rgb" (M, H, W, 3) uint8 and "depth" (M, H, W) uint16, as cameras have
     targets: np.ndarray  # (M, outputs) float32
     held_out: np.ndarray  # (M,) bool
 
@@ -162,7 +162,9 @@ def _look(
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array]]:
     """Return the next action (B, n), the raw images (B, C, ...) and the targets (B, C, outputs) of this moment."""
     seen, world = state.observation.inputs, env.world(state)
-    images = {"rgb": jnp.stack([seen[rgb_name(camera.name)] for camera in cameras], axis=1)}
+    images = {}
+    if cameras[0].colour:
+        images["rgb"] = jnp.stack([seen[rgb_name(camera.name)] for camera in cameras], axis=1)
     if cameras[0].depth:
         images["depth"] = jnp.stack([seen[depth_name(camera.name)] for camera in cameras], axis=1)
     return drive(key, world, count), (images, jax.vmap(targets)(world))
