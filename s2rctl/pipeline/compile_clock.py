@@ -5,8 +5,8 @@ import threading
 from types import TracebackType
 
 _EVENTS = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
-"""What JAX reports of lowering a program and of compiling it, or loading it from its cache. Tracing is left out: what is
-traced within another program would count twice."""
+"""What JAX reports of lowering a program and of compiling it, or loading it from its cache. Tracing is left out: what
+is traced within another program would count twice."""
 
 
 class CompileClock:
