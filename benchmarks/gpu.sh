@@ -25,7 +25,7 @@ setup_bundle() {
   cat "$here"/parts/bundle.tar.* | tar -x -C "$work"
   "$python" -m venv "$work/venv"
   "$work/venv/bin/python" -m pip install --quiet --no-index --no-cache-dir --disable-pip-version-check --no-deps \
-    "$work"/wheels/*.whl
+    --no-compile "$work"/wheels/*.whl
   "$work/venv/bin/python" -m pip check >&2 || true
   touch "$work/.ready"
 }

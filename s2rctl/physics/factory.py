@@ -1,5 +1,6 @@
 """The one place where a physics backend is chosen and built."""
 
+import logging
 from typing import Any, NamedTuple
 
 import mujoco
@@ -8,6 +9,9 @@ from s2rctl.physics import PHYSICS
 from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.scene.device import device_kind
 from s2rctl.scene.libraries import WARP_HINT, has_warp
+
+
+_LOG = logging.getLogger("s2rctl.physics")
 
 
 class Choice(NamedTuple):
@@ -51,8 +55,11 @@ def make_physics(
     native backend and ``contacts`` the room for contacts per world where that is fixed (0: from the model). Raises
     UsageError for an unknown name and MissingEnvironmentError for a backend that is not installed.
     """
-    make: Any = PHYSICS.load(choose_physics(asked).name)
+    choice = choose_physics(asked)
+    make: Any = PHYSICS.load(choice.name)
     backend: Physics = make(
         model, worlds, substeps=substeps, edits=edits, poses=poses, threads=threads, contacts=contacts
     )
+    if _LOG.isEnabledFor(logging.INFO):
+        _LOG.info("%s (%s): %s", choice.name, choice.why, backend.memory.text(worlds))
     return backend

@@ -1,5 +1,7 @@
 """Which backend is chosen where, and that it is the one that is built."""
 
+import logging
+
 import pytest
 
 from s2rctl.core.errors import UsageError
@@ -33,6 +35,12 @@ def test_a_name_is_taken_at_its_word(monkeypatch, asked):
 
 def test_auto_is_native_here(model):
     assert isinstance(make_physics("auto", model, 2, substeps=1), NativePhysics)
+
+
+def test_what_was_reserved_is_told_to_who_asks(model, caplog):
+    with caplog.at_level(logging.INFO, "s2rctl.physics"):
+        make_physics("native", model, 2, substeps=1)
+    assert "native" in caplog.text and "MB for 2 worlds" in caplog.text
 
 
 def test_an_unknown_backend_is_a_usage_error(model):
