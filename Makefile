@@ -4,13 +4,14 @@ BIN := .venv/bin
 DOCS := .venv-docs
 STORE ?= .s2rctl
 FUZZ_MINUTES ?= 60
+CUDA ?= cuda12
 DEFAULT := not slow and not pipelines
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup newest demo test smoke fuzz lint types law docs check bench dist lock clean
+.PHONY: help setup newest demo test smoke fuzz lint types law docs check bench gpu-bundle dist lock clean
 
 help:  ## list the verbs
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 # The stamp is newer than the lock when the environment is what the lock says.
 .venv/.stamp: requirements.lock requirements-nodeps.lock pyproject.toml
@@ -68,6 +69,9 @@ check: lint types law test smoke docs dist  ## everything that CI checks
 
 bench: setup  ## the figures of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+gpu-bundle: setup  ## benchmarks/gpu.sh with all wheels in dist/gpu-bundle, for a machine without network (CUDA=cuda12|cuda13|none)
+	bash benchmarks/gpu_bundle.sh $(CUDA)
 
 dist: setup  ## build sdist and wheel into dist/
 	rm -rf dist

@@ -40,6 +40,7 @@ _LONGEST = (
     "cli/test_foreign.py",
     "env/test_laboratory.py",
     "stages/test_evaluate_tiers.py",
+    "learning/test_devices.py",
     "learning/test_asym_ddpg.py",
     "physics/test_no_deadlock.py",
     "env/test_dynamics.py",

@@ -7,7 +7,7 @@ import typer
 
 from s2rctl.cli.output import Answer, table
 from s2rctl.cli.session import Session, register
-from s2rctl.core import compile_cache
+from s2rctl.core import compile_cache, foreign
 from s2rctl.core.text import one_line
 
 _VARIABLES = ("S2RCTL_", "JAX_", "XLA_", "MUJOCO_", "PYOPENGL_", "CUDA_VISIBLE_")
@@ -83,7 +83,8 @@ def _block(checks: str) -> str:
     chosen = [
         f"{name}={one_line(value)}"
         for name, value in sorted(os.environ.items())
-        if (name.startswith(_VARIABLES) or name in _MORE_VARIABLES) and name not in compile_cache.VARIABLES
+        if (name.startswith(_VARIABLES) or name in _MORE_VARIABLES)
+        and name not in (*compile_cache.VARIABLES, *foreign.FIXED)
     ]
     text = "\n".join([*about(), "", *(chosen or ["no variables set that s2rctl, JAX or MuJoCo obey"]), "", checks])
     home = os.environ.get("HOME", "")

@@ -46,7 +46,7 @@ def evaluate(
         bool, typer.Option("--sensitivity", help="Measure how much success each single axis of variation costs.")
     ] = False,
     physics: Annotated[
-        Literal["native", "mjx"] | None,
+        Literal["auto", "native", "mjx", "warp"] | None,
         typer.Option("--physics", "--backend", help="Physics backend (default: the profile's)."),
     ] = None,
     renderer: Annotated[

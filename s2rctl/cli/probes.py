@@ -43,10 +43,10 @@ def _imports(module: str, detail: str = "") -> str:
 _PHYSICS = """
 import os; os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 import time, jax, jax.numpy as jnp
-from s2rctl.physics import PHYSICS
+from s2rctl.physics.factory import make_physics
 from s2rctl.scene import SCENES
 {build}
-physics = PHYSICS.load('{backend}')(model, {worlds}, substeps=10)
+physics = make_physics('{backend}', model, {worlds}, substeps=10)
 qpos = jnp.tile(jnp.asarray(model.key_qpos[0] if model.nkey else model.qpos0, jnp.float32), ({worlds}, 1))
 state = physics.init(qpos, jnp.zeros(({worlds}, model.nv)), jnp.zeros(({worlds}, model.nu)))
 step = jax.jit(physics.step)
@@ -65,13 +65,13 @@ body.add_geom(size=[0.1, 0.1, 0.1], pos=[0, 1, 0]); model = spec.compile()
 _RAYCAST = """
 import os; os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 import jax, mujoco
-from s2rctl.render import RENDERERS
+from s2rctl.render.factory import make_renderer
 from s2rctl.scene import SCENES
 from s2rctl.scene.poses import Poses
 import jax.numpy as jnp
 model = SCENES.load('reach')(0.005)
 data = mujoco.MjData(model); mujoco.mj_forward(model, data)
-renderer = RENDERERS.load('{renderer}')(model, ('side',), 32, 32)
+renderer = make_renderer('{renderer}', model, ('side',), 32, 32)
 fields = [getattr(data, name) for name in Poses._fields]
 shapes = [(1, len(field), *((3, 3) if field.shape[-1] == 9 else (3,))) for field in fields]
 poses = Poses(*[jnp.asarray(f, jnp.float32).reshape(shape) for f, shape in zip(fields, shapes)])
@@ -127,6 +127,29 @@ devices = jax.devices()
 print(', '.join(f'{d.platform}:{d.device_kind}' for d in devices))
 """
 
+# These start JAX on what it would compute on, so they must not take the GPU's memory from whoever uses it.
+_CHOSEN = """
+import os; os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+from s2rctl.scene import SCENES
+{choose}
+print(f'auto is {{choice.name}}: {{choice.why}}')
+"""
+_PHYSICS_CHOICE = "from s2rctl.physics.factory import choose_physics; choice = choose_physics('auto')"
+_RENDERER_CHOICE = """
+from s2rctl.render.factory import choose_renderer
+choice = choose_renderer('auto', SCENES.load('reach')(0.005))
+"""
+_WARP = """
+import re, sys, importlib.metadata as m
+import warp
+warp.config.log_level = warp.LOG_WARNING
+asked = next((re.search('==([0-9.]+)', r)[1] for r in m.requires('mujoco-mjx') if r.startswith('warp-lang==')), None)
+names = ', '.join(device.name for device in warp.get_cuda_devices())
+print(m.version('warp-lang') + (f', but MJX needs {asked}' if asked not in (None, m.version('warp-lang')) else '')
+      + '; ' + (names or 'no CUDA device: it computes on the CPU, slowly'))
+sys.exit(asked not in (None, m.version('warp-lang')))
+"""
+
 _SIM = "pip install 's2rctl[sim]'"
 PROBES: tuple[Probe, ...] = (
     Probe("python", "import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))", "", True),
@@ -138,6 +161,9 @@ PROBES: tuple[Probe, ...] = (
     ),
     Probe("mujoco", _imports("mujoco"), _SIM, True),
     Probe("jax", _GPU, f"{_SIM}; for an NVIDIA GPU also pip install 's2rctl[cuda12]'", True),
+    Probe("warp", _WARP, "pip install 's2rctl[warp]' (for an NVIDIA GPU)"),
+    Probe("physics", _CHOSEN.format(choose=_PHYSICS_CHOICE), _SIM, True),
+    Probe("renderer", _CHOSEN.format(choose=_RENDERER_CHOICE), _SIM, True),
     Probe("physics native", _PHYSICS.format(backend="native", worlds=16, build=_REACH), _SIM, True),
     Probe("physics mjx", _PHYSICS.format(backend="mjx", worlds=1, build=_PENDULUM), "optional: native is the default"),
     Probe("renderer raycast", _RAYCAST.format(renderer="raycast"), _SIM, True),

@@ -18,10 +18,9 @@ from s2rctl.env.keys import make_key
 from s2rctl.env.pictures import load_pictures
 from s2rctl.env.vec_env import Pilot, VecEnv
 from s2rctl.env.visibility import points_in_sight
-from s2rctl.physics import PHYSICS
+from s2rctl.physics.factory import make_physics
 from s2rctl.physics.protocol import ModelEdits, Physics
-from s2rctl.render import RENDERERS
-from s2rctl.render.protocol import Renderer
+from s2rctl.render.factory import make_renderer, renderer_class
 from s2rctl.scene import SCENES
 from s2rctl.scene.motion import set_motion
 from s2rctl.scene.mount import place_cameras
@@ -123,10 +122,10 @@ def _make(wanted: _Wanted, extras: _Extras) -> VecEnv:
     simulation = profile.simulation
 
     def physics(edits: ModelEdits) -> Physics:
-        backend: Physics = PHYSICS.load(simulation.physics)(
-            model, worlds, substeps=simulation.substeps, edits=edits, poses=wanted.images, threads=simulation.threads
-        )
-        return backend
+        return make_physics(
+            simulation.physics, model, worlds, substeps=simulation.substeps, edits=edits, poses=wanted.images,
+            threads=simulation.threads, contacts=simulation.contacts,
+        )  # fmt: skip
 
     own = make_images(profile, task, model) if wanted.images else None
     accept = points_in_sight(made, model, profile.vision) if own is not None else None
@@ -221,11 +220,10 @@ def make_images(profile: Profile, task: str, model: mujoco.MjModel) -> Images:
         raise ProfileError("vision.cameras: all policy cameras must have one size", "give them equal width and height")
     (width, height) = sizes.pop()
     names = tuple(camera.name for camera in vision.cameras)
-    make = RENDERERS.load(vision.renderer)
-    _require_variable(make, vision)
+    _require_variable(renderer_class(vision.renderer, model), vision)
     pictures = load_pictures(vision.backgrounds) if _shows_pictures(vision) else None
-    hung = {"pictures": pictures.tiles} if pictures is not None else {}
-    renderer: Renderer = make(model, names, width, height, shadows=vision.shadows, **hung)
+    tiles = None if pictures is None else pictures.tiles
+    renderer = make_renderer(vision.renderer, model, names, width, height, shadows=vision.shadows, pictures=tiles)
     colours = vision.appearance.colours or COLOURS.get(system_named(profile.system).scenes[task], ())
     return Images(model, renderer, vision, colours=colours, depth_faults=_depth_faults(vision), pictures=pictures)
 

@@ -19,6 +19,7 @@ from mujoco.batch import Batch, SimulationError
 
 from s2rctl.physics.edits import apply_edits
 from s2rctl.physics.protocol import ModelEdits, PhysicsState
+from s2rctl.physics.room import Memory
 from s2rctl.scene.host import call_host
 from s2rctl.scene.poses import Poses
 
@@ -48,7 +49,9 @@ class NativePhysics:
         edits: ModelEdits | None = None,
         poses: bool = False,
         threads: int = 0,
+        contacts: int = 0,
     ) -> None:
+        del contacts  # MuJoCo's own buffers grow; a world whose arena is full is flagged as diverged
         _route_warnings()
         self.model = model
         self.worlds = worlds
@@ -61,6 +64,11 @@ class NativePhysics:
         fields = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat") if poses else ()
         self._outputs = tuple(self._batch.bind(name) for name in ("sensordata", *fields))
         self._shapes = self._result_shapes(poses)
+
+    @property
+    def memory(self) -> Memory:
+        """What a state of all worlds takes; the batch itself lives in the host's memory, with buffers that grow."""
+        return Memory(0, 0, int(sum(shape.size * shape.dtype.itemsize for shape in self._shapes)))
 
     def init(self, qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> PhysicsState:
         """Return all worlds at (B, nq), (B, nv), (B, nu), time 0, with all sensors current."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from s2rctl.physics.room import Memory
 from s2rctl.scene.poses import Poses
 
 ModelEdits = Mapping[str, np.ndarray]
@@ -30,6 +31,10 @@ class Physics(Protocol):
 
     model: Any  # mujoco.MjModel, unedited
     worlds: int
+
+    @property
+    def memory(self) -> Memory:
+        """What was reserved for all worlds."""
 
     def init(self, qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> PhysicsState:
         """Return the state of all worlds at the given coordinates (B, nq), (B, nv), (B, nu), with current sensors."""

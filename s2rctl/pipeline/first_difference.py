@@ -11,7 +11,7 @@ import numpy as np
 
 from s2rctl.pipeline.plan import flat
 
-_CLOCK = re.compile(r"(.*\.)?(minutes|seconds|duration_s|wall_s|\w+_ms(_p\d+)?|\w+_per_s)")
+_CLOCK = re.compile(r"(.*\.)?(minutes|seconds|duration_s|compile_s|wall_s|\w+_ms(_p\d+)?|\w+_per_s)")
 """Fields that say how long something took: no run repeats them."""
 _SHOWN = 60
 _LARGEST = 1 << 28

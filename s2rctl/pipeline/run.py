@@ -15,6 +15,7 @@ from s2rctl.core.errors import ArtifactError, GateError, Interrupted, S2rError, 
 from s2rctl.core.interrupt import Interrupt, interruptible
 from s2rctl.core.progress import Reporter, duration
 from s2rctl.core.resources import pretrained
+from s2rctl.pipeline.compile_clock import CompileClock
 from s2rctl.pipeline.graph import downstream, producer_of, stage_named
 from s2rctl.pipeline.key import cache_key
 from s2rctl.pipeline.progress_file import FAILURE, FileReporter, note_failure
@@ -124,7 +125,9 @@ def work(
     context = Context(stage, job.profile, inputs, job.store, folder, FileReporter(job.reporter, folder), interrupt)
     try:
         with translated(job.store.root):
-            result: Result = stage.load()(context)
+            function = stage.load()
+            with CompileClock() as clock:
+                result: Result = function(context)
     except (Interrupted, KeyboardInterrupt) as stop:
         save_state()
         # Only the stage knows what it has kept; a second Ctrl-C cuts off even its saving.
@@ -135,7 +138,7 @@ def work(
             save_state()
         note_failure(folder, error)
         raise
-    return result, before + time.monotonic() - begun
+    return replace(result, metrics={**result.metrics, **clock.metrics}), before + time.monotonic() - begun
 
 
 def publish(

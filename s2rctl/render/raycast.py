@@ -26,6 +26,13 @@ from s2rctl.scene.poses import Poses
 
 _TILE_PIXELS = 512
 """Pixels per band: XLA splits a kernel over its threads when it touches more, and small kernels lose by it."""
+_PIXEL_BYTES = 256
+"""What drawing a pixel side by side with others takes at most: the intermediate arrays of tracing and shading that XLA
+does not fuse (``tests/render/test_batches.py`` holds it against what XLA says of the real scenes)."""
+_MEMORY_SHARE = 1 / 8
+"""Share of an accelerator's memory that drawing may take at a time: the rest is for physics, learning and samples."""
+_UNKNOWN_MEMORY = 1 << 33
+"""Bytes of a device that does not say how much it has."""
 
 
 class RaycastRenderer:
@@ -63,8 +70,11 @@ class RaycastRenderer:
         view = look(layout, poses, appearance)
         pictures = None if self._pictures is None else jnp.asarray(self._pictures)
         scene = Scene(layout, self._shadows, appearance.textures is not None, pictures)
-        draw = draw_in_bands if jax.default_backend() == "cpu" else draw_side_by_side
-        colours, hits = draw(scene, view, self.width, self.height)
+        if jax.default_backend() == "cpu":
+            colours, hits = draw_in_bands(scene, view, self.width, self.height)
+        else:
+            frames = frames_at_once(self.width * self.height)
+            colours, hits = draw_side_by_side(scene, view, self.width, self.height, frames)
         shape = (worlds, len(self.cameras), self.height, self.width)
         rgb = lax.bitcast_convert_type(colours, jnp.uint8)[..., :3].reshape(*shape, 3)
         depth, number = unpack(layout, hits.reshape(shape))
@@ -122,8 +132,18 @@ def draw_in_bands(scene: Scene, view: View, width: int, height: int) -> tuple[ja
     return colours, hits
 
 
-def draw_side_by_side(scene: Scene, view: View, width: int, height: int) -> tuple[jax.Array, jax.Array]:
-    """Return packed colours and hits (F, P), all frames at once."""
+def frames_at_once(pixels: int, memory: int | None = None) -> int:
+    """Return how many frames of so many pixels may be drawn side by side in ``memory`` bytes (None: the device's)."""
+    if memory is None:
+        stats: dict[str, int] = jax.devices()[0].memory_stats() or {}
+        memory = stats.get("bytes_limit", _UNKNOWN_MEMORY)
+    return max(1, int(memory * _MEMORY_SHARE) // (pixels * _PIXEL_BYTES))
+
+
+def draw_side_by_side(
+    scene: Scene, view: View, width: int, height: int, at_once: int | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Return packed colours and hits (F, P), ``at_once`` frames side by side and batch after batch (None: all)."""
     layout = scene.layout
     tiles = cut(width, height, width * height)
     words = visible(layout, view, tiles)[:, 0]
@@ -143,7 +163,11 @@ def draw_side_by_side(scene: Scene, view: View, width: int, height: int) -> tupl
             colours = jnp.where(missed, background(own.sky, x, y, scene.pictures), colours)
         return colours, hits
 
-    return jax.vmap(frame)(view, words)
+    count = words.shape[0]
+    if at_once is None or at_once >= count:
+        return jax.vmap(frame)(view, words)
+    drawn: tuple[jax.Array, jax.Array] = lax.map(lambda item: frame(*item), (view, words), batch_size=at_once)
+    return drawn
 
 
 def _packed(pictures: np.ndarray) -> np.ndarray:

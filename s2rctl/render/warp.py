@@ -4,22 +4,20 @@ Physics may be any backend: the poses are put into a scratch ``mjx.Data`` of War
 its buffers per number of worlds, so there is one context for each number that is drawn.
 """
 
-import contextlib
 import copy
-import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2rctl.core.errors import MissingEnvironmentError, UsageError
+from s2rctl.core.errors import UsageError
 from s2rctl.render.layout import DRAWN_GROUPS, camera_ids
 from s2rctl.render.look import model_look
 from s2rctl.render.protocol import OPTIONAL, Appearance, Frames
 from s2rctl.render.view import rotation
+from s2rctl.scene.libraries import load_mjx
 from s2rctl.scene.poses import Poses
 
 _UNSET = (0.5, 0.5, 0.5, 1.0)
@@ -40,7 +38,7 @@ class WarpRenderer:
         self.width = width
         self.height = height
         self._ids = camera_ids(model, cameras)
-        self._mjx = _load_mjx()
+        self._mjx = load_mjx("the renderer 'warp'")
         self._look = model_look(model)
         self._shadows = shadows
         self._far = float(model.vis.map.zfar * model.stat.extent)
@@ -127,18 +125,6 @@ class WarpRenderer:
             cam_xmat=poses.cam_xmat @ jax.vmap(rotation)(look.camera_rot_offset),
         )
         return data.tree_replace({"_impl.light_xpos": look.light_pos, "_impl.light_xdir": look.light_dir})
-
-
-def _load_mjx() -> Any:
-    if find_spec("warp") is None:
-        raise MissingEnvironmentError("the renderer 'warp' needs warp-lang", "pip install 's2rctl[warp]'")
-    # Warp reports its devices and every kernel it compiles, and standard output is for data.
-    with contextlib.redirect_stdout(sys.stderr):
-        import warp
-        from mujoco import mjx
-
-        warp.config.log_level = warp.LOG_WARNING
-    return mjx
 
 
 def _prepared(model: Any) -> Any:

@@ -17,10 +17,15 @@ MOST_CAMERAS = 8
 class Simulation(Model):
     """Physics backend and clock."""
 
-    physics: Literal["native", "mjx"] = quantity("native", "", "physics backend")
+    physics: Literal["auto", "native", "mjx", "warp"] = quantity(
+        "native", "", "physics backend; auto: native on a CPU, warp on NVIDIA, mjx elsewhere"
+    )
     timestep_s: float = quantity(0.005, "s", "physics time step", ge=1e-4, le=0.02)
     substeps: int = quantity(10, "", "physics steps per control step", ge=1, le=1000)
     threads: int = quantity(0, "", "CPU threads of the native backend; 0: all cores", ge=0, le=1024)
+    contacts: int = quantity(
+        0, "", "room for contacts per world in the backend warp; 0: chosen from the model", ge=0, le=100_000
+    )
 
     @model_validator(mode="after")
     def _rate(self) -> "Simulation":
@@ -194,7 +199,9 @@ class Appearance(Looks):
 class Vision(Model):
     """Renderer, cameras and what may look different."""
 
-    renderer: Literal["raycast", "gl", "warp", "madrona"] = quantity("raycast", "", "renderer for policy images")
+    renderer: Literal["auto", "raycast", "gl", "warp", "madrona"] = quantity(
+        "raycast", "", "renderer for policy images; auto: raycast, or where the scene has meshes warp or gl"
+    )
     shadows: bool = quantity(False, "", "hard shadows")
     cameras: tuple[CameraSettings, ...] = quantity(
         (), "", "policy cameras, of one size and kind", max_length=MOST_CAMERAS

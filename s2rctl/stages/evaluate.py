@@ -11,12 +11,15 @@ from s2rctl.control.perception import limit_of, running
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, RunError
 from s2rctl.core.seeds import derived_seed
+from s2rctl.env.build import make_model
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Episode, Episodes, rate, summary
 from s2rctl.evaluation.filming import film_clips
 from s2rctl.evaluation.perception import ToolKinematics
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
+from s2rctl.physics.factory import choose_physics
+from s2rctl.render.factory import choose_renderer
 from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.stages.policies import Player, evaluated_player, load_player
@@ -79,11 +82,17 @@ def about(context: Context, player: Player) -> dict[str, object]:
         "policy": player.artifact.ref,
         "policy_id": player.artifact.id,
         "task": player.task,
-        "physics": context.profile.simulation.physics,
-        "renderer": context.profile.vision.renderer if player.images else None,
+        "physics": choose_physics(context.profile.simulation.physics).name,
+        "renderer": _renderer(context, player.task) if player.images else None,
         "seed": context.seed,
         "perturb": dict(context.profile.evaluate.perturb),
     }
+
+
+def _renderer(context: Context, task: str) -> str:
+    """Return the renderer of the policy's images; "auto" depends on the scene."""
+    asked = context.profile.vision.renderer
+    return choose_renderer(asked, make_model(context.profile, task)).name if asked == "auto" else asked
 
 
 def _robot(context: Context) -> RobotSpecification:

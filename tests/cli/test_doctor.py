@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 
 from s2rctl.cli.main import main
@@ -13,6 +14,14 @@ def test_a_probe_reports_success_absence_failure_and_silence():
     assert examine(Probe("x", "raise RuntimeError('broken driver')", ""), 20).detail == "RuntimeError: broken driver"
     assert examine(Probe("x", "import os; os.abort()", ""), 20).status == "failed"
     assert examine(Probe("x", "import time; time.sleep(60)", ""), 1).status == "timeout"
+
+
+def test_what_auto_means_here_is_said_with_the_reason():
+    probes = {probe.name: probe for probe in PROBES}
+    sound = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    physics, renderer = (examine(probes[name], 120, environment=sound).detail for name in ("physics", "renderer"))
+    assert physics.startswith("auto is native: ") and "CPU" in physics
+    assert renderer.startswith("auto is raycast: ") and "primitives" in renderer
 
 
 def test_doctor_works_with_everything_broken(tmp_path, monkeypatch, capsys):

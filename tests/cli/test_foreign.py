@@ -183,12 +183,13 @@ def test_what_decides_results_is_the_same_for_everybody(tmp_path):
     assert said[0] == said[1] == said[2]
     environment = {**variables, "JAX_PLATFORMS": "cpu", "HOME": "/"}
     foreign.pin(environment)
-    assert environment == {"JAX_PLATFORMS": "cpu", "HOME": "/"}
+    assert environment == {"JAX_PLATFORMS": "cpu", "HOME": "/", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
 
 
 def test_only_what_the_user_set_and_may_be_wrong_is_tried():
     jax, mujoco = foreign.LIBRARIES["jax"], foreign.LIBRARIES["mujoco"]
     assert foreign.foreign(jax, {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "JAX_ENABLE_X64": "1", "HOME": "/"}) == []
+    assert foreign.foreign(jax, {"JAX_DEFAULT_MATMUL_PRECISION": "high"}) == []
     assert foreign.foreign(jax, {"XLA_FLAGS": "x", "JAX_PLATFORMS": "cuda"}) == ["JAX_PLATFORMS", "XLA_FLAGS"]
     assert foreign.foreign(mujoco, {"MUJOCO_GL": "egl", "JAX_PLATFORMS": "cuda"}) == ["MUJOCO_GL"]
 

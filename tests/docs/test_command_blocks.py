@@ -110,6 +110,8 @@ def test_what_is_not_ours_exists_too(call):
     elif program.startswith("python"):
         assert words[0] in ("-m", "-c", "--version")
         assert words[0] != "-m" or words[1] in ("venv", "pip") or importlib.util.find_spec(words[1])
+    elif program == "bash":
+        assert (TOP / words[0]).is_file()
     else:
         assert program in FREE, call
 

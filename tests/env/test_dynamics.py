@@ -1,4 +1,4 @@
-"""Every axis of dynamics changes what it says, in the worlds that drew it, and what happens there, on both backends."""
+"""Every axis of dynamics changes what it says, in the worlds that drew it, and what happens there, on all backends."""
 
 from dataclasses import replace
 from functools import cache
@@ -63,8 +63,10 @@ def test_an_axis_changes_its_fields_in_the_worlds_that_drew_it(name):
         assert np.any(rows[1] != plain), field
 
 
-@pytest.mark.parametrize("backend", ["native", "mjx"])
+@pytest.mark.parametrize("backend", ["native", "mjx", "warp"])
 def test_every_axis_reaches_the_steps_of_its_world_alone(backend):
+    if backend == "warp":
+        pytest.importorskip("warp")
     draws = alone(EDITED)
     worlds = len(EDITED) + 1
     edits = dynamic_edits(MODEL, TASK, {}, draws, worlds)

@@ -13,7 +13,17 @@ WORLDS, HEAVY = 3, 2  # as in conftest
 
 @pytest.fixture(scope="module", params=sorted(PHYSICS.rows))
 def built(request, build):
+    if request.param == "warp":
+        pytest.importorskip("warp")
     return build(request.param)
+
+
+def test_memory_is_told(backend):
+    memory = backend.memory
+    assert memory.bytes > 0
+    assert "MB for 3 worlds" in memory.text(WORLDS)
+    # Either buffers grow, or there is room for the box on the floor and the pusher against it.
+    assert (memory.contacts, memory.rows) == (0, 0) or (memory.contacts >= 5 and memory.rows >= 4 * 5)
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ FREE = {
     "identification": "how the robot is excited and judged by hand; what is found is written into other sections",
     "evaluate.gate.tiers": "what figures of tiers are held against, whenever they are read",
     "simulation.threads": "how fast a result comes",
+    "simulation.contacts": "how much memory is reserved",
     "robot.driver": "a rehearsal always speaks the vendor's own protocol",
     "robot.address": "where the real device is; an emulated one has its own",
     "robot.ports": "where the real device is; an emulated one has its own",

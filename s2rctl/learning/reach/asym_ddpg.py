@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from s2rctl.learning import devices
 from s2rctl.learning.reach.networks import (
     Params,
     ReachSettings,
@@ -130,6 +131,7 @@ def update(
 ) -> tuple[Learner, dict[str, jax.Array]]:
     """Return the learner after one gradient step on critic and actor and one Polyak step of the targets."""
     for_actor, for_critic = _optimisers(reach)
+    batch = devices.divided(batch)
     loss, gradient = jax.value_and_grad(critic_loss)(learner.critic, learner, settings, reach, batch)
     change, critic_state = for_critic.update(gradient, learner.critic_optimiser)
     critic = optax.apply_updates(learner.critic, change)

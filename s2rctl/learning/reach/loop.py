@@ -13,6 +13,7 @@ import numpy as np
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
+from s2rctl.learning import devices
 from s2rctl.learning.reach import asym_ddpg
 from s2rctl.learning.reach.asym_ddpg import SEEN, Learner, explore
 from s2rctl.learning.reach.networks import ReachSettings, decide, normalise
@@ -220,14 +221,15 @@ class Loop:
         env_state, rows, figures = collect(parts, self._collector, snapshot.learner.actor, snapshot.env, key, share)
         parts.replay.add(rows)
         chunks = int(snapshot.chunks) + 1
-        learner, updates = snapshot.learner, int(snapshot.updates)
+        learner, updates = devices.everywhere(snapshot.learner), int(snapshot.updates)
         steps_after_warmup = chunks * CHUNK - reach.warmup // parts.env.worlds
         due = int(max(0, steps_after_warmup) * reach.updates_per_step)
         metrics: dict[str, jax.Array] = {}
         while updates < due:
             batch = sample(parts, np.random.default_rng((parts.seed, updates)))
-            learner, metrics = _update(learner, parts.settings, reach, batch)
+            learner, metrics = _update(learner, parts.settings, reach, devices.spread(batch))
             updates += 1
+        learner = devices.here(learner)
         figures |= {name: float(value) for name, value in metrics.items()}
         after = Snapshot(
             learner, env_state, np.array(chunks, np.int64), np.array(updates, np.int64), parts.replay.position()

@@ -36,6 +36,7 @@ import numpy as np
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
+from s2rctl.learning import devices
 from s2rctl.learning.replay import Field, Replay
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.fit import Plan, fit, length, minibatches, together
@@ -162,7 +163,8 @@ class Distiller:
             self.replay.add(rows)
         key = self._key(1 + number)
         plan = Plan(self.settings, self.distill, len(learned["label"]), self._total())
-        params, optimiser, errors = fit(plan, snapshot.params, snapshot.optimiser, learned, key)
+        known = devices.everywhere((snapshot.params, snapshot.optimiser, learned, key))
+        params, optimiser, errors = devices.here(fit(plan, *known))
         metrics = samples.counts | {name: float(error) for name, error in errors.items()}
         position = snapshot.replay if self.replay is None else self.replay.position()
         done = np.array(number + 1, np.int64)

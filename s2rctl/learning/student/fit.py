@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from s2rctl.learning import devices
 from s2rctl.learning.optimiser import make_optimiser
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.network import Params, Seen, StudentSettings
@@ -78,7 +79,7 @@ def fit(
 
     def step(carry: tuple[Params, Any], rows: jax.Array) -> tuple[tuple[Params, Any], Errors]:
         trained, state = carry
-        batch = jax.tree.map(lambda leaf: leaf[rows], samples)
+        batch = devices.divided(jax.tree.map(lambda leaf: leaf[rows], samples))
         (_, squares), gradient = jax.value_and_grad(partial(_loss, plan), has_aux=True)(trained, batch)
         change, state = optimiser.update(gradient, state, trained)
         return (optax.apply_updates(trained, change), state), squares
@@ -86,7 +87,7 @@ def fit(
     def rows_of(epoch_key: jax.Array) -> jax.Array:
         return jax.random.permutation(epoch_key, plan.runs)[: count * size].reshape(count, size)
 
-    rows = jax.vmap(rows_of)(jax.random.split(key, distill.epochs)).reshape(-1, size)
+    rows = devices.whole(jax.vmap(rows_of)(jax.random.split(key, distill.epochs)).reshape(-1, size))
     (trained, optimiser_state), squares = jax.lax.scan(step, (plan.trained(params), optimiser_state), rows)
     errors = {name: jnp.sqrt(jnp.mean(values[:count])) for name, values in squares.items()}
     return params | trained, optimiser_state, errors

@@ -10,6 +10,7 @@ import optax
 
 from s2rctl.env import stepping
 from s2rctl.env.types import Step
+from s2rctl.learning import devices
 from s2rctl.learning.teacher import networks, normalise, ppo_loss
 from s2rctl.learning.teacher.networks import Params, TeacherSettings
 from s2rctl.learning.teacher.ppo_loss import Samples, Weights
@@ -77,10 +78,7 @@ class PpoTrainer:
         return PpoState(_start(self, learner_key, taught), worlds, start_tally(self.env.worlds), key, jnp.int32(0))
 
     def optimiser(self) -> optax.GradientTransformation:
-        """Return clipped Adam without its learning rate.
-
-        Actor and value have one each, so that neither's gradient uses up the other's clipping.
-        """
+        """Return clipped Adam without its learning rate; actor and value each have one, and its clipping, alone."""
         return optax.chain(optax.clip_by_global_norm(self.ppo.max_grad_norm), optax.scale_by_adam())
 
     def published(self, learner: Learner) -> Params:
@@ -96,7 +94,9 @@ class PpoTrainer:
             choice = _choose(self, state.learner, seen.actor, step_key)
             env, result = stepping.step(self.env, env, choice.action)
             taken.append(_Taken(seen.actor, seen.critic, choice, result))
-        learner, tally, figures = _digest(self, state.learner, state.tally, state.iteration, taken, learn_key)
+        known = devices.everywhere((state.learner, state.tally, state.iteration))
+        digested = _digest(self, *known, devices.spread(taken), devices.everywhere(learn_key))
+        learner, tally, figures = devices.here(digested)
         return PpoState(learner, env, tally, key, state.iteration + 1), figures
 
 
@@ -231,7 +231,8 @@ def _samples(
         "acting": jnp.mean(weight),
         "value_explained": 1.0 - error / (spread + 1e-8),
     }
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples), figures
+    # Any row may come into any minibatch.
+    return devices.whole(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples)), figures
 
 
 def _learn(
@@ -246,10 +247,10 @@ def _learn(
     def rows_of(pass_key: jax.Array) -> jax.Array:
         return jax.random.permutation(pass_key, total)[: minibatches * size].reshape(minibatches, size)
 
-    rows = jax.vmap(rows_of)(jax.random.split(shuffle_key, trainer.ppo.updates)).reshape(-1, size)
+    rows = devices.whole(jax.vmap(rows_of)(jax.random.split(shuffle_key, trainer.ppo.updates)).reshape(-1, size))
 
     def step(carry: Learner, now: tuple[jax.Array, jax.Array]) -> tuple[Learner, dict[str, jax.Array]]:
-        batch = jax.tree.map(lambda leaf: leaf[now[0]], samples)
+        batch = devices.divided(jax.tree.map(lambda leaf: leaf[now[0]], samples))
         return _gradient_step(trainer, carry, batch, weights, acts, now[1])
 
     learner, figures = jax.lax.scan(step, learner, (rows, jax.random.split(noise_key, rows.shape[0])))

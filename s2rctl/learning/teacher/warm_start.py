@@ -19,6 +19,7 @@ import optax
 from s2rctl.core.errors import RunError
 from s2rctl.env import stepping
 from s2rctl.env.types import EnvState, Step
+from s2rctl.learning import devices
 from s2rctl.learning.teacher import networks, normalise
 from s2rctl.learning.teacher.networks import Params, TeacherSettings
 from s2rctl.learning.teacher.ppo import Taught
@@ -107,18 +108,19 @@ class WarmStarter:
             raise RunError(
                 "the warm start collected no samples: the learner never acted", "train the pick teacher first"
             )
-        samples = jnp.asarray(state.observations), jnp.asarray(state.labels)
+        samples = devices.everywhere((jnp.asarray(state.observations), jnp.asarray(state.labels)))
         available = jnp.int32(min(int(state.filled), len(state.labels)))
-        actor, optimiser, errors = state.actor, state.optimiser, []
+        actor, optimiser = devices.everywhere((state.actor, state.optimiser))
+        scale, errors = devices.everywhere(normalise.published(actor_statistics)), []
         for first in range(0, self.warm.steps, CHUNK):
             if not carry_on(ACTING_SHARE + (1 - ACTING_SHARE) * first / self.warm.steps):
                 return None
             length = min(CHUNK, self.warm.steps - first)
-            chunk_key = jax.random.fold_in(fit_key, first)
-            scale = normalise.published(actor_statistics)
+            chunk_key = devices.everywhere(jax.random.fold_in(fit_key, first))
             actor, optimiser, error = _fit(self, length, actor, optimiser, scale, samples, available, chunk_key)
             errors.append(float(error))
         figures["action_error"] = errors[-1]
+        actor, optimiser = devices.here((actor, optimiser))
         new = state._replace(
             actor=actor,
             optimiser=optimiser,
@@ -249,13 +251,13 @@ def _fit(
     actions = starter.env.action_size
 
     def loss(trained: Params, rows: jax.Array) -> jax.Array:
-        seen = normalise.normalise(scale, observations[rows].astype(jnp.float32))
+        seen = normalise.normalise(scale, devices.divided(observations[rows]).astype(jnp.float32))
         mean = networks.apply_actor(trained, starter.settings, seen)[..., :actions]
         return jnp.mean(jnp.sum((jnp.tanh(mean) - labels[rows]) ** 2, axis=-1))
 
     def step(carry: tuple[Params, Any], step_key: jax.Array) -> tuple[tuple[Params, Any], jax.Array]:
         trained, state = carry
-        rows = jax.random.randint(step_key, (starter.warm.batch,), 0, available)
+        rows = devices.whole(jax.random.randint(step_key, (starter.warm.batch,), 0, available))
         value, gradient = jax.value_and_grad(loss)(trained, rows)
         change, state = optimiser.update(gradient, state)
         return (optax.apply_updates(trained, change), state), value
