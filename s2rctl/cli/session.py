@@ -55,6 +55,12 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the
 VerboseOption = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log to stderr; -vv shows tracebacks.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run even if a cached result exists.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard interrupted runs instead of resuming them.")]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="PLACE", help="Where it runs: local, ray, ray://HOST:PORT or slurm (default: launcher.on)."
+    ),
+]
 
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("store", StoreOption, None),
@@ -75,6 +81,7 @@ _EXTRAS = {
     "PIL": "view",
     "colorama": "sysid",
     "tabulate": "sysid",
+    "ray": "ray",
 }
 _SHOWN = 80
 """Characters of a path that cannot be used."""

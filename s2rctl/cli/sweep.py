@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from s2rctl.cli.output import Answer, table
-from s2rctl.cli.session import FreshOption, ProfileOption, Session, register
+from s2rctl.cli.session import FreshOption, OnOption, ProfileOption, Session, register
 
 SetsOption = Annotated[
     list[str] | None,
@@ -31,7 +31,7 @@ def sweep(
         str | None, typer.Option("--metric", help="Figure to compare, by its path (default: success_rate).")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the artifact (default: the profile's).")] = None,
-    on: Annotated[str, typer.Option("--on", help="Where the cells run.")] = "local",
+    on: OnOption = None,
     fresh: FreshOption = False,
 ) -> Answer:
     """Run a profile's pipeline for every seed and every combination of values, and compare what comes out.
@@ -41,15 +41,16 @@ def sweep(
     Examples:
       s2rctl sweep -p xarm7-smoke --seeds 0..7
       s2rctl sweep -p aloha --seeds 0..3 --set distill.iterations=100,200 --stage evaluate
+      s2rctl sweep -p xarm7-reach --seeds 0..7 --on ray
 
     """
     from s2rctl.pipeline.grid import grid_of
-    from s2rctl.pipeline.launch import LAUNCHERS
+    from s2rctl.pipeline.launch import launcher_of
     from s2rctl.pipeline.sweep import PLOT, fault_of, run_sweep
 
     grid = grid_of(seeds, sets or ())
     asked = _asked(session, profile, grid, stage, metric, name, fresh)
-    launcher = LAUNCHERS.load(on)()
+    launcher = launcher_of(asked.base.launcher, on)
     swept = run_sweep(asked, session.store(), launcher, session.reporter)
     plot = str(swept.artifact.lasting_folder() / PLOT)
     data = dict(swept.figures) | {
