@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from s2rctl.schema.profile import Profile
-    from s2rctl.stages.work import Spread
     from s2rctl.store.store import Artifact
     from s2rctl.systems.protocol import Policy, Stage
 
@@ -89,6 +88,7 @@ def evaluate(
 
     """
     from s2rctl.cli import tiers as other_worlds
+    from s2rctl.pipeline.launch import spread_of
 
     _check(against, perturb, tiers is not None or sensitivity, shards, on)
     given = [
@@ -97,7 +97,7 @@ def evaluate(
         *other_worlds.changes(tiers, sensitivity, episodes),
     ]
     found = _Asked.of(session, ref, profile, given, seed, against)
-    job = replace(session.job(found.profile, force, fresh), spread=_spread(found.profile, shards, on))
+    job = replace(session.job(found.profile, force, fresh), spread=spread_of(found.profile.launcher, on, shards))
     if tiers is not None or sensitivity:
         return other_worlds.run(job, found.policy, found.inputs, tiers is not None, sensitivity, found.stage)
     from s2rctl.pipeline.run import run_alone
@@ -116,20 +116,6 @@ def _check(against: str | None, perturb: list[str] | None, other_worlds: bool, s
     option = next((name for name, given in plain.items() if given), None)
     if other_worlds and option is not None:
         raise UsageError(f"{option} belongs to a plain evaluation, not to --tiers or --sensitivity", "give one of them")
-
-
-def _spread(profile: "Profile", shards: int, on: str | None) -> "Spread | None":
-    """Return who plays the shards; on this computer as many at once as there are cores."""
-    if shards == 1:
-        return None
-    import os
-
-    from s2rctl.pipeline.launch import launcher_of
-    from s2rctl.stages.work import Spread
-
-    settings = profile.launcher
-    cores = settings.at_once if settings.at_once > 1 else os.cpu_count() or 1
-    return Spread(launcher_of(settings.model_copy(update={"at_once": cores}), on), shards)
 
 
 def _changes(episodes: int | None, perturb: list[str] | None, physics: str | None, renderer: str | None) -> list[str]:

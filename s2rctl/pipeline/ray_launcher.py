@@ -1,13 +1,12 @@
 """Pieces of work on a Ray cluster: a node that dies loses what runs on it, and that is begun again elsewhere."""
 
 import contextlib
-import secrets
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import Interrupted, RunError
 from s2rctl.core.interrupt import interruptible
 from s2rctl.core.progress import Reporter
@@ -15,9 +14,12 @@ from s2rctl.pipeline import ray_node
 from s2rctl.pipeline.ray_cluster import connected, room
 from s2rctl.schema.launcher import Launcher as Settings
 from s2rctl.stages.work import Work
-from s2rctl.store.faults import translated
 from s2rctl.store.parcel import pack, unpack
 from s2rctl.store.store import Store
+
+if TYPE_CHECKING:
+    from s2rctl.learning.student.distill import Collector
+    from s2rctl.stages.distill_groups import Recipe
 
 _LOOK_S = 0.5
 """How often a request to stop, and nodes that have come or gone, are looked for."""
@@ -36,7 +38,7 @@ class Ray:
         if not pieces:
             return
         store = Store(Path(pieces[0].store))
-        with interruptible() as interrupt, connected(self._settings) as ray, _token(store) as token:
+        with interruptible() as interrupt, connected(self._settings) as ray, ray_node.marked(store) as token:
             crew = _Crew(ray, self._settings, store, token, reporter, pieces)
             while crew.busy and not interrupt.requested:
                 yield from crew.look()
@@ -44,20 +46,11 @@ class Ray:
                 yield from crew.leave()
                 raise Interrupted("interrupted; what is finished is kept", f"to resume: {pieces[0].resume}")
 
+    def collector(self, recipes: "Sequence[Recipe]", params: Any, folder: Path) -> "AbstractContextManager[Collector]":
+        """Return the groups as actors on the cluster."""
+        from s2rctl.pipeline.ray_collectors import collecting
 
-@contextlib.contextmanager
-def _token(store: Store) -> Iterator[str]:
-    """Put a mark into the store by which nodes tell whether they see it."""
-    token = secrets.token_hex(16)
-    with translated(store.root):
-        store.prepare()
-        path = ray_node.token_path(store.root, token)
-        path.parent.mkdir(exist_ok=True)
-        write_atomic(path, b"nodes that see this see the store\n")
-    try:
-        yield token
-    finally:
-        path.unlink(missing_ok=True)
+        return collecting(self._settings, recipes, params)
 
 
 class _Crew:

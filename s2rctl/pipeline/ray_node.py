@@ -4,19 +4,22 @@ import contextlib
 import hashlib
 import os
 import platform
+import secrets
 import socket
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from s2rctl.core import compile_cache, foreign
+from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError, S2rError
 from s2rctl.core.installation import versions
 from s2rctl.core.progress import NullReporter
 from s2rctl.stages.work import Work
+from s2rctl.store.faults import translated
 from s2rctl.store.lineage import closure
 from s2rctl.store.parcel import Parcel, pack, unpack
 from s2rctl.store.store import Store
@@ -52,6 +55,21 @@ def token_path(root: Path, token: str) -> Path:
     return root / "runs" / f".seen-{token}"
 
 
+@contextlib.contextmanager
+def marked(store: Store) -> Iterator[str]:
+    """Put a mark into the store by which nodes tell whether they see it."""
+    token = secrets.token_hex(16)
+    with translated(store.root):
+        store.prepare()
+        path = token_path(store.root, token)
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, b"nodes that see this see the store\n")
+    try:
+        yield token
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def order(token: str, send: bool) -> Order:
     """Return what nodes are told by this process."""
     given = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
@@ -77,18 +95,9 @@ def work(piece: Work, order: Order, parcels: Sequence[Any] | None, held: Set[str
     digits of all ids that it has. Only what Ray itself raises is raised.
     """
     node = socket.gethostname()
-    os.environ.update(order.variables)
-    foreign.pin(os.environ)
-    compile_cache.enable(os.environ)
-    with contextlib.suppress(OSError):
-        os.chdir(order.folder)
-    sys.stdout = sys.stderr
     try:
-        if order.program != program():
-            raise MissingEnvironmentError(
-                f"{node} has another version of s2rctl or of what it uses", "install the same on all nodes"
-            )
-        if not order.send and token_path(Path(piece.store), order.token).is_file():
+        prepare(order)
+        if sees(order, piece.store):
             return Answer(piece.do(NullReporter()), node=node)
         if parcels is None:
             return Answer(blind=True, node=node)
@@ -99,14 +108,39 @@ def work(piece: Work, order: Order, parcels: Sequence[Any] | None, held: Set[str
         return Answer(piece.lost(error), node=node)
 
 
-def _sent(piece: Work, parcels: Sequence[Any], held: Set[str]) -> Answer:
-    """Do a piece on a store of the node's own, and return what it made that the other one has not."""
+def prepare(order: Order) -> None:
+    """Make this process like the one that gave the order; MissingEnvironmentError if its program is another one."""
+    os.environ.update(order.variables)
+    foreign.pin(os.environ)
+    compile_cache.enable(os.environ)
+    with contextlib.suppress(OSError):
+        os.chdir(order.folder)
+    sys.stdout = sys.stderr
+    if order.program != program():
+        raise MissingEnvironmentError(
+            f"{socket.gethostname()} has another version of s2rctl or of what it uses", "install the same on all nodes"
+        )
+
+
+def sees(order: Order, store: str) -> bool:
+    """Return whether this node is to use the store's own folder: it holds the mark of the command."""
+    return not order.send and token_path(Path(store), order.token).is_file()
+
+
+def receive(root: str, parcels: Sequence[Any]) -> Store:
+    """Return the store that this node keeps in place of ``root``, with what was sent: (id, reference) each."""
     import ray
 
-    store = Store(node_store(piece.store))
+    store = Store(node_store(root))
     for identity, reference in parcels:
         if not _has(store, identity):
             unpack(store, ray.get(reference))
+    return store
+
+
+def _sent(piece: Work, parcels: Sequence[Any], held: Set[str]) -> Answer:
+    """Do a piece on a store of the node's own, and return what it made that the other one has not."""
+    store = receive(piece.store, parcels)
     there = replace(piece, store=str(store.root))
     outcome = there.do(NullReporter())
     keys = store.keys()

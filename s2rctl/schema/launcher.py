@@ -21,7 +21,11 @@ class Launcher(Model):
     )
     at_once: int = quantity(1, "", "local: pieces at once, each in a process of its own if more than 1", ge=1, le=1024)
     cores: float | None = quantity(
-        None, "cores", "Ray: reserved for each piece; null: as many as the smallest node has", ge=0.01, le=4096
+        None,
+        "cores",
+        "Ray: reserved for each piece; null: as many as the smallest node has, for a collector one",
+        ge=0.01,
+        le=4096,
     )
     gpus: float = quantity(0.0, "", "Ray: GPUs reserved for each piece", ge=0, le=64)
     attempts: int = quantity(3, "", "Ray: how often a piece is begun if its node or process dies", ge=1, le=100)

@@ -1,12 +1,18 @@
 """Pieces of work that any process can do which sees the store or is sent what they need, and who has them done."""
 
 from collections.abc import Iterator, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from s2rctl.core.errors import S2rError
 from s2rctl.core.progress import Reporter
 from s2rctl.store.store import Store
+
+if TYPE_CHECKING:  # JAX is loaded by who learns only
+    from s2rctl.learning.student.distill import Collector
+    from s2rctl.stages.distill_groups import Recipe
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,13 @@ class Launcher(Protocol):
         """Yield what came of each piece, as soon as it has, in any order; a lost worker is a piece that failed.
 
         Interrupted (Ctrl-C) is raised, and MissingEnvironmentError where nothing can run at all.
+        """
+
+    def collector(self, recipes: "Sequence[Recipe]", params: Any, folder: Path) -> "AbstractContextManager[Collector]":
+        """Return who acts and labels for a student, in as many groups of worlds as there are recipes.
+
+        ``params`` are the student's at the start, ``folder`` is for what groups keep if they run here.
+        MissingEnvironmentError where there is no room for all of them at once.
         """
 
 

@@ -16,8 +16,8 @@ from s2rctl.store.verify import verify
 
 pytestmark = pytest.mark.slow
 TOP = Path(__file__).parents[2]
-SWEEP = ("sweep", "-p", "xarm7-smoke", "--seeds", "0..3", "--stage", "evaluate", "--json")
-SETS = ("--set", "evaluate.videos=0", "--set", "reach.steps=1000", "--set", "export.observations=32")
+SWEEP = ("sweep", "-p", "xarm7-smoke", "--seeds", "0..3", "--stage", "train-reach", "--json")
+SETS = ("--set", "reach.steps=600", "--set", "reach.warmup=200", "--set", "extractor.images=128")
 SIZE = 200 << 20  # bytes of each node's object store
 
 
