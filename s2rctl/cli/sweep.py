@@ -48,8 +48,9 @@ def sweep(
     from s2rctl.pipeline.launch import launcher_of
     from s2rctl.pipeline.sweep import PLOT, fault_of, run_sweep
 
-    grid = grid_of(seeds, sets or ())
-    asked = _asked(session, profile, grid, stage, metric, name, fresh)
+    place = [text for text in sets or () if text.startswith("launcher.")]  # where it runs: no setting to compare
+    grid = grid_of(seeds, [text for text in sets or () if text not in place])
+    asked = _asked(session, profile, grid, place, stage, metric, name, fresh)
     launcher = launcher_of(asked.base.launcher, on)
     swept = run_sweep(asked, session.store(), launcher, session.reporter)
     plot = str(swept.artifact.lasting_folder() / PLOT)
@@ -64,7 +65,14 @@ def sweep(
 
 
 def _asked(
-    session: Session, profile: str, grid: Any, stage: str | None, metric: str | None, name: str | None, fresh: bool
+    session: Session,
+    profile: str,
+    grid: Any,
+    place: list[str],
+    stage: str | None,
+    metric: str | None,
+    name: str | None,
+    fresh: bool,
 ) -> Any:
     """Return the sweep, with every cell's profile valid before anything runs."""
     from s2rctl.core.errors import UsageError
@@ -73,7 +81,7 @@ def _asked(
     from s2rctl.store.refs import fits
 
     fixed = [f"{axis.path}={axis.values[0]}" for axis in grid.axes if len(axis.values) == 1]
-    base = session.load(profile, fixed, grid.seeds[0]).profile
+    base = session.load(profile, [*fixed, *place], grid.seeds[0]).profile
     profiles = tuple(session.load(profile, cell.changes, cell.seed).profile for cell in grid.cells)
     if stage is not None:
         for system in {found.system for found in profiles}:

@@ -1,23 +1,25 @@
-"""Real sweeps on a Ray cluster of two nodes: the same artifacts as one after the other, also when a node is killed."""
+"""Sweeps on a Ray cluster of two nodes: the same artifacts as one after the other, also when a node is killed."""
 
 import json
 import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from s2rctl.cli.main import main
+from s2rctl.pipeline import graph
+from s2rctl.pipeline.launch import launcher_of
+from s2rctl.schema.launcher import Launcher
 from s2rctl.store.store import Store
 from s2rctl.store.verify import verify
+from tests.pipeline import ray_cells
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 TOP = Path(__file__).parents[2]
-SWEEP = ("sweep", "-p", "xarm7-smoke", "--seeds", "0..3", "--stage", "train-reach", "--json")
-SETS = ("--set", "reach.steps=600", "--set", "reach.warmup=200", "--set", "extractor.images=128")
 SIZE = 200 << 20  # bytes of each node's object store
 
 
@@ -39,60 +41,76 @@ def nodes(tmp_path, monkeypatch):
     cluster.shutdown()
 
 
-@pytest.fixture(scope="module")
-def serial(tmp_path_factory):
-    """Return the sweep one after the other, in a process of its own, and its store."""
-    root = tmp_path_factory.mktemp("serial") / "store"
-    call = [sys.executable, "-m", "s2rctl.cli.main", *SWEEP, *SETS, "--store", str(root)]
-    done = subprocess.run(
-        call, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(TOP)}, timeout=3600, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["data"], Store(root)
+@pytest.fixture
+def serial(tmp_path, monkeypatch):
+    """Return the sweep of the pipeline that costs nothing, one cell after the other, and its store."""
+    monkeypatch.setattr(graph, "graph_of", lambda system: ray_cells.GRAPH)
+    (tmp_path / "serial").mkdir()
+    return ray_cells.sweep(tmp_path / "serial", launcher_of(Launcher())).figures, Store(tmp_path / "serial" / "store")
 
 
 def same(found: dict, store: Store, serial: tuple[dict, Store]) -> None:
     """Compare artifact by artifact: every cell, the sweep, and all that they were made from."""
     expected, other = serial
     assert [cell["artifact"] for cell in found["cells"]] == [cell["artifact"] for cell in expected["cells"]]
-    assert found["artifact"] == expected["artifact"] and found["failed"] == []
+    assert found["failed"] == [] and len(found["cells"]) == 4
     assert list(store.ids()) == list(other.ids()) and store.keys() == other.keys()
     assert verify(store, full=True).clean
 
 
+def lives(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize("way", ["probe", "sent"])
-def test_two_nodes_make_the_same_artifacts_as_one_after_the_other(way, nodes, serial, tmp_path, capsys):
-    store = Store(tmp_path / "store")
-    chosen = ("--on", "ray", "--set", f"launcher.store={way}", "--store", str(store.root))
-    assert main([*SWEEP, *SETS, *chosen]) == 0
-    same(json.loads(capsys.readouterr().out)["data"], store, serial)
+def test_two_nodes_make_the_same_artifacts_as_one_after_the_other(way, nodes, serial, tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    found = ray_cells.sweep(folder, launcher_of(Launcher(on="ray", store=way)))
+    same(found.figures, Store(folder / "store"), serial)
 
 
-def test_a_node_killed_in_the_middle_loses_its_running_cell_and_the_sweep_ends_complete(
-    nodes, serial, tmp_path, capsys
-):
+def test_a_node_killed_in_the_middle_loses_its_running_cell_and_the_sweep_ends_complete(nodes, serial, tmp_path):
     cluster, other = nodes
-    store = Store(tmp_path / "store")
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / ray_cells.HOLD).touch()
     killed = []
 
     def kill() -> None:
-        """Kill the second node, processes and all, once two cells are under way and something has been made."""
-        end = time.monotonic() + 1800
-        while time.monotonic() < end and not (len(list(store.ids())) >= 2 and _under_way(store) >= 2):
-            time.sleep(0.2)
-        killed.append((len(list(store.ids())), _under_way(store)))
+        """Kill the second node, processes and all, once a cell runs on each."""
+        killed.append(wait_for(lambda: len(list(folder.glob("begun-*"))) == 2))
+        processes = [int(path.name.split("-")[2]) for path in folder.glob("begun-*")]
         cluster.remove_node(other, allow_graceful=False)
+        killed.append(wait_for(lambda: sum(map(lives, processes)) == 1))
+        (folder / ray_cells.HOLD).unlink()
 
     thread = threading.Thread(target=kill)
     thread.start()
-    code = main([*SWEEP, *SETS, "--on", "ray", "--store", str(store.root)])
+    found = ray_cells.sweep(folder, launcher_of(Launcher(on="ray")))
     thread.join()
-    captured = capsys.readouterr()
-    assert code == 0, captured.err
-    assert killed and killed[0][1] >= 2 and killed[0][0] < len(list(serial[1].ids()))
-    same(json.loads(captured.out)["data"], store, serial)
+    assert killed == [True, True]
+    same(found.figures, Store(folder / "store"), serial)
+    begun = [path.name.split("-")[1] for path in folder.glob("begun-*")]
+    assert len(begun) == 5 and len(set(begun)) == 4, "the cell that was lost was begun twice, every other one once"
 
 
-def _under_way(store: Store) -> int:
-    """Return how many stages are running."""
-    return len(list(store.root.glob("runs/*/progress.json")))
+REAL = ("sweep", "-p", "xarm7-smoke", "--seeds", "0..3", "--stage", "train-reach", "--json")
+SETS = ("--set", "reach.steps=600", "--set", "reach.warmup=200", "--set", "extractor.images=128")
+
+
+def test_real_training_on_two_nodes_gives_the_same_artifacts(nodes, tmp_path, capsys):
+    """The policies of four seeds, bit by bit."""
+    here = [sys.executable, "-m", "s2rctl.cli.main", *REAL, *SETS, "--store", str(tmp_path / "serial" / "store")]
+    done = subprocess.run(
+        here, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(TOP)}, timeout=3600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    expected = json.loads(done.stdout)["data"]
+    assert main([*REAL, *SETS, "--on", "ray", "--store", str(tmp_path / "store")]) == 0
+    found = json.loads(capsys.readouterr().out)["data"]
+    assert found["artifact"] == expected["artifact"]
+    same(found, Store(tmp_path / "store"), (expected, Store(tmp_path / "serial" / "store")))
