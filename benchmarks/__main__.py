@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-NAMES = ("startup", "calls", "physics", "render", "looks", "training", "stores", "faults")
+NAMES = ("startup", "calls", "physics", "render", "looks", "training", "stores", "faults", "collectors")
 
 
 def main() -> None:

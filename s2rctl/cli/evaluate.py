@@ -9,7 +9,16 @@ import typer
 from s2rctl.cli import complete
 from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer, table
-from s2rctl.cli.session import ForceOption, FreshOption, OptionalProfile, SeedOption, Session, SetOption, register
+from s2rctl.cli.session import (
+    ForceOption,
+    FreshOption,
+    OnOption,
+    OptionalProfile,
+    SeedOption,
+    Session,
+    SetOption,
+    register,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +26,17 @@ if TYPE_CHECKING:
     from s2rctl.schema.profile import Profile
     from s2rctl.store.store import Artifact
     from s2rctl.systems.protocol import Policy, Stage
+
+TiersOption = Annotated[
+    str | None,
+    typer.Option("--tiers", metavar="[T0,T3,…]", help="Worlds nobody trained in; without a list: all that apply."),
+]
+SensitivityOption = Annotated[
+    bool, typer.Option("--sensitivity", help="Measure how much success each single axis of variation costs.")
+]
+ShardsOption = Annotated[
+    int, typer.Option("--shards", help="Play the episodes in so many processes; the result is the same.", min=1)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,13 +58,8 @@ def evaluate(
     against: Annotated[
         str | None, complete.ref("Another policy on the same episodes, compared in pairs.", "--against")
     ] = None,
-    tiers: Annotated[
-        str | None,
-        typer.Option("--tiers", metavar="[T0,T3,…]", help="Worlds nobody trained in; without a list: all that apply."),
-    ] = None,
-    sensitivity: Annotated[
-        bool, typer.Option("--sensitivity", help="Measure how much success each single axis of variation costs.")
-    ] = False,
+    tiers: TiersOption = None,
+    sensitivity: SensitivityOption = False,
     physics: Annotated[
         Literal["auto", "native", "mjx", "warp"] | None,
         typer.Option("--physics", "--backend", help="Physics backend (default: the profile's)."),
@@ -52,6 +67,8 @@ def evaluate(
     renderer: Annotated[
         str | None, typer.Option("--renderer", help="Renderer of the policy's images (default: the profile's).")
     ] = None,
+    shards: ShardsOption = 1,
+    on: OnOption = None,
     sets: SetOption = None,
     seed: SeedOption = None,
     force: ForceOption = False,
@@ -66,19 +83,21 @@ def evaluate(
       s2rctl evaluate teacher/pick --episodes 1000 --seed 7 --json
       s2rctl evaluate onnx/aloha-student --perturb latency=0.05 --perturb friction=0.5
       s2rctl evaluate onnx/aloha-student --tiers T3,T5 --sensitivity
+      s2rctl evaluate onnx/aloha-student --shards 4 --on ray
       s2rctl evaluate policy.onnx --against student/aloha
 
     """
     from s2rctl.cli import tiers as other_worlds
+    from s2rctl.pipeline.launch import spread_of
 
-    _check(against, perturb, tiers is not None or sensitivity)
+    _check(against, perturb, tiers is not None or sensitivity, shards, on)
     given = [
         *(sets or ()),
         *_changes(episodes, perturb, physics, renderer),
         *other_worlds.changes(tiers, sensitivity, episodes),
     ]
     found = _Asked.of(session, ref, profile, given, seed, against)
-    job = session.job(found.profile, force, fresh)
+    job = replace(session.job(found.profile, force, fresh), spread=spread_of(found.profile.launcher, on, shards))
     if tiers is not None or sensitivity:
         return other_worlds.run(job, found.policy, found.inputs, tiers is not None, sensitivity, found.stage)
     from s2rctl.pipeline.run import run_alone
@@ -87,12 +106,15 @@ def evaluate(
     return Answer(answer.data, f"{answer.text}\n{tables(answer.data)}".rstrip(), answer.fault)
 
 
-def _check(against: str | None, perturb: list[str] | None, other_worlds: bool) -> None:
+def _check(against: str | None, perturb: list[str] | None, other_worlds: bool, shards: int, on: str | None) -> None:
     """Raise UsageError for options that do not belong together."""
     from s2rctl.core.errors import UsageError
 
-    if other_worlds and (against is not None or perturb):
-        option = "--perturb" if perturb else "--against"
+    if on is not None and shards == 1:
+        raise UsageError("--on says where shards are played", "give --shards N, too")
+    plain = {"--perturb": bool(perturb), "--against": against is not None, "--shards": shards > 1}
+    option = next((name for name, given in plain.items() if given), None)
+    if other_worlds and option is not None:
         raise UsageError(f"{option} belongs to a plain evaluation, not to --tiers or --sensitivity", "give one of them")
 
 

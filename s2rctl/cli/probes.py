@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from s2rctl.cli.probe_programs import MORE
 from s2rctl.core import compile_cache
 from s2rctl.core.foreign import LIBRARIES, blame, foreign
 
@@ -176,6 +177,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("aloha buses", _BUSES, "connect the arms and set latency timers to 1 ms; rehearsal needs neither"),
     Probe("realsense", _imports("pyrealsense2", "pyrealsense2"), "pip install 's2rctl[realsense]' (needs libusb-1.0)"),
     Probe("cameras", _CAMERAS, "connect a camera; rehearsal needs none"),
+    *(Probe(*row) for row in MORE),
 )
 
 

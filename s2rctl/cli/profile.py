@@ -63,7 +63,7 @@ def show(
     import yaml
 
     loaded = session.load(name, sets, seed)
-    resolved = loaded.profile.model_dump(mode="json")
+    resolved = loaded.profile.complete()
     values = loaded.values()
     data = {
         "name": loaded.profile.name,

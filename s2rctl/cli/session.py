@@ -55,6 +55,12 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the
 VerboseOption = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log to stderr; -vv shows tracebacks.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run even if a cached result exists.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard interrupted runs instead of resuming them.")]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="PLACE", help="Where it runs: local, ray, ray://HOST:PORT or slurm (default: launcher.on)."
+    ),
+]
 
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("store", StoreOption, None),
@@ -63,19 +69,16 @@ _COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("quiet", QuietOption, False),
     ("verbose", VerboseOption, 0),
 )
-_EXTRAS = {
-    "xarm": "xarm",
-    "dynamixel_sdk": "aloha",
-    "serial": "aloha",
-    "pyrealsense2": "realsense",
-    "cv2": "calibrate",
-    "scipy": "calibrate",
-    "viser": "view",
-    "trimesh": "view",
-    "PIL": "view",
-    "colorama": "sysid",
-    "tabulate": "sysid",
+_MODULES = {
+    "xarm": ("xarm",),
+    "aloha": ("dynamixel_sdk", "serial"),
+    "realsense": ("pyrealsense2",),
+    "calibrate": ("cv2", "scipy"),
+    "view": ("viser", "trimesh", "PIL"),
+    "sysid": ("colorama", "tabulate"),
+    "ray": ("ray",),
 }
+_EXTRAS = {module: extra for extra, modules in _MODULES.items() for module in modules}
 _SHOWN = 80
 """Characters of a path that cannot be used."""
 _PATHS: dict[int, type[S2rError]] = {
@@ -116,12 +119,14 @@ class Session:
 
         return replace(loaded, profile=resolved(loaded.profile, self.store()))
 
-    def job(self, profile: "Profile", force: bool = False, fresh: bool = False) -> "Job":
+    def job(self, profile: "Profile", force: bool = False, fresh: bool = False, on: str | None = None) -> "Job":
         """Return what stages need to run; the resume command is this one without --force and --fresh."""
+        from s2rctl.pipeline.launch import spread_of
         from s2rctl.pipeline.run import Job, command
 
-        words = [word for word in self.argv if word not in ("--force", "--fresh")]
-        return Job(profile, self.store(), self.reporter, command("s2rctl", *words), force=force, fresh=fresh)
+        resume = command("s2rctl", *(word for word in self.argv if word not in ("--force", "--fresh")))
+        spread = spread_of(profile.launcher, on)
+        return Job(profile, self.store(), self.reporter, resume, force=force, fresh=fresh, spread=spread)
 
 
 def register(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from s2rctl.cli.output import Answer, table
-from s2rctl.cli.session import FreshOption, ProfileOption, Session, register
+from s2rctl.cli.session import FreshOption, OnOption, ProfileOption, Session, register
 
 SetsOption = Annotated[
     list[str] | None,
@@ -31,7 +31,7 @@ def sweep(
         str | None, typer.Option("--metric", help="Figure to compare, by its path (default: success_rate).")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the artifact (default: the profile's).")] = None,
-    on: Annotated[str, typer.Option("--on", help="Where the cells run.")] = "local",
+    on: OnOption = None,
     fresh: FreshOption = False,
 ) -> Answer:
     """Run a profile's pipeline for every seed and every combination of values, and compare what comes out.
@@ -41,15 +41,17 @@ def sweep(
     Examples:
       s2rctl sweep -p xarm7-smoke --seeds 0..7
       s2rctl sweep -p aloha --seeds 0..3 --set distill.iterations=100,200 --stage evaluate
+      s2rctl sweep -p xarm7-reach --seeds 0..7 --on ray
 
     """
     from s2rctl.pipeline.grid import grid_of
-    from s2rctl.pipeline.launch import LAUNCHERS
+    from s2rctl.pipeline.launch import launcher_of
     from s2rctl.pipeline.sweep import PLOT, fault_of, run_sweep
 
-    grid = grid_of(seeds, sets or ())
-    asked = _asked(session, profile, grid, stage, metric, name, fresh)
-    launcher = LAUNCHERS.load(on)()
+    place = [text for text in sets or () if text.startswith("launcher.")]  # where it runs: no setting to compare
+    grid = grid_of(seeds, [text for text in sets or () if text not in place])
+    asked = _asked(session, profile, grid, place, stage, metric, name, fresh)
+    launcher = launcher_of(asked.base.launcher, on)
     swept = run_sweep(asked, session.store(), launcher, session.reporter)
     plot = str(swept.artifact.lasting_folder() / PLOT)
     data = dict(swept.figures) | {
@@ -63,7 +65,14 @@ def sweep(
 
 
 def _asked(
-    session: Session, profile: str, grid: Any, stage: str | None, metric: str | None, name: str | None, fresh: bool
+    session: Session,
+    profile: str,
+    grid: Any,
+    place: list[str],
+    stage: str | None,
+    metric: str | None,
+    name: str | None,
+    fresh: bool,
 ) -> Any:
     """Return the sweep, with every cell's profile valid before anything runs."""
     from s2rctl.core.errors import UsageError
@@ -72,7 +81,7 @@ def _asked(
     from s2rctl.store.refs import fits
 
     fixed = [f"{axis.path}={axis.values[0]}" for axis in grid.axes if len(axis.values) == 1]
-    base = session.load(profile, fixed, grid.seeds[0]).profile
+    base = session.load(profile, [*fixed, *place], grid.seeds[0]).profile
     profiles = tuple(session.load(profile, cell.changes, cell.seed).profile for cell in grid.cells)
     if stage is not None:
         for system in {found.system for found in profiles}:

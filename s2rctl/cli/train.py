@@ -6,7 +6,16 @@ import typer
 
 from s2rctl.cli.describe import outcome_answer
 from s2rctl.cli.output import Answer
-from s2rctl.cli.session import ForceOption, FreshOption, ProfileOption, SeedOption, Session, SetOption, register
+from s2rctl.cli.session import (
+    ForceOption,
+    FreshOption,
+    OnOption,
+    ProfileOption,
+    SeedOption,
+    Session,
+    SetOption,
+    register,
+)
 
 _TEACHER = "train-teacher-"
 """What the names of the teachers' stages begin with; the phase follows."""
@@ -41,6 +50,7 @@ def train_teacher(
 def distill(
     session: Session,
     profile: ProfileOption,
+    on: OnOption = None,
     sets: SetOption = None,
     seed: SeedOption = None,
     force: ForceOption = False,
@@ -51,9 +61,10 @@ def distill(
     Examples:
       s2rctl distill -p aloha
       s2rctl distill -p aloha --set distill.iterations=100 --seed 1
+      s2rctl distill -p aloha --set distill.collectors=16 --on ray
 
     """
-    return _run(session, profile, sets, seed, "distill", force, fresh, encoder=True)
+    return _run(session, profile, sets, seed, "distill", force, fresh, encoder=True, on=on)
 
 
 def train_reach(
@@ -89,6 +100,7 @@ def _run(
     force: bool,
     fresh: bool,
     encoder: bool = False,
+    on: str | None = None,
 ) -> Answer:
     """Run one stage; with ``encoder`` the one that it begins with is made first, once all other inputs are there."""
     from dataclasses import replace
@@ -111,7 +123,7 @@ def _run(
             f"profile '{loaded.name}' describes the system '{loaded.system}', which has no stage '{stage}'",
             "choose another profile: s2rctl profile list",
         )
-    job = session.job(loaded, force, fresh)
+    job = session.job(loaded, force, fresh, on)
     chosen = stage_named(graph, stage)
     first = next((producer_of(graph, item) for item in chosen.inputs if item.kind == "encoder"), None)
     if encoder and first is not None:

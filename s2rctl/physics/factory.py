@@ -10,7 +10,6 @@ from s2rctl.physics.protocol import ModelEdits, Physics
 from s2rctl.scene.device import device_kind
 from s2rctl.scene.libraries import WARP_HINT, has_warp
 
-
 _LOG = logging.getLogger("s2rctl.physics")
 
 

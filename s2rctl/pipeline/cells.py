@@ -1,6 +1,6 @@
 """One cell of a sweep as plain data, in and out, so that it can run here or anywhere else that has the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,26 +9,16 @@ from s2rctl.core.errors import Interrupted, S2rError
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.progress import Reporter
 from s2rctl.pipeline import graph
+from s2rctl.pipeline.key import cache_key
 from s2rctl.pipeline.run import Job, run_pipeline
 from s2rctl.schema.load import load_resolved
+from s2rctl.stages.work import Work
+from s2rctl.store.lineage import closure
 from s2rctl.store.store import Store
 from s2rctl.systems.protocol import Stage
 
 _WAIT_S = 7 * 86_400.0
 """Longest that a cell waits for another process that is making the same thing."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell to run. All fields are plain values: a launcher may write them as JSON."""
-
-    index: int  # place in the sweep
-    name: str  # for people
-    profile: Mapping[str, Any]  # resolved, seed and settings included
-    stage: str | None  # the stage whose result is asked for, with what it needs; None: the whole pipeline
-    store: str  # folder
-    resume: str  # the command that carries on
-    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,47 @@ class Result:
     code: int = 0  # its exit code
 
 
+@dataclass(frozen=True)
+class Task(Work):
+    """A cell to run."""
+
+    profile: Mapping[str, Any]  # resolved, seed and settings included
+    stage: str | None  # the stage whose result is asked for, with what it needs; None: the whole pipeline
+    fresh: bool = False
+
+    def do(self, reporter: Reporter) -> Result:
+        """Run the cell."""
+        return run_cell(self, reporter)
+
+    def lost(self, error: S2rError) -> Result:
+        """Return the result of a cell that ended with an error."""
+        return Result(self.index, error=error.message.splitlines()[0], code=int(error.exit_code))
+
+    def needs(self, store: Store) -> Set[str]:
+        """Return what the store has already of what the cell makes, with everything that was made from."""
+        stages, _ = self.stages()
+        known: dict[tuple[str, str], str] = {}
+        profile = load_resolved(self.profile).profile
+        for stage in stages:
+            inputs = {wanted.role: known.get((wanted.kind, wanted.name), "") for wanted in stage.inputs}
+            found = store.lookup_key(cache_key(stage, profile, inputs)) if all(inputs.values()) else None
+            if found is not None and found.intact():
+                known[stage.kind, stage.output] = found.id
+        return closure(store, known.values())
+
+    def made(self, outcome: Result) -> Set[str]:
+        """Return the ids of all results."""
+        return {item for item in (outcome.artifact, *outcome.others.values()) if item}
+
+    def stages(self) -> tuple[Sequence[Stage], Stage]:
+        """Return the stages to run, in their order, and the one whose figures are compared."""
+        stages = graph.graph_of(self.profile["system"])
+        wanted = target(stages, self.stage)
+        if self.stage is None:
+            return stages, wanted
+        return tuple(stage for stage in stages if stage.name in upstream(stages, wanted.name)), wanted
+
+
 def run_cell(task: Task, reporter: Reporter) -> Result:
     """Run one cell and return how it ended; only Ctrl-C is raised.
 
@@ -51,10 +82,7 @@ def run_cell(task: Task, reporter: Reporter) -> Result:
     """
     try:
         profile = load_resolved(task.profile).profile
-        stages = graph.graph_of(profile.system)
-        wanted = target(stages, task.stage)
-        if task.stage is not None:
-            stages = tuple(stage for stage in stages if stage.name in upstream(stages, wanted.name))
+        stages, wanted = task.stages()
         job = Job(
             profile, Store(Path(task.store)), reporter, task.resume, fresh=task.fresh, refs=False, patience_s=_WAIT_S
         )
@@ -62,7 +90,7 @@ def run_cell(task: Task, reporter: Reporter) -> Result:
     except Interrupted:
         raise
     except S2rError as error:
-        return Result(task.index, error=error.message.splitlines()[0], code=int(error.exit_code))
+        return task.lost(error)
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         return Result(task.index, error=f"unexpected {type(error).__name__}: {first}", code=int(ExitCode.BUG))

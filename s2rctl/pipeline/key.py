@@ -21,8 +21,15 @@ def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
                 raise UsageError(f"stage {stage.name} reads '{path}', which this profile does not have")
             value = value[part]
         if value or path not in LATER:
-            fields[path] = _without_apart(path, value)
+            fields[path] = _without_later(path, _without_apart(path, value))
     return fields
+
+
+def _without_later(path: str, value: Any) -> Any:
+    """Return a section without what came later and is still empty."""
+    later = [name.removeprefix(f"{path}.") for name in LATER if name.startswith(f"{path}.")]
+    empty = {name for name in later if isinstance(value, Mapping) and not value.get(name)}
+    return {name: item for name, item in value.items() if name not in empty} if empty else value
 
 
 def _without_apart(path: str, value: Any) -> Any:

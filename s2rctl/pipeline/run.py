@@ -22,6 +22,7 @@ from s2rctl.pipeline.progress_file import FAILURE, FileReporter, note_failure
 from s2rctl.schema.manifest import InputRef, Kind, StageRef
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context, Result
+from s2rctl.stages.work import Spread
 from s2rctl.store.faults import translated
 from s2rctl.store.lock import holder, is_held, locked
 from s2rctl.store.place import clear_way, discard
@@ -42,6 +43,7 @@ class Job:
     force: bool = False  # run although a result is there
     fresh: bool = False  # forget half-finished runs
     refs: bool = True  # point ``kind/output:latest`` and ``:<profile>`` at the results
+    spread: Spread | None = None  # None: every stage works in this process
     patience_s: float = 1.0  # how long to wait for another process that is making the same thing
 
 
@@ -122,7 +124,8 @@ def work(
 
     save_state()
     discard(folder, FAILURE)
-    context = Context(stage, job.profile, inputs, job.store, folder, FileReporter(job.reporter, folder), interrupt)
+    reporter = FileReporter(job.reporter, folder)
+    context = Context(stage, job.profile, inputs, job.store, folder, reporter, interrupt, job.spread)
     try:
         with translated(job.store.root):
             function = stage.load()

@@ -128,7 +128,7 @@ def run_of(store: Store, key: str, now: float) -> Run | None:
         total,
         str(said.get("unit", "")) if state.get("stage") != "sweep" else "cells",
         rate,
-        max(0.0, left - (now - updated)) if left is not None and updated else None,
+        max(0.0, left - max(0.0, now - updated)) if left is not None and updated else None,
         {str(name): value for name, item in metrics.items() if (value := _number(item)) is not None}
         if isinstance(metrics, dict)
         else {},

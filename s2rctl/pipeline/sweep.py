@@ -13,10 +13,10 @@ from s2rctl.core.progress import Reporter
 from s2rctl.evaluation.sweep_plot import draw
 from s2rctl.pipeline.cells import Result, Task
 from s2rctl.pipeline.grid import Grid
-from s2rctl.pipeline.launch import Launcher
 from s2rctl.pipeline.sweep_table import CellFigures, chosen_metric, csv_text, table_of
 from s2rctl.schema.manifest import InputRef, StageRef
 from s2rctl.schema.profile import Profile
+from s2rctl.stages.work import Launcher
 from s2rctl.store.canonical import canonical, digest
 from s2rctl.store.faults import translated
 from s2rctl.store.lock import locked
@@ -59,10 +59,10 @@ class Sweep:
             Task(
                 index,
                 cell.name,
+                str(store.root.absolute()),
+                self.resume,
                 profile.model_dump(mode="json"),
                 self.stage,
-                str(store.root),
-                self.resume,
                 self.fresh,
             )
             for index, (cell, profile) in enumerate(zip(self.grid.cells, self.profiles, strict=True))

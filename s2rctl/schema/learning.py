@@ -168,6 +168,14 @@ class Distill(Model):
     """DAgger from the teachers to the student that sees images."""
 
     worlds: int = quantity(1024, "", "parallel worlds", ge=1, le=WORLDS_LIMIT)
+    collectors: int = quantity(
+        0,
+        "",
+        "groups into which the worlds are divided; each can act and label on a core or machine of its own, where "
+        "launcher says. 0: one, in the learner's process, and resumed to the bit",
+        ge=0,
+        le=4096,
+    )
     iterations: int = quantity(400, "", "iterations of acting and learning", ge=1, le=10_000_000)
     steps: int = quantity(6, "step", "control steps per iteration", ge=1, le=1000)
     epochs: int = quantity(4, "", "passes over each iteration's samples", ge=1, le=100)
@@ -244,6 +252,8 @@ class Distill(Model):
     @model_validator(mode="after")
     def _consistent(self) -> "Distill":
         problems = too_many("steps", worlds=self.worlds, steps=self.steps)
+        if self.collectors and self.worlds % self.collectors:
+            problems.append(f"collectors: {self.worlds} worlds cannot be divided into {self.collectors} equal groups")
         if self.filters and not self.estimates:
             problems.append("filters: only poses that the student tells can be filtered; give estimates a weight")
         require(problems)

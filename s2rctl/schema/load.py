@@ -56,7 +56,7 @@ class Loaded:
     def values(self) -> list[tuple[str, Any, str]]:
         """Return (path, value, origin) of every value of the resolved profile."""
         listed = []
-        for path, value in leaves(self.profile.model_dump(mode="json")):
+        for path, value in leaves(self.profile.complete()):
             around = (dotted(path[:length]) for length in range(len(path), 0, -1))
             listed.append((dotted(path), value, next((self.origins[p] for p in around if p in self.origins), DEFAULT)))
         return listed

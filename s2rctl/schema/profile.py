@@ -10,6 +10,7 @@ from s2rctl.schema.base import SEED_LIMIT, WORLDS_LIMIT, Line, Model, quantity, 
 from s2rctl.schema.consistency import SMALLEST_IMAGE, camera_problems, device_problems, size_problems, watchdog_problems
 from s2rctl.schema.deployment import Calibration, Deploy
 from s2rctl.schema.identification import Settings as IdentificationSettings
+from s2rctl.schema.launcher import Launcher
 from s2rctl.schema.learning import Distill, Encoder, Reach, Teacher
 from s2rctl.schema.robots import AlohaRobot, RobotSection, ToolLimits, XArm7Robot
 from s2rctl.schema.simulation import Simulation, Vision
@@ -58,6 +59,7 @@ class Profile(Model):
     deploy: Deploy = Deploy()
     calibration: Calibration
     identification: IdentificationSettings = IdentificationSettings()
+    launcher: Launcher = Field(Launcher(), exclude=True, description="where it runs: not dumped, so part of no result")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Profile":
@@ -70,6 +72,10 @@ class Profile(Model):
             ]
         )
         return self
+
+    def complete(self) -> dict[str, Any]:
+        """Return all values as plain data, where it runs included, for people to read."""
+        return self.model_dump(mode="json") | {"launcher": self.launcher.model_dump(mode="json")}
 
     def section(self, path: str, kind: type[Section]) -> Section:
         """Return the section at a dotted path; ProfileError if this profile has none of that kind there."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,16 @@ import numpy as np
 from s2rctl.control.perception import limit_of, running
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import ArtifactError, RunError
-from s2rctl.core.seeds import derived_seed
 from s2rctl.env.build import make_model
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Episode, Episodes, rate, summary
 from s2rctl.evaluation.filming import film_clips
-from s2rctl.evaluation.perception import ToolKinematics
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.physics.factory import choose_physics
 from s2rctl.render.factory import choose_renderer
-from s2rctl.robots import ROBOTS
-from s2rctl.robots.protocol import RobotSpecification
-from s2rctl.stages.policies import Player, evaluated_player, load_player
+from s2rctl.stages.evaluate_shards import Asked, in_shards, own_worlds, play_slice
+from s2rctl.stages.policies import Player, evaluated_player, load_player, policy_of
 from s2rctl.stages.protocol import Context, Result
 
 
@@ -42,13 +40,14 @@ def run(context: Context) -> Result:
             "compare policies for the same task",
         )
     images = player.images or (other is not None and other.images)
-    worlds = worlds_of(context, player.task, settings.gate.episodes, images)
-    env, result = _play(context, worlds, player, "evaluate", settings.videos)
+    asked = Asked(context.profile, player.task, images, settings.videos)
+    pilot = context.inputs.get(policy_of(player.artifact).pilot_role)
+    env, result = _play(context, player, pilot.id if pilot else "", asked, "evaluate")
     figures = summary(result) | about(context, player) | _perception(context, player, result)
     figures["gate_success_low"] = settings.gate.success_low
     figures["gate_passed"] = float(str(figures["wilson_low"])) >= settings.gate.success_low
     if other is not None:
-        _, second = _play(context, worlds, other, f"evaluate against {other.artifact.ref}", 0)
+        _, second = _play(context, other, "", replace(asked, clips=0), f"evaluate against {other.artifact.ref}")
         figures |= _comparison(other, result, second)
     films, clips = film_clips(
         context.run_folder, [(env, clip) for clip in result.clips], context.profile.simulation.rate_hz
@@ -60,20 +59,16 @@ def run(context: Context) -> Result:
 
 def worlds_of(context: Context, task: str, episodes: int, images: bool) -> Worlds:
     """Return the worlds in which policies of a task are evaluated: the profile's own, with its perturbations."""
-    settings = context.profile.evaluate
-    count = min(settings.worlds, episodes)
-    seed = derived_seed(context.seed, "evaluate")  # never the episodes that training with this seed saw
-    return Worlds(context.profile, task, count, seed, images=images, perturb=settings.perturb)
+    return own_worlds(context.profile, task, episodes, images)
 
 
-def _play(context: Context, worlds: Worlds, player: Player, title: str, clips: int) -> tuple[VecEnv, Episodes]:
-    """Play all episodes of one policy."""
-    episodes = context.profile.evaluate.gate.episodes
-    context.reporter.start(title, episodes, "episodes")
-    env = make_worlds(worlds)
-    kinematics = {item.output: ToolKinematics(env, _robot(context), item.of) for item in player.estimates}
-    options: dict[str, Any] = {"reporter": context.reporter, "kinematics": kinematics, "clips": clips}
-    return env, player.play(env, episodes, worlds.seed, context.interrupt, **options)
+def _play(context: Context, player: Player, pilot: str, asked: Asked, title: str) -> tuple[VecEnv, Episodes]:
+    """Play all episodes of one policy, in shards where the context has any; ``pilot`` as in ``Shard``."""
+    context.reporter.start(title, asked.episodes, "episodes")
+    env = make_worlds(asked.worlds())
+    if context.spread is not None and context.spread.shards > 1:
+        return env, in_shards(asked, player.artifact, pilot, context.spread, context.reporter)
+    return env, play_slice(asked, env, player, asked.whole, context.reporter, context.interrupt)
 
 
 def about(context: Context, player: Player) -> dict[str, object]:
@@ -93,11 +88,6 @@ def _renderer(context: Context, task: str) -> str:
     """Return the renderer of the policy's images; "auto" depends on the scene."""
     asked = context.profile.vision.renderer
     return choose_renderer(asked, make_model(context.profile, task)).name if asked == "auto" else asked
-
-
-def _robot(context: Context) -> RobotSpecification:
-    specification: RobotSpecification = ROBOTS.load(context.profile.robot.name)
-    return specification
 
 
 def _perception(context: Context, player: Player, result: Episodes) -> dict[str, object]:

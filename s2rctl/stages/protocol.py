@@ -9,6 +9,7 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.profile import Profile
+from s2rctl.stages.work import Spread
 from s2rctl.store.store import Artifact, Store
 from s2rctl.systems.protocol import Stage
 
@@ -24,6 +25,7 @@ class Context:
     run_folder: Path  # mutable, survives kill -9: checkpoints and logs go here, and a rerun finds them again
     reporter: Reporter
     interrupt: Interrupt
+    spread: Spread | None = None  # None: all in this process
 
     @property
     def seed(self) -> int:

@@ -1,5 +1,6 @@
 """Files under the name of their own SHA-256: written once, read-only, never changed."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -72,9 +73,10 @@ class Blobs:
     def _place(self, temporary: Path, sha256: str, size: int) -> None:
         target = self.path(sha256)
         # An existing blob is kept only if it is whole: publishing again heals a damaged store.
-        if self.present(sha256, size) and file_digest(target) == sha256:
-            os.utime(target)  # garbage collection spares young blobs
-            return
+        with contextlib.suppress(FileNotFoundError):  # it may just be collected
+            if self.present(sha256, size) and file_digest(target) == sha256:
+                os.utime(target)  # garbage collection spares young blobs
+                return
         temporary.chmod(0o444)
         new = not is_folder(target.parent)
         subfolder(self._root, "blobs", "sha256", sha256[:2], make=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from s2rctl.core.errors import ArtifactError, UsageError
 from s2rctl.store.faults import translated
 from s2rctl.store.index import ancestry, entries_of
-from s2rctl.store.place import discard, entries, is_folder, is_regular, subfolder
+from s2rctl.store.place import discard, discard_old, entries, is_folder, is_regular, subfolder
 from s2rctl.store.reading import read_json
 from s2rctl.store.store import Artifact, Store
 
@@ -49,16 +49,20 @@ def find_garbage(store: Store, grace_s: float = GRACE_S, now: float | None = Non
 
 
 def collect(store: Store, grace_s: float = GRACE_S, now: float | None = None) -> Garbage:
-    """Delete the garbage, under the store's lock, and return what went. Order: keys, manifests, blobs."""
+    """Delete the garbage, under the store's lock, and return what was found. Order: keys, manifests, blobs.
+
+    Publishing takes no lock: what it touches meanwhile is young again, and stays.
+    """
+    limit = (time.time() if now is None else now) - grace_s
     with translated(store.root), store.lock():
         garbage = find_garbage(store, grace_s, now)
         for key in garbage.keys:
-            discard(store.root, "keys", key)
+            discard_old(store.root, limit, "keys", key)
         for identity in garbage.manifests:
-            discard(store.root, "manifests", f"{identity}.json")
-            discard(store.root, "checkouts", identity)
+            if discard_old(store.root, limit, "manifests", f"{identity}.json"):
+                discard(store.root, "checkouts", identity)
         for blob in garbage.blobs:
-            store.blobs.remove(blob)
+            discard_old(store.root, limit, *store.blobs.path(blob).relative_to(store.root).parts)
         for path in garbage.leftovers:
             discard(store.root, *path.relative_to(store.root).parts)
     return garbage

@@ -87,6 +87,34 @@ def discard(root: Path, *parts: str) -> bool:
     return mode_of(path) == 0
 
 
+def discard_old(root: Path, limit: float, *parts: str) -> bool:
+    """Delete the file, link or folder ``root/parts`` if it was last touched by ``limit`` (s since 1970).
+
+    It is moved away first and looked at then: who touches it to keep it does so before, and it is put back, or does not
+    find it any more, and makes it again.
+    """
+    path = root.joinpath(*parts)
+    try:
+        subfolder(root, *parts[:-1])
+        away = _free(subfolder(root, "tmp"), f"old-{parts[-1]}")
+        path.rename(away)
+    except FileNotFoundError:
+        return False
+    except (OSError, ArtifactError):  # there is nowhere to move it to
+        return _touched(path) <= limit and discard(root, *parts)
+    if _touched(away) > limit:
+        away.rename(path)
+        return False
+    return discard(root, "tmp", away.name)
+
+
+def _touched(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def set_aside(root: Path, path: Path, name: str | None = None) -> Path:
     """Move what lies at ``path`` to ``quarantine/`` under a name of its own and return where; OSError if refused.
 

@@ -4,9 +4,10 @@ Order of every publication: blobs, manifest, cache key, ref. Whenever the proces
 most unreferenced files are left over.
 """
 
+import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from s2rctl.store.refs import Refs, split
 __all__ = ["Artifact", "Store"]
 
 LAYOUT = 1
+_TRIES = 3
+"""How often what was collected while it was published is stored again."""
 _ID = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f][0-9a-z._-]*")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
@@ -112,16 +115,30 @@ class Store:
             origin = make_origin(metrics or {}, duration_s)
             seal = digest(origin.model_dump(mode="json"))
             manifest = Manifest(content=content, origin=origin, origin_sha256=seal)
-            identity = self.add_manifest(manifest.model_dump(mode="json"))
+            raw = manifest.model_dump(mode="json")
+            identity = self.add_manifest(raw)
+            for _ in range(_TRIES):
+                if self._keeps(identity, stored.values()):
+                    break
+                for source in files.values():
+                    self.blobs.add(source)
+                self.add_manifest(raw)
             if key is not None:
                 self.bind_key(key, identity)
         return self.get(identity)
 
+    def _keeps(self, identity: str, blobs: Iterable[tuple[str, int]]) -> bool:
+        """Return whether everything of an artifact is there: until its manifest was, it could have been collected.
+
+        That takes an hour between the two, or a clock that was wrong for a moment.
+        """
+        return _whole_at(self._manifest(identity), identity) and all(self.blobs.present(*blob) for blob in blobs)
+
     def add_manifest(self, raw: Mapping[str, Any]) -> str:
-        """Write a manifest whose blobs are already there and return its id; an intact equal one is kept."""
+        """Write a manifest whose blobs are there and return its id; an intact equal one is kept, and young again."""
         identity = digest(raw["content"])
         path = self._manifest(identity)
-        if not _whole_at(path, identity):
+        if not _touched(path, identity):
             subfolder(self.root, "manifests", make=True)
             clear_way(self.root, path)
             write_atomic(path, canonical(raw), mode=0o444)
@@ -254,6 +271,17 @@ def is_whole(raw: Mapping[str, Any], identity: str) -> bool:
     """Return whether a manifest's content hashes to its id, and its origin to what the manifest says it does."""
     seal = raw.get("origin_sha256")
     return digest(raw.get("content")) == identity and (seal is None or digest(raw.get("origin")) == seal)
+
+
+def _touched(path: Path, identity: str) -> bool:
+    """Return whether an intact manifest is there, which garbage collection then spares for a while."""
+    try:
+        os.utime(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a store that cannot be written: nothing is collected there either
+        pass
+    return _whole_at(path, identity)
 
 
 def _whole_at(path: Path, identity: str) -> bool:

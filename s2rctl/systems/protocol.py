@@ -119,8 +119,8 @@ SCENE = (
 )
 """Profile paths that decide the scene and its physics."""
 
-LATER = ("robot.motion",)
-"""Paths that came after results had been kept: while they are empty, those results still count."""
+LATER = ("robot.motion", "distill.collectors")
+"""Paths that came after results had been kept: while they are empty (or 0), those results still count."""
 
 APART = ("dynamics",)
 """Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: encoders

@@ -43,6 +43,11 @@ FREE = (
     "tar",
     "jq",
     "tail",
+    "ray",
+    "sbatch",
+    "srun",
+    "scontrol",
+    "head",
 )
 """What else a reader is told to type, and is not ours to check."""
 

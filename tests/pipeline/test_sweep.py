@@ -140,6 +140,13 @@ def test_all_cells_failed(call, tmp_path):
     assert Store(tmp_path / "store").list("sweep") == []
 
 
+def test_where_it_runs_is_nothing_to_compare(call):
+    first = call("sweep", "-p", "xarm7-smoke", "--seeds", "0..1", "--stage", "judge", "--json")[1]["data"]
+    words = ("sweep", "-p", "xarm7-smoke", "--seeds", "0..1", "--stage", "judge", "--json", "--set", "launcher.cores=2")
+    assert call(*words)[1]["data"] | {"cached": 0, "plot_path": ""} == first | {"cached": 0, "plot_path": ""}
+    assert call(*words[:-1], "launcher.cors=2")[0] == 3
+
+
 def test_few_seeds_have_no_interval_and_are_told_so(call):
     code, value, _ = call("sweep", "-p", "xarm7-smoke", "--seeds", "0..1", "--stage", "judge", "--json")
     assert code == 0 and value["data"]["settings"][0]["seeds_low"] is None

@@ -1,4 +1,5 @@
 import json
+import os
 import time
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s2rctl.core.errors import UsageError
+from s2rctl.store import gc
 from s2rctl.store.gc import collect, find_garbage, remove
 from s2rctl.store.lineage import closure
 from s2rctl.store.store import Store
@@ -24,6 +26,58 @@ def test_young_files_stay_and_old_garbage_goes(store, publish):
     assert not (store.root / "tmp" / "blob-left").exists()
     assert store.lookup_key("a" * 64) is None
     assert store.resolve("teacher/pick").intact() and verify(store, full=True).clean
+
+
+def age(store: Store) -> None:
+    for path in store.root.rglob("*"):
+        os.utime(path, (1_000_000, 1_000_000))
+
+
+def test_what_is_published_again_is_young_again(store, publish):
+    """Between publishing and tagging nothing leads to it yet."""
+    publish(store, key="a" * 64)
+    age(store)
+    again = publish(store, key="a" * 64)
+    assert collect(store).manifests == () and store.get(again.id).intact() and store.lookup_key("a" * 64) is not None
+
+
+@pytest.mark.parametrize("known", ["the same artifact", "a file of it"])
+def test_what_is_published_while_garbage_is_collected_stays(known, store, publish, monkeypatch):
+    """Garbage collection has made its list, and then somebody else publishes what is on it."""
+    old = publish(store, key="a" * 64)
+    age(store)
+    made = []
+
+    def listed(*arguments, **options):
+        garbage = find_garbage(*arguments, **options)
+        assert old.id in garbage.manifests and len(garbage.blobs) == 2
+        name = "pick" if known == "the same artifact" else "insert"
+        made.append(publish(store, name, key="a" * 64))
+        return garbage
+
+    monkeypatch.setattr(gc, "find_garbage", listed)
+    collect(store)
+    assert store.get(made[0].id).intact() and store.lookup_key("a" * 64) is not None
+    assert verify(store, full=True).clean
+    assert not list((store.root / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("lost", ["blob", "manifest"])
+def test_what_is_collected_while_it_is_published_is_stored_again(lost, store, publish, monkeypatch):
+    """The clock was an hour behind while the files were written, so that they seem old."""
+    add = Store.add_manifest
+
+    def interrupted(self, raw):
+        identity = add(self, raw)
+        monkeypatch.setattr(Store, "add_manifest", add)
+        if lost == "manifest":
+            (store.root / "manifests" / f"{identity}.json").unlink()
+        else:
+            store.blobs.remove(raw["content"]["files"][0]["sha256"])
+        return identity
+
+    monkeypatch.setattr(Store, "add_manifest", interrupted)
+    assert publish(store).intact() and verify(store, full=True).clean
 
 
 # Each artifact picks its inputs among the earlier ones; some get a ref.

@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +77,16 @@ class Samples(NamedTuple):
     counts: dict[str, float]
 
 
+class Collector(Protocol):
+    """Acts and labels: here (a Distiller itself), or in groups of worlds that may be anywhere (``collect.Groups``)."""
+
+    def collect(self, snapshot: Snapshot) -> Samples:
+        """Act for one iteration with ``snapshot.acting`` and label what was seen.
+
+        Who keeps worlds of its own looks at no others, and returns none.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Distiller:
     """One distillation; compared by identity, because compiled functions belong to it.
@@ -93,15 +103,20 @@ class Distiller:
     seed: int
     replay: Replay | None = None  # the aggregate buffer, from make_replay
     from_home: np.ndarray | None = None  # (B,) bool: worlds whose episodes count as whole ones; None: all
+    collector: Collector | None = None  # None: this one acts in ``env``, whose worlds are then part of the snapshots
 
     def start(self, params: Params) -> Snapshot:
         """Return the snapshot before the first iteration; worlds begin at random ages, to spread the resets."""
-        env_state = stepping.spread(self.env, stepping.reset(self.env, self._key(0)), self._key(0))
+        env_state, memory = ({}, {}) if self.collector is not None else self.begin()
         plan = Plan(self.settings, self.distill, self._learned(), self._total())
         optimiser = plan.optimiser().init(plan.trained(params))
         position = np.zeros(2, np.int64) if self.replay is None else self.replay.position()
-        memory = start(self.settings.memory, self.env.worlds)
         return Snapshot(params, params, optimiser, env_state, memory, np.array(0, np.int64), position)
+
+    def begin(self) -> tuple[Any, dict[str, Any]]:
+        """Return the environment at the start, and what the student remembers then."""
+        env_state = stepping.spread(self.env, stepping.reset(self.env, self._key(0)), self._key(0))
+        return env_state, start(self.settings.memory, self.env.worlds)
 
     def run(
         self,
@@ -112,14 +127,15 @@ class Distiller:
     ) -> Snapshot:
         """Distil to the last iteration, or until the interrupt: the caller compares ``iteration``."""
         saved, last = time.monotonic(), self.distill.iterations
-        samples = self.collect(snapshot) if int(snapshot.iteration) < last else None
+        collector = self.collector or self
+        samples = collector.collect(snapshot) if int(snapshot.iteration) < last else None
         with ThreadPoolExecutor(1, "fit") as learner:
             while samples is not None and not interrupt.requested:
                 fitted = learner.submit(self.fit, snapshot, samples)
                 ahead = snapshot._replace(
                     acting=snapshot.params, env=samples.env, memory=samples.memory, iteration=snapshot.iteration + 1
                 )
-                following = self.collect(ahead) if int(ahead.iteration) < last else None
+                following = collector.collect(ahead) if int(ahead.iteration) < last else None
                 snapshot, metrics = fitted.result()
                 samples = following
                 record(int(snapshot.iteration), metrics)
@@ -131,7 +147,7 @@ class Distiller:
 
     def iterate(self, snapshot: Snapshot) -> tuple[Snapshot, dict[str, float]]:
         """Act, label and fit once; randomness follows from the seed and the iteration, so resuming changes nothing."""
-        return self.fit(snapshot, self.collect(snapshot))
+        return self.fit(snapshot, (self.collector or self).collect(snapshot))
 
     def collect(self, snapshot: Snapshot) -> Samples:
         """Act for one iteration and label what was seen."""

@@ -1,0 +1,99 @@
+"""What a distillation is made of: the worlds, the teacher and its pilot, the student, from a stage's inputs."""
+
+import jax
+import numpy as np
+
+from s2rctl.core.errors import ProfileError
+from s2rctl.env.build import make_env, training_dynamics
+from s2rctl.env.keys import make_key
+from s2rctl.env.vec_env import VecEnv
+from s2rctl.experts import make_expert
+from s2rctl.learning.policy_files import load_policy
+from s2rctl.learning.student import network as student
+from s2rctl.learning.student.distill import Distiller, make_replay
+from s2rctl.learning.student.network import StudentSettings
+from s2rctl.learning.teacher.handover import Pilot, kept_bank
+from s2rctl.robots import ROBOTS
+from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.stages.protocol import Context
+from s2rctl.systems import system_named
+from s2rctl.systems.protocol import Policy
+from s2rctl.tasks.protocol import Start
+
+BANK_WORLDS = 256
+"""Episodes of the pick teacher from which the starts at the switch are taken."""
+
+
+def _taught(context: Context) -> Policy:
+    """Return the teacher that the student imitates: the one that does its task."""
+    system = system_named(context.profile.system)
+    task = system.policy(context.stage.kind, context.stage.output).task
+    return next(policy for policy in system.policies if policy.kind == "teacher" and policy.task == task)
+
+
+def _settings(context: Context, distill: Distill, taught: Policy, env: VecEnv) -> StudentSettings:
+    """Return what the student is made of."""
+    profile = context.profile
+    return student.student_settings(
+        profile.vision.cameras,
+        profile.section("encoder", Encoder),
+        distill,
+        profile.robot.name,
+        ready=env.task.ready,
+        switched=taught.pilot is not None,
+        estimates=_estimates(env) if distill.estimates else 0,
+    )
+
+
+def _estimates(env: VecEnv) -> int:
+    """Return how many numbers the task asks of each camera's image; ProfileError if it asks none."""
+    targets = env.task.image_targets
+    if targets is None:
+        raise ProfileError(f"the task {env.task.name} does not say what its images show", "set distill.estimates to 0")
+    told = jax.eval_shape(lambda state: jax.vmap(targets)(env.world(state)), env.shapes)
+    return int(told.shape[-1])
+
+
+def make_distiller(context: Context, *, acts: bool = True, learns: bool = True) -> Distiller:
+    """Return the distillation that the profile describes, of the teacher among the inputs and of its pilot.
+
+    Who only ``learns`` needs no worlds that begin as the profile says; who only ``acts`` needs no aggregate buffer.
+    """
+    profile, taught = context.profile, _taught(context)
+    distill, task, make_pilot = profile.section("distill", Distill), taught.task, taught.load_pilot()
+    pilot = None
+    if make_pilot is not None:
+        actions = len(ROBOTS.load(profile.robot.name).command)
+        pilot = make_pilot(load_policy(context.inputs[taught.pilot_role].folder()), actions)
+    from_switch = np.arange(distill.worlds) < distill.from_switch * distill.worlds
+    if from_switch.any() and pilot is None:
+        raise ProfileError(f"the {task} teacher has no pilot, so there is no switch", "set distill.from_switch to 0")
+    env = make_env(
+        profile,
+        task,
+        distill.worlds,
+        seed=context.seed,
+        hide=distill.hide_object,
+        bank=_bank(context, task, pilot) if acts and from_switch.any() and pilot is not None else None,
+        bank_probability=from_switch.astype(float),
+        dynamics=training_dynamics(profile, task, distill.worlds, context.seed, distill.dynamics) if acts else None,
+    )
+    settings = _settings(context, distill, taught, env)
+    return Distiller(
+        env=env,
+        settings=settings,
+        distill=distill,
+        teacher=load_policy(context.inputs[taught.name].folder()).reflex(),
+        pilot=pilot,
+        seed=context.seed,
+        from_home=~from_switch,
+        replay=make_replay(distill, settings, context.run_folder / "aggregate") if learns else None,
+    )
+
+
+def _bank(context: Context, task: str, pilot: Pilot) -> Start:
+    """Return states at which the pilot hands over, made once and kept in the run folder."""
+    profile = context.profile
+    env = make_env(profile, task, BANK_WORLDS, seed=context.seed, images=False)
+    path = context.run_folder / "bank.safetensors"
+    return kept_bank(path, env, pilot, make_expert(profile, task), make_key(context.seed), context.reporter)
