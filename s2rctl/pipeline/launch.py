@@ -12,11 +12,10 @@ from s2rctl.core.progress import Reporter
 from s2rctl.core.tables import Table
 from s2rctl.pipeline.processes import in_processes
 from s2rctl.schema.launcher import Launcher as Settings
-from s2rctl.stages.work import Launcher, Spread, Work
+from s2rctl.stages.work import Launcher, Recipe, Spread, Work
 
 if TYPE_CHECKING:
     from s2rctl.learning.student.distill import Collector
-    from s2rctl.stages.distill_groups import Recipe
 
 REMOTE = "ray://"
 """How the address of a Ray cluster elsewhere begins."""
@@ -33,7 +32,7 @@ class Local:
         at_once = min(self._settings.at_once, len(pieces))
         yield from _in_turn(pieces, reporter) if at_once < 2 else in_processes(pieces, at_once, reporter)
 
-    def collector(self, recipes: "Sequence[Recipe]", params: Any, folder: Path) -> "AbstractContextManager[Collector]":
+    def collector(self, recipes: Sequence[Recipe], params: Any, folder: Path) -> "AbstractContextManager[Collector]":
         """Return all groups in this process, one after the other."""
         from s2rctl.stages.distill_groups import here
 

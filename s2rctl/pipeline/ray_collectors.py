@@ -15,7 +15,7 @@ from s2rctl.learning.student.network import Params
 from s2rctl.pipeline import ray_node
 from s2rctl.pipeline.ray_cluster import connected, room
 from s2rctl.schema.launcher import Launcher
-from s2rctl.stages.distill_groups import Recipe
+from s2rctl.stages.work import Recipe
 from s2rctl.store.parcel import pack
 from s2rctl.store.store import Store
 

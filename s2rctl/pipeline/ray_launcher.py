@@ -13,13 +13,12 @@ from s2rctl.core.progress import Reporter
 from s2rctl.pipeline import ray_node
 from s2rctl.pipeline.ray_cluster import connected, room
 from s2rctl.schema.launcher import Launcher as Settings
-from s2rctl.stages.work import Work
+from s2rctl.stages.work import Recipe, Work
 from s2rctl.store.parcel import pack, unpack
 from s2rctl.store.store import Store
 
 if TYPE_CHECKING:
     from s2rctl.learning.student.distill import Collector
-    from s2rctl.stages.distill_groups import Recipe
 
 _LOOK_S = 0.5
 """How often a request to stop, and nodes that have come or gone, are looked for."""
@@ -46,7 +45,7 @@ class Ray:
                 yield from crew.leave()
                 raise Interrupted("interrupted; what is finished is kept", f"to resume: {pieces[0].resume}")
 
-    def collector(self, recipes: "Sequence[Recipe]", params: Any, folder: Path) -> "AbstractContextManager[Collector]":
+    def collector(self, recipes: Sequence[Recipe], params: Any, folder: Path) -> "AbstractContextManager[Collector]":
         """Return the groups as actors on the cluster."""
         from s2rctl.pipeline.ray_collectors import collecting
 

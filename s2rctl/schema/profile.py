@@ -11,7 +11,8 @@ from s2rctl.schema.consistency import SMALLEST_IMAGE, camera_problems, device_pr
 from s2rctl.schema.deployment import Calibration, Deploy
 from s2rctl.schema.identification import Settings as IdentificationSettings
 from s2rctl.schema.launcher import Launcher
-from s2rctl.schema.learning import Distill, Encoder, Reach, Teacher
+from s2rctl.schema.learning import Distill, Encoder, Teacher
+from s2rctl.schema.reach import Reach
 from s2rctl.schema.robots import AlohaRobot, RobotSection, ToolLimits, XArm7Robot
 from s2rctl.schema.simulation import Simulation, Vision
 from s2rctl.schema.tasks import AlohaTasks, ReachTasks, TaskSection, TaskSections

@@ -14,6 +14,7 @@ from s2rctl.learning.student.distill import Collector
 from s2rctl.learning.student.network import Params
 from s2rctl.schema.learning import Distill
 from s2rctl.schema.load import load_resolved
+from s2rctl.stages import work
 from s2rctl.stages.distill_build import make_distiller
 from s2rctl.stages.protocol import Context
 from s2rctl.store.lineage import closure
@@ -60,7 +61,7 @@ def recipes_of(context: Context, distill: Distill) -> list[Recipe]:
 
 
 @contextmanager
-def here(recipes: Sequence[Recipe], params: Params, folder: Path) -> Iterator[Collector]:
+def here(recipes: Sequence[work.Recipe], params: Params, folder: Path) -> Iterator[Collector]:
     """Return all groups in this process, one after the other."""
     groups = [recipe.build(Store(Path(recipe.store)), params, folder / f"group-{recipe.number}") for recipe in recipes]
     yield Groups(groups, recipes[0].fixed)

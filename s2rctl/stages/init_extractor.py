@@ -16,7 +16,8 @@ from s2rctl.learning.reach.variants import variant_of
 from s2rctl.learning.vision import pretrain
 from s2rctl.learning.vision.encoder_files import save_encoder
 from s2rctl.learning.vision.preprocess import camera_from
-from s2rctl.schema.learning import Encoder, Reach
+from s2rctl.schema.learning import Encoder
+from s2rctl.schema.reach import Reach
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import World

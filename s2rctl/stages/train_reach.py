@@ -27,7 +27,8 @@ from s2rctl.learning.reach.loop import Loop, Parts, Snapshot
 from s2rctl.learning.reach.networks import ReachSettings, reach_settings
 from s2rctl.learning.reach.variants import variant_of
 from s2rctl.learning.vision.encoder_files import load_encoder
-from s2rctl.schema.learning import Encoder, Reach
+from s2rctl.schema.learning import Encoder
+from s2rctl.schema.reach import Reach
 from s2rctl.schema.tasks import ReachTask
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named

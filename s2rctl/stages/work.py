@@ -11,8 +11,8 @@ from s2rctl.core.progress import Reporter
 from s2rctl.store.store import Store
 
 if TYPE_CHECKING:  # JAX is loaded by who learns only
+    from s2rctl.learning.student.collect import Group
     from s2rctl.learning.student.distill import Collector
-    from s2rctl.stages.distill_groups import Recipe
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,28 @@ class Work:
         return set()
 
 
+class Recipe(Protocol):
+    """One of the groups into which the worlds of a distillation are divided, as it is sent to whoever makes it."""
+
+    @property
+    def number(self) -> int:
+        """Which of the groups."""
+
+    @property
+    def store(self) -> str:
+        """Folder of the store that has what it needs."""
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Parts of a student that learning does not change."""
+
+    def build(self, store: Store, params: Any, folder: Path) -> "Group":
+        """Return the group; what it needs to keep lies in ``folder``, which is made."""
+
+    def needs(self, store: Store) -> Set[str]:
+        """Return the ids of artifacts that it is made from."""
+
+
 class Launcher(Protocol):
     """Has pieces of work done; it decides where, and how many at once."""
 
@@ -50,7 +72,7 @@ class Launcher(Protocol):
         Interrupted (Ctrl-C) is raised, and MissingEnvironmentError where nothing can run at all.
         """
 
-    def collector(self, recipes: "Sequence[Recipe]", params: Any, folder: Path) -> "AbstractContextManager[Collector]":
+    def collector(self, recipes: Sequence[Recipe], params: Any, folder: Path) -> "AbstractContextManager[Collector]":
         """Return who acts and labels for a student, in as many groups of worlds as there are recipes.
 
         ``params`` are the student's at the start, ``folder`` is for what groups keep if they run here.

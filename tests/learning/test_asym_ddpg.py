@@ -12,7 +12,7 @@ from s2rctl.learning.reach.loop import Loop, Parts
 from s2rctl.learning.reach.networks import ReachSettings
 from s2rctl.learning.vision.encoder import Size, settings_for
 from s2rctl.learning.vision.preprocess import Camera
-from s2rctl.schema.learning import Reach
+from s2rctl.schema.reach import Reach
 from tests.learning.toy_reach import SIZE, ToyReach
 
 SETTINGS = ReachSettings(

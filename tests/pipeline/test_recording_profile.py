@@ -7,8 +7,9 @@ import pytest
 from s2rctl.pipeline.graph import graph_of
 from s2rctl.pipeline.key import cache_key
 from s2rctl.schema.deployment import Perception, Safety
-from s2rctl.schema.learning import Encoder, Reach
+from s2rctl.schema.learning import Encoder
 from s2rctl.schema.load import load_profile
+from s2rctl.schema.reach import Reach
 from s2rctl.store.store import Store
 from tests.pipeline.fake_stages import GRAPH
 from tests.pipeline.test_both_pipelines import execute

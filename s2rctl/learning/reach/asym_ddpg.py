@@ -33,7 +33,7 @@ from s2rctl.learning.reach.networks import (
     values,
 )
 from s2rctl.learning.reach.variants import variant_of
-from s2rctl.schema.learning import Reach
+from s2rctl.schema.reach import Reach
 
 Batch = Mapping[str, jax.Array]
 """Transitions (N, ...): the raw images by input name, position, motion, goal, action, reward, terminated, valid; and of

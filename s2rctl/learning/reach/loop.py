@@ -19,7 +19,7 @@ from s2rctl.learning.reach.asym_ddpg import SEEN, Learner, explore
 from s2rctl.learning.reach.networks import ReachSettings, decide, normalise
 from s2rctl.learning.replay import Ahead, Field, Replay
 from s2rctl.learning.vision import preprocess
-from s2rctl.schema.learning import Reach
+from s2rctl.schema.reach import Reach
 from s2rctl.tasks.protocol import Observation
 
 CHUNK = 8

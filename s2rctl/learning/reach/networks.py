@@ -13,7 +13,7 @@ from s2rctl.learning.vision.encoder import Encoder, EncoderSettings, Head, Size,
 from s2rctl.learning.vision.preprocess import Camera, Inputs, camera_from
 from s2rctl.schema.base import Model, quantity
 from s2rctl.schema.learning import Encoder as EncoderProfile
-from s2rctl.schema.learning import Reach
+from s2rctl.schema.reach import Reach
 from s2rctl.schema.simulation import CameraSettings
 from s2rctl.schema.tensors import GOAL
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from s2rctl.learning.vision.encoder import Style
-from s2rctl.schema.learning import Reach, ReachVariant
+from s2rctl.schema.reach import Reach, ReachVariant
 
 
 @dataclass(frozen=True)
