@@ -98,7 +98,12 @@ _WHOLE = "pip uninstall -y mujoco mujoco-core mujoco-studio, then pip install 's
 MORE: tuple[tuple[str, str, str, bool], ...] = (
     ("versions", _LOCK, "make setup   (installs what the lock names)", False),
     ("mujoco parts", _MUJOCO_PARTS, _WHOLE, True),
-    ("matrix products", _PRECISION, "set JAX_DEFAULT_MATMUL_PRECISION=float32; results on a CPU are", False),
+    (
+        "matrix products",
+        _PRECISION,
+        "s2rctl asks for full float32 and this device gives less: compare rates, not numbers",
+        False,
+    ),
     ("looks, raycast", _LOOKS.format(renderer="raycast"), _SIM, True),
     (
         "looks, gl",
