@@ -57,7 +57,10 @@ def collect(store: Store, grace_s: float = GRACE_S, now: float | None = None) ->
     with translated(store.root), store.lock():
         garbage = find_garbage(store, grace_s, now)
         for key in garbage.keys:
-            discard_old(store.root, limit, "keys", key)
+            if store.lookup_key(key) is None:  # it leads nowhere, however young it is
+                discard(store.root, "keys", key)
+            else:
+                discard_old(store.root, limit, "keys", key)
         for identity in garbage.manifests:
             if discard_old(store.root, limit, "manifests", f"{identity}.json"):
                 discard(store.root, "checkouts", identity)
