@@ -54,7 +54,7 @@ SYSTEM = System(
         Stage(
             "distill",
             version=7,
-            reads=(*training_reads("insertion"), "vision", "distill", "encoder.latent"),
+            reads=(*training_reads("insertion"), "vision", "distill", "encoder.latent", "encoder.stem"),
             inputs=(
                 Input("pick", "teacher", "pick"),
                 Input("insert", "teacher", "insert"),

@@ -26,7 +26,14 @@ SYSTEM = System(
         Stage(
             "train-reach",
             version=3,
-            reads=(*training_reads("reach", _PLANNER), "vision", "reach", "extractor.latent", "evaluate.gate"),
+            reads=(
+                *training_reads("reach", _PLANNER),
+                "vision",
+                "reach",
+                "extractor.latent",
+                "extractor.stem",
+                "evaluate.gate",
+            ),
             inputs=(Input("encoder", "encoder", "xarm7"),),
             kind="reach",
             output="xarm7",

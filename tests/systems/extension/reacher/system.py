@@ -64,7 +64,7 @@ SYSTEM = System(
         Stage(
             "distill",
             version=1,
-            reads=(*environment_reads("touch"), "vision", "distill", "encoder.latent"),
+            reads=(*environment_reads("touch"), "vision", "distill", "encoder.latent", "encoder.stem"),
             inputs=(Input("touch", "teacher", "touch"), Input("encoder", "encoder", "reacher")),
             kind="student",
             output="reacher",
