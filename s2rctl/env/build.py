@@ -123,9 +123,15 @@ def _make(wanted: _Wanted, extras: _Extras) -> VecEnv:
 
     def physics(edits: ModelEdits) -> Physics:
         return make_physics(
-            simulation.physics, model, worlds, substeps=simulation.substeps, edits=edits, poses=wanted.images,
-            threads=simulation.threads, contacts=simulation.contacts,
-        )  # fmt: skip
+            simulation.physics,
+            model,
+            worlds,
+            substeps=simulation.substeps,
+            edits=edits,
+            poses=wanted.images,
+            threads=simulation.threads,
+            contacts=simulation.contacts,
+        )
 
     own = make_images(profile, task, model) if wanted.images else None
     accept = points_in_sight(made, model, profile.vision) if own is not None else None

@@ -33,6 +33,7 @@ from s2rctl.physics.protocol import ModelEdits, Physics, PhysicsState
 from s2rctl.render.protocol import Appearance
 from s2rctl.scene.signals import SignalReader
 from s2rctl.schema.simulation import Delays
+from s2rctl.schema.tensors import rgb_name
 from s2rctl.tasks.protocol import Observation, Start, Task, World
 
 Pilot = Callable[[Observation], jax.Array]
@@ -225,9 +226,11 @@ class VecEnv:
     def take(
         self, key: jax.Array, poses: Any, appearance: Appearance | None, image: ImageSettings | None
     ) -> dict[str, jax.Array]:
-        """Return the camera tensors (B, ...) by input name."""
+        """Return the camera tensors (B, ...) by input name; colours that the policy does not see are not drawn."""
         assert self._images is not None and appearance is not None and image is not None
-        return self._images.take(key, poses, appearance, image)
+        unseen = {rgb_name(camera.name) for camera in self._images.cameras if not camera.colour}
+        taken = self._images.take(key, poses, appearance, image)
+        return {name: value for name, value in taken.items() if name not in unseen}
 
     def show_first(self, state: EnvState, images: dict[str, jax.Array]) -> EnvState:
         """Return the state with the first images of its episodes, as if the robot had stood here for a while."""

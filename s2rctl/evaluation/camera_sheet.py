@@ -20,9 +20,9 @@ _GAP = 6  # px between frames
 def contact_sheet(profile: Profile, path: Path, worlds: int) -> tuple[str, ...]:
     """Write the sheet and return its row names.
 
-    Each camera has a row of colour frames, and one of depth frames where the policy sees depth. The first column is the
-    scene without randomisation, the others are ``worlds`` worlds as training sees them. UsageError if ``path`` may not
-    be written or the profile has no policy camera.
+    Each camera has a row of colour frames where the policy sees colour, and one of depth where it sees depth. The first
+    column is the scene without randomisation, the others are ``worlds`` worlds as training sees them. UsageError if
+    ``path`` may not be written or the profile has no policy camera.
     """
     _check(path)
     if not profile.vision.cameras:
@@ -47,8 +47,9 @@ def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
     frames: dict[str, list[np.ndarray]] = {}
     for camera in profile.vision.cameras:
         factor = max(1, LONG_SIDE // max(camera.width, camera.height))
-        colour = np.asarray(inputs[rgb_name(camera.name)])
-        frames[rgb_name(camera.name)] = [_enlarge(image, factor) for image in colour]
+        if camera.colour:
+            colour = np.asarray(inputs[rgb_name(camera.name)])
+            frames[rgb_name(camera.name)] = [_enlarge(image, factor) for image in colour]
         if camera.depth:
             far = camera.depth_range_m[1] / camera.depth_unit_m
             depth = np.asarray(inputs[depth_name(camera.name)], np.float64) / far

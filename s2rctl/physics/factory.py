@@ -1,23 +1,16 @@
 """The one place where a physics backend is chosen and built."""
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 import mujoco
 
 from s2rctl.physics import PHYSICS
 from s2rctl.physics.protocol import ModelEdits, Physics
-from s2rctl.scene.device import device_kind
+from s2rctl.scene.device import Choice, device_kind
 from s2rctl.scene.libraries import WARP_HINT, has_warp
 
 _LOG = logging.getLogger("s2rctl.physics")
-
-
-class Choice(NamedTuple):
-    """A backend by name, and why it is this one."""
-
-    name: str
-    why: str
 
 
 def choose_physics(asked: str) -> Choice:

@@ -90,11 +90,12 @@ class WarpPhysics(MjxPhysics):
         before, self._told = self._told, self._told + int(worlds)
         if before and len(str(before)) == len(str(self._told)):
             return
+        contacts, rows = self._room
         _LOG.warning(
             "%d worlds so far needed more than the room for %d contacts and %d constraints of each; they count as "
             "diverged and begin anew. Set simulation.contacts=%d or more",
-            self._told, self._room.contacts, self._room.rows, 2 * self._room.contacts,
-        )  # fmt: skip
+            *(self._told, contacts, rows, 2 * contacts),
+        )
 
 
 def _of_the_last_substep(model: mujoco.MjModel) -> np.ndarray:

@@ -20,16 +20,25 @@ def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(value, Mapping) or part not in value:
                 raise UsageError(f"stage {stage.name} reads '{path}', which this profile does not have")
             value = value[part]
-        if value or path not in LATER:
+        if path not in LATER or value != LATER[path]:
             fields[path] = _without_later(path, _without_apart(path, value))
     return fields
 
 
 def _without_later(path: str, value: Any) -> Any:
-    """Return a section without what came later and is still empty."""
-    later = [name.removeprefix(f"{path}.") for name in LATER if name.startswith(f"{path}.")]
-    empty = {name for name in later if isinstance(value, Mapping) and not value.get(name)}
-    return {name: item for name, item in value.items() if name not in empty} if empty else value
+    """Return the value at ``path`` without what came later and is as if it had not come, at any depth."""
+    if not any(later.startswith(f"{path}.") for later in LATER):
+        return value
+    if isinstance(value, Mapping):
+        below = {name: (f"{path}.{name}", item) for name, item in value.items()}
+        return {
+            name: _without_later(place, item)
+            for name, (place, item) in below.items()
+            if place not in LATER or item != LATER[place]
+        }
+    if isinstance(value, list):
+        return [_without_later(f"{path}.*", item) for item in value]
+    return value
 
 
 def _without_apart(path: str, value: Any) -> Any:

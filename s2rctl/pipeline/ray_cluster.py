@@ -40,6 +40,13 @@ def connected(settings: Launcher) -> Iterator[Any]:
         ray.shutdown()
 
 
+def last_line(error: BaseException) -> str:
+    """Return what went wrong at the end of Ray's long account of it."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1]}" if lines else type(cause).__name__
+
+
 def _join(ray: Any, place: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if place == "slurm":

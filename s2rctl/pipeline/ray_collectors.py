@@ -13,7 +13,7 @@ from s2rctl.learning.student.collect import Group, Groups
 from s2rctl.learning.student.distill import Samples
 from s2rctl.learning.student.network import Params
 from s2rctl.pipeline import ray_node
-from s2rctl.pipeline.ray_cluster import connected, room
+from s2rctl.pipeline.ray_cluster import connected, last_line, room
 from s2rctl.schema.launcher import Launcher
 from s2rctl.stages.work import Recipe
 from s2rctl.store.parcel import pack
@@ -58,9 +58,7 @@ class Remote:
         try:
             samples: Samples = self._ray.get(self._asked)
         except Exception as error:  # of Ray's own classes, which wrap what was raised there
-            cause = getattr(error, "cause", None) or error
-            first = next((line for line in reversed(str(cause).splitlines()) if line.strip()), type(error).__name__)
-            raise RunError(f"a collector was lost: {first.strip()}", "run the same command again") from error
+            raise RunError(f"a collector was lost: {last_line(error)}", "run the same command again") from error
         return samples
 
 

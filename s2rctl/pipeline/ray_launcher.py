@@ -11,7 +11,7 @@ from s2rctl.core.errors import Interrupted, RunError
 from s2rctl.core.interrupt import interruptible
 from s2rctl.core.progress import Reporter
 from s2rctl.pipeline import ray_node
-from s2rctl.pipeline.ray_cluster import connected, room
+from s2rctl.pipeline.ray_cluster import connected, last_line, room
 from s2rctl.schema.launcher import Launcher as Settings
 from s2rctl.stages.work import Recipe, Work
 from s2rctl.store.parcel import pack, unpack
@@ -95,14 +95,9 @@ class _Crew:
     def _begin(self, piece: Work, cores: float) -> None:
         self._begun += 1
         self._reporter.note(f"{min(self._begun, self._count)}/{self._count}: {piece.name}")
-        parcels, held = (
-            (self._parcels(piece), frozenset(i[:16] for i in self._store.ids()))
-            if self._sending
-            else (
-                None,
-                frozenset(),
-            )
-        )
+        parcels, held = None, frozenset[str]()
+        if self._sending:
+            parcels, held = self._parcels(piece), frozenset(identity[:16] for identity in self._store.ids())
         remote = self._ray.remote(ray_node.work).options(
             num_cpus=cores,
             num_gpus=self._settings.gpus,
@@ -127,8 +122,7 @@ class _Crew:
             answer: ray_node.Answer = self._ray.get(reference)
         except Exception as error:  # of Ray's own classes: a worker or node died too often, or cannot run s2rctl
             if not stopping:
-                first = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
-                yield piece.lost(RunError(f"{type(error).__name__}: {first.strip()}"))
+                yield piece.lost(RunError(last_line(error)))
             return
         if answer.interrupted and not stopping:
             yield piece.lost(RunError(f"its process on {answer.node} was asked to stop"))

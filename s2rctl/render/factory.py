@@ -1,7 +1,7 @@
 """The one place where a renderer is chosen and built."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -10,15 +10,8 @@ from s2rctl.render import RENDERERS
 from s2rctl.render.layout import DRAWN_GROUPS, model_rgba
 from s2rctl.render.primitives import SHAPES
 from s2rctl.render.protocol import Renderer
-from s2rctl.scene.device import device_kind
+from s2rctl.scene.device import Choice, device_kind
 from s2rctl.scene.libraries import WARP_HINT, has_warp
-
-
-class Choice(NamedTuple):
-    """A renderer by name, and why it is this one."""
-
-    name: str
-    why: str
 
 
 def choose_renderer(asked: str, model: mujoco.MjModel) -> Choice:

@@ -1,8 +1,15 @@
 """What JAX computes on, as far as a choice of physics or renderer depends on it."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["cpu", "nvidia", "other"]
+
+
+class Choice(NamedTuple):
+    """What "auto" means here by name, and why."""
+
+    name: str
+    why: str
 
 
 def device_kind() -> Kind:

@@ -119,6 +119,8 @@ class AlohaProfile(Profile):
     @model_validator(mode="after")
     def _learns(self) -> "AlohaProfile":
         problems = [*size_problems(self.vision.cameras, {"distill.worlds": self.distill.worlds})]
+        if self.encoder.source == "cifar10" and not all(camera.colour for camera in self.vision.cameras):
+            problems.append("encoder.source: CIFAR-10 is colour pictures, and a policy camera sees no colour")
         for phase, task in (("pick", self.tasks.pick), ("insert", self.tasks.insertion)):
             worlds = getattr(self.teacher, phase).warm_start.worlds
             problems += too_many(f"teacher.{phase}.warm_start.worlds", worlds=worlds, steps=task.episode_steps)
@@ -141,6 +143,11 @@ class ReachProfile(Profile):
         cameras = found.vision.cameras
         smallest = SMALLEST_IMAGE["alexnet" if found.reach.variant == "alexnet" else "plain"]
         problems = [*camera_problems(cameras, smallest), *size_problems(cameras, {"reach.worlds": found.reach.worlds})]
+        if found.reach.freeze_extractor and (found.reach.variant == "plain" or found.extractor.images == 0):
+            problems.append(
+                "reach.freeze_extractor: there is nothing learned to freeze; choose another reach.variant and give "
+                "extractor.images"
+            )
         if found.extractor.source != "states":
             problems.append("extractor.source: the extractor of reach learns from states")
         require(problems)

@@ -9,8 +9,9 @@ from typing import Any
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.core.seeds import derived_seed
-from s2rctl.learning.student.collect import Group, Groups, fixed_parts
+from s2rctl.learning.student.collect import Group, Groups
 from s2rctl.learning.student.distill import Collector
+from s2rctl.learning.student.fit import fixed_parts
 from s2rctl.learning.student.network import Params
 from s2rctl.schema.learning import Distill
 from s2rctl.schema.load import load_resolved

@@ -16,10 +16,10 @@ from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Episode, Episodes, rate, summary
 from s2rctl.evaluation.filming import film_clips
 from s2rctl.evaluation.statistics import paired
-from s2rctl.evaluation.worlds import Worlds, make_worlds
+from s2rctl.evaluation.worlds import make_worlds
 from s2rctl.physics.factory import choose_physics
 from s2rctl.render.factory import choose_renderer
-from s2rctl.stages.evaluate_shards import Asked, in_shards, own_worlds, play_slice
+from s2rctl.stages.evaluate_shards import Asked, in_shards, play_slice
 from s2rctl.stages.policies import Player, evaluated_player, load_player, policy_of
 from s2rctl.stages.protocol import Context, Result
 
@@ -55,11 +55,6 @@ def run(context: Context) -> Result:
     files = _write(context.run_folder, figures | {"clips": clips}, result.episodes)
     context.reporter.finish(f"success {figures['text']}")
     return Result(files=files | films, metrics=figures)
-
-
-def worlds_of(context: Context, task: str, episodes: int, images: bool) -> Worlds:
-    """Return the worlds in which policies of a task are evaluated: the profile's own, with its perturbations."""
-    return own_worlds(context.profile, task, episodes, images)
 
 
 def _play(context: Context, player: Player, pilot: str, asked: Asked, title: str) -> tuple[VecEnv, Episodes]:

@@ -21,7 +21,8 @@ from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.schema.dynamics import KINDS
 from s2rctl.schema.laboratory import LOOK_AXES, LookRanges
 from s2rctl.schema.profile import Profile
-from s2rctl.stages.evaluate import about, worlds_of
+from s2rctl.stages.evaluate import about
+from s2rctl.stages.evaluate_shards import own_worlds
 from s2rctl.stages.evaluate_tiers import save
 from s2rctl.stages.policies import Player, evaluated_player
 from s2rctl.stages.protocol import Context, Result
@@ -135,7 +136,7 @@ class _Trial:
 
     def _worlds(self, group: Sequence[Cell], episodes: int) -> Worlds:
         """Return the worlds of some cells, on the starts that all cells have."""
-        own = worlds_of(self.context, self.player.task, episodes, self.player.images)
+        own = own_worlds(self.context.profile, self.player.task, episodes, self.player.images)
         worlds = replace(own, count=episodes * len(group), repeat=len(group))
         if self.kind == "dynamics":
             return replace(worlds, dynamics=spread(group, {axis.name: axis for axis in self.axes}, episodes) or None)

@@ -19,7 +19,8 @@ from s2rctl.evaluation.filming import film_clips
 from s2rctl.evaluation.tiers import OWN, TIERS, Played, Tier, chosen_tiers, play_tier, require_same_starts, tier_worlds
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.stages.certificate import tiers_digest
-from s2rctl.stages.evaluate import about, worlds_of
+from s2rctl.stages.evaluate import about
+from s2rctl.stages.evaluate_shards import own_worlds
 from s2rctl.stages.policies import Player, evaluated_player
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.stages.tier_table import TIERS_FILE
@@ -39,7 +40,7 @@ def run(context: Context) -> Result:
         raise UsageError("--tiers and --perturb cannot be combined", "leave one of them out")
     player = evaluated_player(context.inputs)
     names = chosen_tiers(profile.evaluate.tiers.names, player.images)
-    job = _Job(context, player, worlds_of(context, player.task, profile.evaluate.tiers.episodes, player.images))
+    job = _Job(context, player, own_worlds(profile, player.task, profile.evaluate.tiers.episodes, player.images))
     found = {name: job.tier(name) for name in names}
     figures = about(context, player) | {
         "tiers": found,

@@ -1,5 +1,6 @@
 """Pieces of work that any process can do which sees the store or is sent what they need, and who has them done."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ if TYPE_CHECKING:  # JAX is loaded by who learns only
 
 
 @dataclass(frozen=True)
-class Work:
+class Work(ABC):
     """A piece of work. A subclass adds plain data only, so that it can be sent to another machine."""
 
     index: int  # place among the pieces
@@ -24,17 +25,17 @@ class Work:
     store: str  # folder
     resume: str  # the command that carries on
 
+    @abstractmethod
     def do(self, reporter: Reporter) -> Any:
         """Do it and return what came of it, with its ``index``; only Interrupted is raised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lost(self, error: S2rError) -> Any:
         """Return what ``do`` would have returned had it failed so: nobody will do it any more."""
-        raise NotImplementedError
 
+    @abstractmethod
     def needs(self, store: Store) -> Set[str]:
         """Return the ids of artifacts in ``store`` that whoever does it needs or profits from."""
-        raise NotImplementedError
 
     def made(self, outcome: Any) -> Set[str]:
         """Return the ids of the artifacts that ``do`` has left in the store."""

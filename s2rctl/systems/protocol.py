@@ -119,8 +119,18 @@ SCENE = (
 )
 """Profile paths that decide the scene and its physics."""
 
-LATER = ("robot.motion", "distill.collectors")
-"""Paths that came after results had been kept: while they are empty (or 0), those results still count."""
+LATER: Mapping[str, Any] = {
+    "robot.motion": {},
+    "distill.collectors": 0,
+    "distill.recurrent": 0,
+    "distill.reuse": 1,
+    "encoder.stem": "coarse",
+    "extractor.stem": "coarse",
+    "reach.freeze_extractor": False,
+    "vision.cameras.*.colour": True,
+}
+"""Paths that came after results had been kept (``*``: every entry of a list), and the value with which a field does
+what was done before it was there: while it has that, those results still count."""
 
 APART = ("dynamics",)
 """Parts of a task's section that only a stage which names them reads, as in ``tasks.pick.dynamics``: encoders

@@ -149,7 +149,7 @@ class Episodes:
         pictures = {
             camera.name: with_depth(_first(inputs, rgb_name(camera.name)), _first(inputs, depth_name(camera.name)))
             for camera in cameras
-            if rgb_name(camera.name) in inputs
+            if {rgb_name(camera.name), depth_name(camera.name)} & inputs.keys()
         }
         step = int(state.step[0])
         return Moment(words, pictures, self._points(inputs), self._eyes(state), self._look(state), step=step)

@@ -17,13 +17,13 @@ _FIGURE = (
 
 
 def with_depth(rgb: np.ndarray | None, depth: np.ndarray | None) -> np.ndarray:
-    """Return colour (H, W, 3) uint8 with depth (H, W) in counts beside it: near is bright, not measured is black."""
-    colour = np.zeros((1, 1, 3), np.uint8) if rgb is None else np.asarray(rgb)
+    """Return colour (H, W, 3) uint8 with depth (H, W) in counts beside it, or one alone: near is bright, 0 is black."""
     if depth is None:
-        return colour
+        return np.zeros((1, 1, 3), np.uint8) if rgb is None else np.asarray(rgb)
     far = float(depth.max()) or 1.0
     grey = np.where(depth > 0, 255 - 200 * (depth / far), 0).astype(np.uint8)
-    return np.concatenate([colour, np.repeat(grey[..., None], 3, axis=-1)], axis=1)
+    shown = np.repeat(grey[..., None], 3, axis=-1)
+    return shown if rgb is None else np.concatenate([rgb, shown], axis=1)
 
 
 def figure(name: str, picture: np.ndarray) -> str:

@@ -21,6 +21,7 @@ from tests.env import toy
 WORLDS, STEPS = 5, 4
 MODEL = toy.build()
 EYE = CameraSettings(name="eye", width=8, height=8, depth=True, depth_unit_m=1e-3, depth_range_m=(0.1, 2.0))
+BLIND = {"colour": False}
 
 
 class Fake:
@@ -57,8 +58,8 @@ class Fake:
         return Frames(rgb, depth)
 
 
-def make(look=None, worlds=WORLDS, colours=(), delays=None, **options):
-    vision = Vision(cameras=(EYE,), appearance=look or Look(colour=0))
+def make(look=None, worlds=WORLDS, colours=(), delays=None, eye=EYE, **options):
+    vision = Vision(cameras=(eye,), appearance=look or Look(colour=0))
     images = Images(MODEL, Fake(), vision, colours=colours, **options)
 
     def physics(edits):
@@ -93,6 +94,14 @@ def test_tensors_and_the_moment_they_show():
     before, after = seen[STEPS - 2][0], seen[STEPS - 1][0]
     assert (before["depth_eye"][:, 0, 0] > 1001).all(), "the old episode's images"
     assert (after["depth_eye"][:, 0, 0] == 1000).all(), "the new episode's first"
+
+
+def test_a_policy_that_sees_no_colour_is_shown_none_and_the_same_depth():
+    actions = jnp.ones((STEPS + 1, WORLDS, 2))
+    (both, seen), (alone, unseen) = (roll(make(eye=eye), actions) for eye in (EYE, EYE.model_copy(update=BLIND)))
+    assert set(both) - set(alone) == {"rgb_eye"}
+    for (now, _), (then, _) in zip(seen, unseen, strict=True):
+        np.testing.assert_array_equal(now["depth_eye"], then["depth_eye"])
 
 
 def test_the_look_is_drawn_per_world_and_episode():

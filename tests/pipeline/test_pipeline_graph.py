@@ -62,6 +62,35 @@ def test_key_depends_on_inputs_and_nothing_else_changes_it():
     assert key != cache_key(stage, changed, {"pick": "a" * 64})
 
 
+DEPTH = "vision.cameras=[{name: side, width: 84, height: 84, depth: true, colour: %s}]"
+
+
+@pytest.mark.parametrize(
+    ("profile", "stage", "change", "old", "new"),
+    [
+        ("aloha-smoke", "distill", "distill.recurrent=%s", "0", "8"),
+        ("aloha-smoke", "distill", "distill.reuse=%s", "1", "2"),
+        ("aloha-smoke", "distill", "encoder.stem=%s", "coarse", "fine"),
+        ("xarm7-smoke", "init-extractor", "extractor.stem=%s", "coarse", "fine"),
+        ("xarm7-smoke", "train-reach", "reach.freeze_extractor=%s", "false", "true"),
+        ("xarm7-smoke", "train-reach", DEPTH, "true", "false"),
+    ],
+)
+def test_fields_that_came_later_are_in_a_key_only_where_they_change_anything(profile, stage, change, old, new):
+    """So results that older versions kept still count."""
+
+    def told(value):
+        loaded = load_profile(profile, [change % value]).profile
+        (found,) = (one for one in graph_of(loaded.system) if one.name == stage)
+        fields = read_fields(found, loaded.model_dump(mode="json"))
+        return {f"{path}={item!r}".lower() for path, item in flat(fields).items()}
+
+    name = "colour" if change == DEPTH else change.split(".")[-1].split("=")[0]
+    (added,) = told(new) - told(old)
+    assert name not in str(told(old) - told(new))
+    assert name in added and new in added
+
+
 def test_dynamics_are_in_the_keys_of_what_learns_or_plays_in_them():
     def keys(*sets):
         profile = load_profile("aloha-smoke", sets).profile

@@ -174,3 +174,16 @@ def test_a_camera_that_shows_nothing_is_refused():
     with pytest.raises(ProfileError) as caught:
         load_profile("xarm7-robust", ["vision.cameras=[{name: side, width: 84, height: 84, colour: false}]"])
     assert "without colour and without depth" in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["reach.variant=plain", "extractor.images=0"])
+def test_an_extractor_that_learned_nothing_cannot_be_frozen(change):
+    load_profile("xarm7-smoke", ["reach.freeze_extractor=true"])
+    with pytest.raises(ProfileError, match="nothing learned to freeze"):
+        load_profile("xarm7-smoke", ["reach.freeze_extractor=true", change])
+
+
+def test_a_student_without_colour_cannot_begin_with_pictures_of_things():
+    eyes = "vision.cameras=[{name: wrist_cam_left, width: 32, height: 32, colour: false, depth: true}]"
+    with pytest.raises(ProfileError, match="sees no colour"):
+        load_profile("aloha-smoke", [eyes, "encoder.source=cifar10", "encoder.cifar10=x.tar.gz"])

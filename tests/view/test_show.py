@@ -15,6 +15,7 @@ from s2rctl.schema.load import load_profile
 from s2rctl.systems import system_named
 from s2rctl.view import opening
 from s2rctl.view.page import Page
+from s2rctl.view.pictures import with_depth
 from s2rctl.view.recording import Playback
 from s2rctl.view.run import run
 from tests.view.rigs import Written, episodes, recording
@@ -43,6 +44,14 @@ def test_the_policy_acts_and_episodes_follow_each_other() -> None:
     assert steps == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2]
     assert places[:7] == sorted(places[:7]) and places[6] > places[0] + 0.01 and places[7] == 0.0
     assert show.ended == 1 and "0 of 1" in show.advance().words["successes"]
+
+
+def test_a_policy_that_sees_depth_alone_is_shown_with_what_it_sees() -> None:
+    rgb, depth = np.full((4, 6, 3), 9, np.uint8), np.array([[0, 1, 2, 3, 4, 8]] * 4, np.uint16)
+    alone = with_depth(None, depth)
+    assert alone.shape == (4, 6, 3) and alone[0, 0, 0] == 0 and alone[0, 1, 0] > alone[0, 5, 0] > 0
+    np.testing.assert_array_equal(with_depth(rgb, depth), np.concatenate([rgb, alone], axis=1))
+    np.testing.assert_array_equal(with_depth(rgb, None), rgb)
 
 
 def test_a_seed_decides_the_episode_and_begins_anew() -> None:

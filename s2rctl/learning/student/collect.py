@@ -77,8 +77,3 @@ def together(parts: Sequence[Samples]) -> Samples:
     counts = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
     counts["switched"] /= len(parts)  # a share of the worlds; groups are of one size
     return Samples({}, {}, rows, counts)
-
-
-def fixed_parts(encoder: str) -> tuple[str, ...]:
-    """Return which parts of a student stay as they are, by the profile's ``distill.encoder``."""
-    return ("encoder",) if encoder == "frozen" else ()

@@ -2,7 +2,8 @@
 
 Each iteration acts for a few steps (the teacher at first, the student from then on), asks the teacher what it would
 have done in every state visited, and fits the student to the answers: those of this iteration, and with an aggregate
-buffer as many of earlier ones. The loss is the squared L2 distance of the two tanh means.
+buffer some of earlier ones (``distill.reuse`` for each new one). The loss is the squared L2 distance of the two tanh
+means.
 
 The teacher is asked on its noise-free, undelayed observation: its noise and delay are not the student's, so on noisy
 input the labels of one image would scatter, and the student could learn no more than their mean, from more samples.
@@ -39,7 +40,7 @@ from s2rctl.env.keys import make_key
 from s2rctl.learning import devices
 from s2rctl.learning.replay import Field, Replay
 from s2rctl.learning.student import network as student
-from s2rctl.learning.student.fit import Plan, fit, length, minibatches, together
+from s2rctl.learning.student.fit import Plan, fit, length, minibatches, runs_at_once
 from s2rctl.learning.student.network import Params, StudentSettings
 from s2rctl.learning.vision import preprocess
 from s2rctl.schema.contract import start
@@ -206,7 +207,7 @@ class Distiller:
     def _total(self) -> int:
         """Return how many optimiser steps all iterations take."""
         distill = self.distill
-        each = minibatches(self._learned(), together(self.settings, distill))
+        each = minibatches(self._learned(), runs_at_once(self.settings, distill))
         return distill.iterations * distill.epochs * each
 
 

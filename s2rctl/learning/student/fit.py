@@ -45,8 +45,13 @@ class Plan:
 
     def trained(self, params: Params) -> Params:
         """Return the parameters that are fitted."""
-        fixed = ("encoder",) if self.distill.encoder == "frozen" else ()
+        fixed = fixed_parts(self.distill.encoder)
         return {name: value for name, value in params.items() if name not in fixed}
+
+
+def fixed_parts(encoder: str) -> tuple[str, ...]:
+    """Return which parts of a student stay as they are, by the profile's ``distill.encoder``."""
+    return ("encoder",) if encoder == "frozen" else ()
 
 
 def length(settings: StudentSettings, distill: Distill) -> int:
@@ -59,7 +64,7 @@ def minibatches(runs: int, batch: int) -> int:
     return max(1, runs // batch)
 
 
-def together(settings: StudentSettings, distill: Distill) -> int:
+def runs_at_once(settings: StudentSettings, distill: Distill) -> int:
     """Return how many runs make up the profile's batch of samples."""
     return max(1, distill.batch // length(settings, distill))
 
@@ -70,11 +75,11 @@ def fit(
 ) -> tuple[Params, Any, Errors]:
     """Return parameters and optimiser after all epochs, and the root mean square errors in the first of them.
 
-    Samples are runs (N, L, ...).
-    ``action_error`` is that of an action's entries; ``pose_error``, for a student that tells poses, in their units.
+    Samples are runs (N, L, ...). ``action_error`` is that of an action's entries; ``pose_error``, for a student that
+    tells poses, in their units.
     """
     distill, optimiser = plan.distill, plan.optimiser()
-    size = min(plan.runs, together(plan.settings, distill))
+    size = min(plan.runs, runs_at_once(plan.settings, distill))
     count = minibatches(plan.runs, size)
 
     def step(carry: tuple[Params, Any], rows: jax.Array) -> tuple[tuple[Params, Any], Errors]:
