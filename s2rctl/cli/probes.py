@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 from s2rctl.cli.probe_programs import MORE
 from s2rctl.core import compile_cache
 from s2rctl.core.foreign import LIBRARIES, blame, foreign
+from s2rctl.core.interpreter import python
 
 Status = Literal["ok", "missing", "failed", "timeout"]
 
@@ -208,7 +208,7 @@ def examine(
     top = str(Path(__file__).resolve().parents[2])
     paths = [path for path in (os.environ.get("PYTHONPATH"), top) if path]
     variables = {**(os.environ if environment is None else environment), "PYTHONPATH": os.pathsep.join(paths)}
-    call = [sys.executable, "-c", probe.program, argument]
+    call = python("-c", probe.program, argument)
     try:
         done = subprocess.run(
             call, capture_output=True, text=True, timeout=timeout_s, check=False, env=variables, errors="replace"

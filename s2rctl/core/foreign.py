@@ -16,6 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from s2rctl.core.errors import MissingEnvironmentError
+from s2rctl.core.interpreter import python
 
 PINNED = (
     "JAX_ENABLE_X64",
@@ -127,7 +128,7 @@ def _try(program: str, environment: Mapping[str, str]) -> str | None:
     quiet = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_TRACEBACK_FILTERING": "off", **environment}
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program],
+            python("-c", program),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False,
             env=quiet,
         )  # fmt: skip

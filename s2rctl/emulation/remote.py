@@ -4,7 +4,6 @@ import contextlib
 import queue
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 
 from s2rctl.core.channel import BadMessage, Message, as_error, receive, send
 from s2rctl.core.errors import RunError
+from s2rctl.core.interpreter import python
 from s2rctl.emulation.plant import PlantStart
 from s2rctl.scene.poses import Poses
 
@@ -48,7 +48,7 @@ class EmulatorProcess:
         with tempfile.TemporaryDirectory(prefix="s2rctl-") as folder:
             path = Path(folder) / "scene.mjb"
             mujoco.mj_saveModel(model, str(path))
-            command = [sys.executable, "-m", "s2rctl.emulation.process", robot, str(path), str(theirs.fileno())]
+            command = python("-m", "s2rctl.emulation.process", robot, str(path), str(theirs.fileno()))
             # A session of its own: what the terminal says is this process's to answer, which parks the arm first.
             self._process = subprocess.Popen(
                 command,

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from s2rctl.core.errors import ArtifactError, UsageError
+from s2rctl.core.interpreter import python
 
 _MODEL, _REFUSAL = "policy.onnx", "refusal.json"
 _REFUSED = 4
@@ -24,7 +25,7 @@ class Conversion:
 
     def __init__(self, folder: Path, opset: int) -> None:
         self._output = tempfile.TemporaryDirectory(prefix="s2rctl-")
-        command = [sys.executable, "-m", "s2rctl.export.conversion", str(folder), str(opset), self._output.name]
+        command = python("-m", "s2rctl.export.conversion", str(folder), str(opset), self._output.name)
         # A session of its own: Ctrl-C is the caller's to answer.
         self._process = subprocess.Popen(
             command,

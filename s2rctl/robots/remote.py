@@ -6,7 +6,6 @@ when this process is killed or hangs (see ``process``).
 
 import socket
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import numpy as np
 
 from s2rctl.core.channel import BadMessage, Message, as_error, receive, send
 from s2rctl.core.errors import MissingEnvironmentError, SafetyStop
+from s2rctl.core.interpreter import python
 from s2rctl.robots.process import BEAT, HARD, SOFT
 from s2rctl.robots.protocol import Identity, RobotSpecification, State, StopLevel, Target
 from s2rctl.schema.deployment import Safety
@@ -147,7 +147,7 @@ class _Link:
         self._commands, theirs = socket.socketpair()
         self._pulse, theirs_too = socket.socketpair()
         ends = (theirs.fileno(), theirs_too.fileno())
-        command = [sys.executable, "-m", "s2rctl.robots.process", name, *map(str, ends)]
+        command = python("-m", "s2rctl.robots.process", name, *map(str, ends))
         # A session of its own: Ctrl-C in the terminal is the loop's, which parks the arm first.
         self._process = subprocess.Popen(
             command, pass_fds=ends, stdin=subprocess.DEVNULL, stdout=STDERR, start_new_session=True

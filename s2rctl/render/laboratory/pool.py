@@ -17,6 +17,7 @@ import mujoco
 import numpy as np
 
 from s2rctl.core.errors import MissingEnvironmentError, RunError, UsageError
+from s2rctl.core.interpreter import python
 from s2rctl.render.laboratory.memory import Sizes, open_memory
 from s2rctl.render.laboratory.meshes import Mesh
 from s2rctl.render.laboratory.stage import build_stage
@@ -92,7 +93,7 @@ class _Worker:
     def __init__(self, job: dict[str, Any]) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "s2rctl.render.laboratory.worker", json.dumps(job)],
+            python("-m", "s2rctl.render.laboratory.worker", json.dumps(job)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
