@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from s2rctl.core.atomic import is_stdout, require_replaceable, write_output
+from s2rctl.core.depth_picture import grey
 from s2rctl.core.errors import UsageError
 from s2rctl.env.keys import make_key
 from s2rctl.schema.profile import Profile
@@ -52,9 +53,8 @@ def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
             frames[rgb_name(camera.name)] = [_enlarge(image, factor) for image in colour]
         if camera.depth:
             far = camera.depth_range_m[1] / camera.depth_unit_m
-            depth = np.asarray(inputs[depth_name(camera.name)], np.float64) / far
-            grey = np.where(depth > 0, 255 * (1 - 0.85 * np.clip(depth, 0, 1)), 0).astype(np.uint8)
-            frames[depth_name(camera.name)] = [_enlarge(np.repeat(g[..., None], 3, -1), factor) for g in grey]
+            depth = grey(np.asarray(inputs[depth_name(camera.name)]), far)
+            frames[depth_name(camera.name)] = [_enlarge(image, factor) for image in depth]
     return frames
 
 

@@ -16,9 +16,9 @@ from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
 from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
 from s2rctl.evaluation.perception import Kinematics
+from s2rctl.evaluation.seen import pictures
 from s2rctl.evaluation.statistics import exact, rate
 from s2rctl.learning.teacher.rollout import acting
-from s2rctl.schema.tensors import is_rgb
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Clip:
 
     episode: Episode
     qpos: np.ndarray  # (T, nq)
-    images: dict[str, np.ndarray]  # rgb_<camera> -> (T, H, W, 3) uint8
+    images: dict[str, np.ndarray]  # input name -> (T, H, W, 3) uint8
 
 
 @dataclass
@@ -51,13 +51,13 @@ class _Tape:
     """All worlds of the batch under way."""
 
     qpos: list[np.ndarray] = field(default_factory=list)  # each (B, nq)
-    images: list[dict[str, np.ndarray]] = field(default_factory=list)  # rgb_<camera> -> (B, H, W, 3) uint8
+    images: list[dict[str, np.ndarray]] = field(default_factory=list)  # input name -> (B, H, W, 3) uint8
 
     def record(self, state: EnvState) -> None:
         """Add the state that the next action is chosen in."""
         self.qpos.append(np.asarray(state.physics.qpos))
         inputs = state.observation.inputs
-        self.images.append({name: np.asarray(value) for name, value in inputs.items() if is_rgb(name)})
+        self.images.append(pictures(inputs))
 
     def clip(self, episode: Episode) -> Clip:
         """Cut out one world's first episode."""

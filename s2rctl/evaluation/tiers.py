@@ -19,9 +19,9 @@ from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.camera_edge import Edge, EdgeCameras
 from s2rctl.evaluation.episodes import Clip, Episode, Episodes, chosen
+from s2rctl.evaluation.seen import pictures
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.schema.laboratory import LookRanges
-from s2rctl.schema.tensors import is_rgb
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,8 @@ class _Notes:
         own = {name: np.asarray(values, float) for name, values in self.env.params.items()}
         for name, values in {**own, **self.dynamics, **looks(self.env, state)}.items():
             self.drawn.setdefault(name, []).append(np.asarray(values, float)[: self.count])
-        for name, value in state.observation.inputs.items():
-            if is_rgb(name):
-                self.pictures.setdefault(name, []).append(np.asarray(value)[: self.count])
+        for name, picture in pictures(state.observation.inputs).items():
+            self.pictures.setdefault(name, []).append(picture[: self.count])
         self.start.append(np.asarray(state.physics.qpos)[: self.count])
 
 

@@ -59,7 +59,8 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
     for name, points in panel.lines.items():
         if points:
             x, y = zip(*points, strict=True)
-            colours[name] = axes.plot(x, y, label=name, linewidth=1.2)[0].get_color()
+            alone = "o" if len(points) == 1 else None  # a line of one point is not seen
+            colours[name] = axes.plot(x, y, label=name, linewidth=1.2, marker=alone)[0].get_color()
     for name, entries in panel.bars.items():
         if entries:
             x, y, low, high = zip(*entries, strict=True)

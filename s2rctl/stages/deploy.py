@@ -28,6 +28,7 @@ from s2rctl.core.atomic import write_atomic
 from s2rctl.core.clock import Clock, RealClock, VirtualClock
 from s2rctl.core.errors import Interrupted, MissingEnvironmentError, PerceptionStop, SafetyStop
 from s2rctl.core.seeds import derived_seed
+from s2rctl.evaluation.seen import pictures
 from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.operations.sealed import POLICY_FILE, require_sealed
 from s2rctl.robots import ROBOTS
@@ -35,7 +36,7 @@ from s2rctl.robots.protocol import CameraSource, Robot
 from s2rctl.schema.contract import Contract
 from s2rctl.schema.deployment import Mode
 from s2rctl.schema.profile import Profile
-from s2rctl.schema.tensors import ACTION
+from s2rctl.schema.tensors import ACTION, depth_name, rgb_name
 from s2rctl.stages.certificate import CERTIFICATE_FILE, certificate
 from s2rctl.stages.protocol import Context, Result
 
@@ -172,8 +173,7 @@ def _rehearse(
     def finished(action: np.ndarray, verdict: Verdict) -> bool:
         data = rehearsal.look()
         if film is not None:
-            frames = (camera.latest() for camera in rehearsal.cameras)
-            film.append((data.qpos.copy(), [frame.rgb for frame in frames if frame is not None]))
+            film.append((data.qpos.copy(), _seen(policy.contract, rehearsal.cameras)))
         return rehearsal.judge.watch(data, normalise(action))
 
     header = recording_header(context, "rehearse") | {"seed": str(seed)}
@@ -239,6 +239,17 @@ def write_json(files: dict[str, Path], path: Path, content: Mapping[str, Any]) -
     """Write a JSON file and note it among the artifact's files."""
     write_atomic(path, json.dumps(content, indent=2).encode())
     files[path.name] = path
+
+
+def _seen(contract: Contract, cameras: Sequence[CameraSource]) -> list[np.ndarray]:
+    """Return what the policy sees of the newest frames, as pictures (H, W, 3) uint8."""
+    values: dict[str, np.ndarray | None] = {}
+    for camera in cameras:
+        frame = camera.latest()
+        if frame is not None:
+            values |= {rgb_name(camera.name): frame.rgb, depth_name(camera.name): frame.depth}
+    asked = {tensor.name: values.get(tensor.name) for tensor in contract.inputs}
+    return list(pictures({name: value for name, value in asked.items() if value is not None}).values())
 
 
 def _film(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from s2rctl.core.depth_picture import grey
+
 _SMALL_PX = 40_000
 """Pictures with fewer pixels are shown pixel by pixel, larger ones as JPEG."""
 _FIGURE = (
@@ -20,9 +22,7 @@ def with_depth(rgb: np.ndarray | None, depth: np.ndarray | None) -> np.ndarray:
     """Return colour (H, W, 3) uint8 with depth (H, W) in counts beside it, or one alone: near is bright, 0 is black."""
     if depth is None:
         return np.zeros((1, 1, 3), np.uint8) if rgb is None else np.asarray(rgb)
-    far = float(depth.max()) or 1.0
-    grey = np.where(depth > 0, 255 - 200 * (depth / far), 0).astype(np.uint8)
-    shown = np.repeat(grey[..., None], 3, axis=-1)
+    shown = grey(depth)
     return shown if rgb is None else np.concatenate([rgb, shown], axis=1)
 
 

@@ -146,9 +146,9 @@ def lying(tmp_path, monkeypatch):
         said, script, shell = tmp_path / "lies.json", tmp_path / "liar.py", tmp_path / "python"
         said.write_text(json.dumps(lies))
         script.write_text(LIAR.format(lies=str(said)))
-        shell.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
+        shell.write_text(f'#!/bin/sh\nshift  # -P\nexec "{sys.executable}" "{script}" "$@"\n')
         shell.chmod(0o755)
-        monkeypatch.setattr(remote.sys, "executable", str(shell))
+        monkeypatch.setattr(sys, "executable", str(shell))
         robot = XArm7Robot(name="xarm7", address="x")
         return remote.RemoteRobot(SPECIFICATION, robot, Safety(), 0.05, factory="xarm7")
 
