@@ -101,7 +101,7 @@ MORE: tuple[tuple[str, str, str, bool], ...] = (
     (
         "matrix products",
         _PRECISION,
-        "s2rctl asks for full float32 and this device gives less: compare rates, not numbers",
+        "full float32 is asked for and this device gives less: compare rates, not numbers",
         False,
     ),
     ("looks, raycast", _LOOKS.format(renderer="raycast"), _SIM, True),
