@@ -176,7 +176,7 @@ def axes_of(profile: Profile, task: str) -> tuple[str, ...]:
     return applicable(model, make_task(profile, task, model))
 
 
-def profile_dynamics(profile: Profile, task: str, worlds: int, seed: int, share: float = 1.0) -> Draws:
+def profile_dynamics(profile: Profile, task: str, worlds: int, seed: int, share: float | np.ndarray = 1.0) -> Draws:
     """Return a draw of every axis that applies, from the profile's ranges (``tasks.<task>.dynamics``)."""
     model = make_model(profile, task, movable=True)
     ranges = profile.task(task).dynamics
@@ -184,15 +184,18 @@ def profile_dynamics(profile: Profile, task: str, worlds: int, seed: int, share:
 
 
 def training_dynamics(
-    profile: Profile, task: str, worlds: int, seed: int, share: float, *, judging: bool = False
+    profile: Profile, task: str, worlds: int, seed: int, share: float, *, mildest: float = 1.0, judging: bool = False
 ) -> Draws | None:
     """Return the physics of worlds that train, or of those in which a training is judged; None: nominal.
 
-    Neither is the other's, nor that of an evaluation with the same seed.
+    Neither is the other's, nor that of an evaluation with the same seed. With ``mildest`` below 1, each world goes its
+    own way from nominal: between that part of ``share`` and all of it.
     """
     if not share:
         return None
-    return profile_dynamics(profile, task, worlds, derived_seed(seed, "judge" if judging else "train"), share)
+    own = derived_seed(seed, "judge" if judging else "train")
+    shares = share * np.random.default_rng(derived_seed(own, "mildest")).uniform(mildest, 1.0, worlds)
+    return profile_dynamics(profile, task, worlds, own, share if mildest == 1.0 else shares)
 
 
 def task_settings(profile: Profile, task: str, model: mujoco.MjModel) -> TaskSettings:

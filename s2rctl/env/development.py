@@ -1,4 +1,4 @@
-"""What a camera does to its image before anybody sees it: colours, sharpness, framing, compression, depth errors."""
+"""What a camera does to its image before anybody sees it: colours, sharpness, framing, compression."""
 
 import math
 from typing import NamedTuple
@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.env.depth_camera import DepthSettings, draw_depth_settings
 from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import Appearance as Settings
 
 BLOCK = 8
 """Side of the blocks of JPEG."""
-SHADOW_PX = 6
-"""Widest hole beside a near edge."""
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)  # NTSC
 
 
@@ -27,8 +26,7 @@ class Development(NamedTuple):
     blur: jax.Array  # (B, C) share of the neighbours
     shift: jax.Array  # (B, C, 2) int32 px, down and right
     step: jax.Array  # (B, C) quantisation
-    depth: jax.Array  # (B, C, 2) factor and m
-    stereo: jax.Array  # (B, C, 2) nearest depth in m, and disparity times depth in px m
+    depth: DepthSettings
 
 
 class ImageSettings(NamedTuple):
@@ -57,11 +55,6 @@ def _draw(key: jax.Array, shape: tuple[int, int], limits: ImageRange) -> Develop
     contrast = between(1, *limits.contrast)[..., None, None]
     turn = math.radians(limits.hue_deg) * between(2, -1.0, 1.0)
     colours = _hue_and_saturation(turn, between(3, *limits.saturation)) * gains[..., None, :]
-    scale = 1.0 + limits.depth_scale * between(8, -1.0, 1.0)
-    # A key of its own, so that the draws of the others stay what they were.
-    near_key, shadow_key = jax.random.split(jax.random.fold_in(key, 1))
-    near = jax.random.uniform(near_key, shape, minval=limits.depth_near_m[0], maxval=limits.depth_near_m[1])
-    shadow = limits.depth_shadow * jax.random.uniform(shadow_key, shape)
     return Development(
         colours=contrast * colours,
         lift=0.5 * (1.0 - contrast[..., 0]),
@@ -70,8 +63,7 @@ def _draw(key: jax.Array, shape: tuple[int, int], limits: ImageRange) -> Develop
         blur=between(6, 0.0, limits.blur),
         shift=jax.random.randint(keys[7], (*shape, 2), -limits.shift_px, limits.shift_px + 1),
         step=between(9, 0.0, limits.blocks),
-        depth=jnp.stack([scale, limits.depth_bias_m * between(10, -1.0, 1.0)], -1),
-        stereo=jnp.stack([near, shadow], -1),
+        depth=draw_depth_settings(key, between(8, -1.0, 1.0), between(10, -1.0, 1.0), limits),
     )
 
 
@@ -103,35 +95,6 @@ def develop_colours(rgb: jax.Array, own: Development, limits: ImageRange) -> jax
     if limits.blocks > 0:
         planes = [_quantised(plane, own.step) for plane in planes]
     return 255.0 * jnp.stack(planes, -1)
-
-
-def develop_depth(depth: jax.Array, own: Development, limits: ImageRange) -> jax.Array:
-    """Return depth (B, C, H, W) m as a stereo camera has it; 0 is nothing, and stays nothing."""
-    if limits.shift_px:
-        depth = shifted(depth, own.shift, limits.shift_px)
-    if limits.depth_shadow > 0:
-        depth = jnp.where(_hidden(depth, own.stereo[..., 1]), 0.0, depth)
-    if limits.depth_near_m[1] > 0:
-        depth = jnp.where(depth < own.stereo[..., 0, None, None], 0.0, depth)
-    if not limits.depth_bias_m and not limits.depth_scale:
-        return depth
-    factor, bias = own.depth[..., 0, None, None], own.depth[..., 1, None, None]
-    return jnp.where(depth > 0, jnp.maximum(factor * depth + bias, 0.0), 0.0)
-
-
-def _hidden(depth: jax.Array, constant: jax.Array) -> jax.Array:
-    """Return (B, C, H, W) bool: what the second imager, to the right of the first, does not see for something nearer.
-
-    A point in column i stands in column i - d of the second picture, with the disparity d = ``constant`` (B, C) px m
-    over depth. It is hidden behind one k columns further right whose disparity is larger by k or more.
-    """
-    disparity = jnp.where(depth > 0, constant[..., None, None] / jnp.maximum(depth, 1e-3), 0.0)
-    width = depth.shape[3]
-    wide = jnp.pad(disparity, ((0, 0), (0, 0), (0, 0), (0, SHADOW_PX)))
-    hidden = jnp.zeros(depth.shape, bool)
-    for k in range(1, SHADOW_PX + 1):
-        hidden = hidden | (jax.lax.slice_in_dim(wide, k, k + width, axis=3) - disparity >= k)
-    return hidden
 
 
 def shifted(images: jax.Array, shift: jax.Array, most: int) -> jax.Array:

@@ -155,12 +155,13 @@ def applicable(model: mujoco.MjModel, task: Task) -> tuple[str, ...]:
 
 
 def draw_dynamics(
-    ranges: Dynamics, worlds: int, seed: int, *, model: mujoco.MjModel, task: Task, share: float = 1.0
+    ranges: Dynamics, worlds: int, seed: int, *, model: mujoco.MjModel, task: Task, share: float | np.ndarray = 1.0
 ) -> Draws:
     """Return one value per world (B,) for each axis that applies, uniform in its range.
 
-    ``share`` is how much of the way from nominal each value goes. Each axis draws from a seed of its own: another axis
-    more changes nothing of the others, and world i draws the same however many worlds there are.
+    ``share`` is how much of the way from nominal each value goes, one number or one per world (B,). Each axis draws
+    from a seed of its own: another axis more changes nothing of the others, and world i draws the same however many
+    worlds there are.
     """
     found = {}
     for name in applicable(model, task):

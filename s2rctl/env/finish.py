@@ -63,7 +63,8 @@ def finish(key: jax.Array, look: Appearance, own: Wardrobe) -> Appearance:
 
 def _sizes(key: jax.Array, size: jax.Array, own: Wardrobe) -> jax.Array:
     for number, (limits, mine) in enumerate(zip(own.looks.sizes, own.sized, strict=True)):
-        factor = 1.0 + limits.spread * _symmetric(jax.random.fold_in(key, number), size.shape)
+        spread = limits.spread * np.array([axis in limits.axes for axis in "xyz"], np.float32)
+        factor = 1.0 + spread * _symmetric(jax.random.fold_in(key, number), size.shape)
         size = jnp.where(jnp.asarray(mine)[:, None], size * factor, size)
     return size
 

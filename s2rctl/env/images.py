@@ -1,7 +1,7 @@
 """From rendered frames to the raw tensors of the deployed policy's cameras."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import jax
@@ -11,7 +11,8 @@ import numpy as np
 
 from s2rctl.core.errors import RunError
 from s2rctl.env.appearance import Palette, draw_appearance, palette, stand_out
-from s2rctl.env.development import Development, ImageSettings, develop_colours, develop_depth, draw_image_settings
+from s2rctl.env.depth_camera import develop_depth, lose_patches
+from s2rctl.env.development import Development, ImageSettings, develop_colours, draw_image_settings, shifted
 from s2rctl.env.finish import finish, wardrobe
 from s2rctl.env.pictures import Pictures
 from s2rctl.env.rows import tiled
@@ -22,8 +23,12 @@ from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import CameraSettings, ColourRange, Vision
 from s2rctl.schema.tensors import depth_name, rgb_name
 
-DepthFaults = Callable[[jax.Array, jax.Array], jax.Array]
-"""(key, depth (N, H, W) m) -> depth with the faults of a real camera; 0 = no measurement."""
+
+class DepthFaults(Protocol):
+    """The faults of a real depth camera."""
+
+    def __call__(self, key: jax.Array, depth: jax.Array, *, strength: jax.Array | None) -> jax.Array:
+        """Return depth (N, H, W) m with the faults, 0 for no measurement; ``strength`` (N, 5) scales them per frame."""
 
 
 class Imaging(Protocol):
@@ -107,17 +112,29 @@ class Images:
         rgb_key, depth_key = jax.random.split(key)
         limits, own = self._settings.image, settings.development
         rgb = spoil_colours(rgb_key, frames.rgb, settings.brightness, self._settings.pixel_noise, own, limits)
-        depth = frames.depth
-        if limits is not None and own is not None:
-            depth = develop_depth(depth, own, limits)
-        if self._depth_faults is not None and any(camera.depth for camera in self.cameras):
-            depth = self._depth_faults(depth_key, depth.reshape(-1, *depth.shape[2:])).reshape(depth.shape)
+        depth = self._measured(depth_key, frames.depth, own)
         out: dict[str, jax.Array] = {}
         for index, camera in enumerate(self.cameras):
             out[rgb_name(camera.name)] = rgb[:, index]
             if camera.depth:
                 out[depth_name(camera.name)] = depth_counts(depth[:, index], camera)
         return out
+
+    def _measured(self, key: jax.Array, depth: jax.Array, own: Development | None) -> jax.Array:
+        """Return depth (B, C, H, W) m as the cameras measure it."""
+        limits, strength = self._settings.image, None
+        if limits is not None and own is not None:
+            if limits.shift_px:
+                depth = shifted(depth, own.shift, limits.shift_px)
+            depth = develop_depth(jax.random.fold_in(key, 1), depth, own.depth, limits)
+            if limits.depth_faults != (1.0, 1.0):
+                strength = own.depth.faults.reshape(-1, own.depth.faults.shape[-1])
+        if self._depth_faults is not None and any(camera.depth for camera in self.cameras):
+            flat = depth.reshape(-1, *depth.shape[2:])
+            depth = self._depth_faults(key, flat, strength=strength).reshape(depth.shape)
+        if limits is not None and own is not None and limits.depth_holes > 0:
+            depth = lose_patches(jax.random.fold_in(key, 2), depth, own.depth.hole)
+        return depth
 
 
 def depth_counts(depth: jax.Array, camera: CameraSettings) -> jax.Array:

@@ -19,20 +19,37 @@ SCRATCH_DEPTH = (0.2, 0.85)  # of the camera's range
 SCRATCH_HALF_WIDTH = 0.6  # px: a line about one pixel wide
 
 
-def depth_faults(key: jax.Array, depth: jax.Array, noise: DepthNoise, far_m: float) -> jax.Array:
-    """Return depth (N, H, W) m as a faulty camera with the range ``far_m`` would report it."""
+Strength = float | jax.Array
+"""How strong a fault is, in [0, 1]: one number, or one for each frame (N,)."""
+
+
+def depth_faults(
+    key: jax.Array, depth: jax.Array, noise: DepthNoise, far_m: float, strength: jax.Array | None = None
+) -> jax.Array:
+    """Return depth (N, H, W) m as a faulty camera with the range ``far_m`` would report it.
+
+    ``strength`` (N, 5) in [0, 1] weakens each frame's faults, in the order of their application; None: as they are.
+    """
     keys = jax.random.split(key, 5)
-    depth = lose_edges(keys[0], depth, noise.edge_gradient, noise.edge_gain)
-    depth = disparity_noise(keys[1], depth, noise.disparity_shift_px, noise.disparity_sigma, noise.disparity_constant)
-    depth = lose_pixels(keys[2], depth, noise.loss)
-    depth = scratch(keys[3], depth, noise.scratches, far_m)
-    return blackout(keys[4], depth, noise.blackout)
+    edges, steps, loss, lines, frames = [1.0] * 5 if strength is None else [strength[:, part] for part in range(5)]
+    depth = lose_edges(keys[0], depth, noise.edge_gradient, noise.edge_gain, edges)
+    constant = noise.disparity_constant
+    depth = disparity_noise(keys[1], depth, noise.disparity_shift_px, noise.disparity_sigma, constant, steps)
+    depth = lose_pixels(keys[2], depth, noise.loss * _per_pixel(loss))
+    depth = scratch(keys[3], depth, noise.scratches, far_m, lines)
+    return blackout(keys[4], depth, noise.blackout * _per_pixel(frames))
 
 
-def lose_edges(key: jax.Array, depth: jax.Array, gradient: float, gain: float) -> jax.Array:
+def _per_pixel(strength: Strength) -> Strength:
+    """Return a strength per frame (N,) as (N, 1, 1)."""
+    return strength[:, None, None] if isinstance(strength, jax.Array) else strength
+
+
+def lose_edges(key: jax.Array, depth: jax.Array, gradient: float, gain: float, strength: Strength = 1.0) -> jax.Array:
     """Lose pixels where depth changes by more than ``gradient`` (m/px), with probability atan(gain * change).
 
-    The mask of lost pixels of each frame is shifted by up to one pixel, as the shadow of an edge is.
+    ``strength`` multiplies that probability, 1 at most. The mask of lost pixels of each frame is shifted by up to one
+    pixel, as the shadow of an edge is.
     """
     where_key, shift_key = jax.random.split(key)
     rows = jnp.diff(depth, axis=1, append=depth[:, -1:])
@@ -40,7 +57,9 @@ def lose_edges(key: jax.Array, depth: jax.Array, gradient: float, gain: float) -
     change = jnp.sqrt(rows**2 + columns**2)
     # A draw below atan(gain * change) is one whose tangent is below gain * change; the arctangent itself is slow here.
     draw = uniform(pixel_bits(where_key, depth.shape, len(depth)))
-    lost = (change > gradient) & (_tangent(draw) < gain * change)
+    if isinstance(strength, jax.Array):  # a draw from [0, strength) is as good as one from [0, 1); others lose nothing
+        draw = draw / jnp.maximum(_per_pixel(strength), 1e-6)
+    lost = (change > gradient) & (draw < 1.0) & (_tangent(jnp.minimum(draw, 1.0)) < gain * change)
     shift = jax.random.randint(shift_key, (depth.shape[0], 2), -1, 2)
     for axis in (1, 2):
         by = shift[:, axis - 1, None, None]
@@ -55,13 +74,19 @@ def _tangent(angle: jax.Array) -> jax.Array:
     return angle * (945.0 + square * (square - 105.0)) / (945.0 + square * (15.0 * square - 420.0))
 
 
-def disparity_noise(key: jax.Array, depth: jax.Array, shift_px: float, sigma: float, constant: float) -> jax.Array:
-    """Sample each pixel at a slightly shifted place, then add noise to its disparity and round it to whole steps."""
+def disparity_noise(
+    key: jax.Array, depth: jax.Array, shift_px: float, sigma: float, constant: float, strength: Strength = 1.0
+) -> jax.Array:
+    """Sample each pixel at a slightly shifted place, then add noise to its disparity and round it to whole steps.
+
+    ``strength`` scales shift, noise and steps alike.
+    """
     keys = jax.random.split(key, 3)
-    noise = [gaussian(pixel_bits(k, depth.shape, len(depth))) for k in keys]
+    part = jnp.maximum(_per_pixel(strength), 1e-3)
+    noise = [part * gaussian(pixel_bits(k, depth.shape, len(depth))) for k in keys]
     sampled = resample(depth, shift_px * noise[0], shift_px * noise[1], math.ceil(GAUSSIAN_REACH * shift_px))
     disparity = constant / jnp.maximum(sampled * MM, 1.0) + sigma * noise[2]
-    measured = constant / jnp.maximum(jnp.round(disparity), 1.0) / MM
+    measured = constant / jnp.maximum(part * jnp.round(disparity / part), 1.0) / MM
     return jnp.where(sampled > 0, measured, 0.0)
 
 
@@ -84,13 +109,13 @@ def resample(depth: jax.Array, down: jax.Array, across: jax.Array, reach: int) -
     return jnp.where(holes > 0, 0.0, total)
 
 
-def lose_pixels(key: jax.Array, depth: jax.Array, probability: float) -> jax.Array:
+def lose_pixels(key: jax.Array, depth: jax.Array, probability: Strength) -> jax.Array:
     """Lose single pixels at random."""
     return jnp.where(uniform(pixel_bits(key, depth.shape, len(depth))) < probability, 0.0, depth)
 
 
-def scratch(key: jax.Array, depth: jax.Array, most: int, far_m: float) -> jax.Array:
-    """Draw 1 to ``most`` short lines of wrong depth into each frame; 0 draws none."""
+def scratch(key: jax.Array, depth: jax.Array, most: int, far_m: float, strength: Strength = 1.0) -> jax.Array:
+    """Draw 1 to ``most`` short lines of wrong depth into each frame, ``strength`` times as many; 0 draws none."""
     if most == 0:
         return depth
     count, height, width = depth.shape
@@ -101,6 +126,8 @@ def scratch(key: jax.Array, depth: jax.Array, most: int, far_m: float) -> jax.Ar
     angle = jax.random.uniform(keys[2], (count, most), maxval=jnp.pi)
     length = jax.random.uniform(keys[3], (count, most), minval=SCRATCH_LENGTH[0], maxval=SCRATCH_LENGTH[1])
     value = far_m * jax.random.uniform(keys[4], (count, most), minval=SCRATCH_DEPTH[0], maxval=SCRATCH_DEPTH[1])
+    if isinstance(strength, jax.Array):
+        wanted = jnp.floor(wanted * strength[:, None])
     drawn = jnp.arange(most) < wanted
     rows, columns = jnp.mgrid[0:height, 0:width].astype(jnp.float32)
 
@@ -116,6 +143,6 @@ def scratch(key: jax.Array, depth: jax.Array, most: int, far_m: float) -> jax.Ar
     return result
 
 
-def blackout(key: jax.Array, depth: jax.Array, probability: float) -> jax.Array:
+def blackout(key: jax.Array, depth: jax.Array, probability: Strength) -> jax.Array:
     """Lose whole frames."""
     return jnp.where(jax.random.bernoulli(key, probability, (depth.shape[0], 1, 1)), 0.0, depth)

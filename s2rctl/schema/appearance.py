@@ -79,6 +79,9 @@ class SizeRange(Model):
 
     geoms: tuple[Line, ...] = quantity(..., "", _NAMES, min_length=1, max_length=256)
     spread: float = quantity(0.1, "", "± relative size", ge=0, lt=1)
+    axes: tuple[Literal["x", "y", "z"], ...] = quantity(
+        ("x", "y", "z"), "", "axes of the geom that are drawn, each for itself", min_length=1, max_length=3
+    )
 
 
 class LampRange(Model):
@@ -123,6 +126,19 @@ class ImageRange(Model):
         "lost. Focal length in pixels times baseline, 0.5 for a D405 of 18 mm and an image of 32 rows",
         ge=0,
         le=100,
+    )
+    depth_fattening_px: float = quantity(
+        0.0, "px", "how far near surfaces spread over what is behind, as wide matching windows do, at most", ge=0, le=4
+    )
+    depth_holes: float = quantity(
+        0.0,
+        "",
+        "share of the depth lost in patches, at most: in a round part of the image, elsewhere a tenth of it",
+        ge=0,
+        le=1,
+    )
+    depth_faults: Annotated[Range, AfterValidator(within(0, 1))] = quantity(
+        (1.0, 1.0), "", "strength of each of the faults of vision.depth_noise, range"
     )
 
 

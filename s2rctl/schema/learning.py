@@ -190,6 +190,12 @@ class Distill(Model):
     hand_poses: bool = quantity(
         True, "", "the student also gets the hand poses that the commanded joints have by forward kinematics"
     )
+    measured_hands: bool = quantity(
+        False,
+        "",
+        "the student also gets the hand poses of the measured joints, which tell how far the arms sag; needs readings "
+        "as good as encoders are (noise.joint_pos)",
+    )
     encoder: Literal["random", "frozen", "finetuned"] = quantity(
         "finetuned", "", "random weights, or the pretrained ones kept fixed or trained further"
     )
@@ -241,6 +247,14 @@ class Distill(Model):
         le=1,
     )
     dynamics: float = dynamics_share()
+    mildest: float = quantity(
+        1.0,
+        "",
+        "how far the worlds' physics goes at least, as a share of dynamics: each world draws its own between the two. "
+        "1: all go equally far, and few are like the nominal one",
+        ge=0,
+        le=1,
+    )
     from_switch: float = quantity(
         0.0, "", "share of the worlds whose episodes begin where the pick teacher hands over", ge=0, lt=1
     )
@@ -254,6 +268,10 @@ class Distill(Model):
         problems = too_many("steps", worlds=self.worlds, steps=self.steps)
         if self.collectors and self.worlds % self.collectors:
             problems.append(f"collectors: {self.worlds} worlds cannot be divided into {self.collectors} equal groups")
+        if self.measured_hands and not self.hand_poses:
+            problems.append(
+                "measured_hands: there are none without those of the commanded joints; set hand_poses: true"
+            )
         if self.filters and not self.estimates:
             problems.append("filters: only poses that the student tells can be filtered; give estimates a weight")
         require(problems)

@@ -5,6 +5,7 @@ import numpy as np
 
 from s2rctl.core.errors import ProfileError
 from s2rctl.env.build import make_env, training_dynamics
+from s2rctl.env.dynamics import Draws
 from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.experts import make_expert
@@ -15,6 +16,7 @@ from s2rctl.learning.student.network import StudentSettings
 from s2rctl.learning.teacher.handover import Pilot, kept_bank
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context
 from s2rctl.systems import system_named
 from s2rctl.systems.protocol import Policy
@@ -76,7 +78,7 @@ def make_distiller(context: Context, *, acts: bool = True, learns: bool = True) 
         hide=distill.hide_object,
         bank=_bank(context, task, pilot) if acts and from_switch.any() and pilot is not None else None,
         bank_probability=from_switch.astype(float),
-        dynamics=training_dynamics(profile, task, distill.worlds, context.seed, distill.dynamics) if acts else None,
+        dynamics=_physics(profile, task, distill, context.seed) if acts else None,
     )
     settings = _settings(context, distill, taught, env)
     return Distiller(
@@ -89,6 +91,10 @@ def make_distiller(context: Context, *, acts: bool = True, learns: bool = True) 
         from_home=~from_switch,
         replay=make_replay(distill, settings, context.run_folder / "aggregate") if learns else None,
     )
+
+
+def _physics(profile: Profile, task: str, distill: Distill, seed: int) -> Draws | None:
+    return training_dynamics(profile, task, distill.worlds, seed, distill.dynamics, mildest=distill.mildest)
 
 
 def _bank(context: Context, task: str, pilot: Pilot) -> Start:

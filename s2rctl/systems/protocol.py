@@ -122,12 +122,18 @@ SCENE = (
 LATER: Mapping[str, Any] = {
     "robot.motion": {},
     "distill.collectors": 0,
+    "distill.measured_hands": False,
+    "distill.mildest": 1.0,
     "distill.recurrent": 0,
     "distill.reuse": 1,
     "encoder.stem": "coarse",
     "extractor.stem": "coarse",
     "reach.freeze_extractor": False,
     "vision.cameras.*.colour": True,
+    "vision.appearance.image.depth_fattening_px": 0.0,
+    "vision.appearance.image.depth_holes": 0.0,
+    "vision.appearance.image.depth_faults": [1.0, 1.0],
+    "vision.appearance.sizes.*.axes": ["x", "y", "z"],
 }
 """Paths that came after results had been kept (``*``: every entry of a list), and the value with which a field does
 what was done before it was there: while it has that, those results still count."""

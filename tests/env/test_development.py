@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2rctl.env.development import develop_colours, develop_depth, draw_image_settings
+from s2rctl.env.development import develop_colours, draw_image_settings, shifted
 from s2rctl.env.images import spoil_colours
 from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import Appearance
@@ -86,10 +86,9 @@ def test_vignette_darkens_corners_and_not_the_middle():
 
 
 def test_image_and_depth_are_shifted_together():
-    ranges = ImageRange(shift_px=3)
     depth = IMAGES[..., 0]
     seen, own = developed(shift_px=3)
-    np.testing.assert_allclose(develop_depth(depth, own, ranges), seen[..., 0], atol=1e-3)
+    np.testing.assert_allclose(shifted(depth, own.shift, 3), seen[..., 0], atol=1e-3)
     down, right = (int(n) for n in own.shift[0, 0])
     inside = np.asarray(depth)[0, 0, 5 : HEIGHT - 5, 5 : WIDTH - 5]
     moved = seen[0, 0, 5 + down : HEIGHT - 5 + down, 5 + right : WIDTH - 5 + right, 0]
@@ -103,41 +102,3 @@ def test_blocks_are_those_of_jpeg_and_small_steps_change_little():
     assert np.abs(coarse - np.asarray(IMAGES)).mean() > 3
     flat, _ = developed(jnp.full_like(IMAGES, 100.0), blocks=0.3)
     assert np.abs(np.diff(flat, axis=3)).max() < 1e-2, "a flat image has no edges at blocks, not even at its own edge"
-
-
-def test_depth_errors_are_of_the_camera_and_nothing_stays_nothing():
-    ranges = ImageRange(depth_bias_m=0.01, depth_scale=0.1)
-    own = draw_image_settings(jax.random.key(1), 400, 1, Appearance(image=ranges)).development
-    depth = jnp.broadcast_to(jnp.array([0.0, 0.2, 0.4]), (400, 1, 1, 3))
-    seen = np.asarray(develop_depth(depth, own, ranges))[:, 0, 0]
-    assert (seen[:, 0] == 0).all()
-    factor = (seen[:, 2] - seen[:, 1]) / 0.2
-    bias = seen[:, 1] - 0.2 * factor
-    assert 0.9 <= factor.min() + 1e-5 and factor.max() <= 1.1001
-    assert 0.095 < np.abs(factor - 1).max()
-    assert 0.0095 < np.abs(bias).max() < 0.01001
-    assert abs(np.corrcoef(factor, bias)[0, 1]) < 0.2
-
-
-def test_a_stereo_camera_measures_nothing_near_and_nothing_that_only_one_imager_sees():
-    """Disparities are a little over 0.4 / 0.1 = 4 and 0.4 / 0.4 = 1 px, so the hole is 3 px wide."""
-    ranges = ImageRange(depth_near_m=(0.08, 0.08), depth_shadow=0.4)
-    own = draw_image_settings(jax.random.key(0), 1, 1, Appearance(image=ranges)).development
-    own = own._replace(stereo=jnp.array([[[0.08, 0.404]]]))
-    row = [0.4] * 8 + [0.1] * 4 + [0.4] * 4 + [0.05] * 2 + [0.0] * 2
-    seen = np.asarray(develop_depth(jnp.array(row)[None, None, None], own, ranges))[0, 0, 0]
-    # The last part, at 0.05 m and 8 px, is too near itself, and hides all that is far on its left.
-    assert set(np.flatnonzero(seen == 0)) == {5, 6, 7, *range(12, 20)}
-    assert np.allclose(seen[:5], 0.4) and np.allclose(seen[8:12], 0.1)
-
-
-def test_stereo_faults_are_drawn_per_episode_and_leave_the_other_draws():
-    plain, stereo = ImageRange(blur=0.5), ImageRange(blur=0.5, depth_near_m=(0.07, 0.1), depth_shadow=0.5)
-    one, other = (
-        draw_image_settings(jax.random.key(4), 64, 2, Appearance(image=limits)).development
-        for limits in (plain, stereo)
-    )
-    assert np.array_equal(one.blur, other.blur)
-    near, shadow = np.moveaxis(np.asarray(other.stereo), -1, 0)
-    assert near.min() >= 0.07 and near.max() <= 0.1 and np.ptp(near) > 0.02
-    assert shadow.min() >= 0 and shadow.max() <= 0.5 and np.ptp(shadow) > 0.4

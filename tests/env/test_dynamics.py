@@ -170,6 +170,9 @@ def test_a_share_of_the_way_from_nominal():
     for name, values in whole.items():
         np.testing.assert_array_equal(none[name], KINDS[name].nominal)
         np.testing.assert_allclose(half[name], 0.5 * (values + KINDS[name].nominal))
+    own = draw_dynamics(Dynamics(), 50, 5, model=MODEL, task=TASK, share=np.linspace(0, 1, 50))
+    for name, values in whole.items():
+        assert own[name][0] == KINDS[name].nominal and own[name][-1] == pytest.approx(values[-1])
 
 
 def test_ranges_reach_as_far_as_plausible_worlds():

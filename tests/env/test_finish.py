@@ -114,6 +114,14 @@ def test_skins_hang_on_their_geoms_and_are_about_as_large():
     np.testing.assert_allclose(extras.rgba[:, :4, :3], np.asarray(BASE.geom_rgba)[0][parents[:, :4]][..., :3])
 
 
+def test_a_size_is_drawn_only_on_its_axes():
+    look = drawn(sizes=(SizeRange(geoms=("box",), spread=0.4, axes=("x", "y")),))
+    box = MODEL.geom("box").id
+    ratio = np.asarray(look.geom_size / jnp.maximum(BASE.geom_size, 1e-9))[:, box]
+    np.testing.assert_allclose(ratio[:, 2], 1.0, rtol=1e-6)
+    assert (np.ptp(ratio[:, :2], axis=0) > 0.6).all() and abs(np.corrcoef(ratio[:, :2].T)[0, 1]) < 0.5
+
+
 def test_sizes_and_lamps_stay_in_their_limits():
     lamps = LampRange(most=2, intensity=0.3, off=0.5, tint=0.1, ambient=(0.5, 2.0))
     look = drawn(sizes=(SizeRange(geoms=("box",), spread=0.2),), lamps=lamps)

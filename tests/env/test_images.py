@@ -14,6 +14,7 @@ from s2rctl.env.vec_env import VecEnv
 from s2rctl.physics.native import NativePhysics
 from s2rctl.render.protocol import Appearance, Frames
 from s2rctl.scene import SCENES
+from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import Appearance as Look
 from s2rctl.schema.simulation import CameraSettings, ColourRange, Delays, Vision
 from tests.env import toy
@@ -122,9 +123,27 @@ def test_without_randomisation_all_worlds_look_the_same():
 
 
 def test_depth_faults_are_applied():
-    env = make(depth_faults=lambda key, depth: jnp.where(depth > 0, 1.5, 0.0))
+    env = make(depth_faults=lambda key, depth, *, strength: jnp.where(depth > 0, 1.5, 0.0))
     first, _ = roll(env, [])
     assert (first["depth_eye"] == 1500).all()
+
+
+def test_depth_faults_are_as_strong_as_the_look_says_and_holes_come_last():
+    strengths = []
+
+    def faults(key, depth, *, strength):
+        strengths.append(strength)
+        return jnp.broadcast_to(1.0 + strength[:, :1, None], depth.shape)
+
+    whole = ImageRange(depth_faults=(0.25, 0.75))
+    first, _ = roll(make(Look(image=whole), depth_faults=faults), [])
+    assert strengths[0].shape == (WORLDS, 5)
+    seen = np.asarray(first["depth_eye"])
+    assert seen.min() >= 1250 and seen.max() <= 1750 and len(np.unique(seen)) == WORLDS, "one strength per camera"
+    holed = whole.model_copy(update={"depth_holes": 1.0})
+    first, _ = roll(make(Look(image=holed), depth_faults=faults), [])
+    lost = np.asarray(first["depth_eye"]) == 0
+    assert 0 < lost.mean() < 0.5
 
 
 def test_geom_sizes_follow_physics():

@@ -80,3 +80,18 @@ def test_arms_that_differ_are_refused():
     )  # fmt: skip
     with pytest.raises(ValueError, match="not built alike"):
         HandPoses(both, (0.0, 0.0))
+
+
+def test_measured_joints_tell_how_far_the_hands_sag():
+    sent = targets(np.stack([FACING, FACING]))
+    sunk = FACING.copy()
+    sunk[0, 1] += 0.01  # the left shoulder gives way by 10 mrad, with about 0.4 m of arm before it
+    found = HANDS.measured(jnp.concatenate([sent[:1], targets(sunk[None])]), sent)
+    assert found.shape == (2, HANDS.measured_size)
+    np.testing.assert_allclose(found[0], 0, atol=1e-4)
+    places = HANDS.poses(np.stack([FACING, sunk])).position
+    moved = np.asarray(places[0][1] - places[0][0])
+    assert 0.002 < -moved[2] < 0.006
+    np.testing.assert_allclose(found[1, :3], 40.0 * moved, atol=1e-3)
+    np.testing.assert_allclose(found[1, 3:6], 0, atol=1e-5)
+    assert jnp.max(jnp.abs(found[1, 9:12])) > 0.05, "the way between the hands changed, too"

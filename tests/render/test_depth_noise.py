@@ -85,3 +85,34 @@ def test_the_whole_chain_is_finite_and_depends_on_its_key_only() -> None:
     assert jnp.isfinite(first).all() and (first >= 0).all()
     assert (first == again).all()
     assert (first != other).any()
+
+
+def test_strength_goes_from_a_clean_camera_to_the_full_faults_frame_by_frame() -> None:
+    noise = DepthNoise(disparity_sigma=2.0, blackout=0.3, loss=0.1)
+    depth = flat(frames=200).at[:, :, 16:].set(0.5)
+    full = depth_faults(KEY, depth, noise, 1.0)
+    assert np.array_equal(full, depth_faults(KEY, depth, noise, 1.0, jnp.ones((200, 5))))
+    clean = np.asarray(depth_faults(KEY, depth, noise, 1.0, jnp.zeros((200, 5))))
+    np.testing.assert_allclose(clean, depth, rtol=5e-3)  # a thousandth of the shift is left
+    mixed = np.asarray(
+        depth_faults(KEY, depth, noise, 1.0, jnp.repeat(jnp.array([[0.0], [1.0]]), 100, 0) * jnp.ones(5))
+    )
+    np.testing.assert_allclose(mixed[:100], depth[:100], rtol=5e-3)
+    assert np.array_equal(mixed[100:], full[100:])
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
+def test_an_edge_is_lost_with_a_share_of_its_probability(strength: float) -> None:
+    step = flat(frames=512).at[:, :, 16:].set(0.26)
+    lost = lose_edges(KEY, step, 0.05, 10.0, jnp.full(512, strength)) == 0
+    assert np.asarray(lost).sum() / (512 * 32) == pytest.approx(strength * np.arctan(0.6), abs=0.02)
+
+
+def test_scratches_and_losses_weaken_with_their_strength() -> None:
+    few = np.asarray(scratch(KEY, flat(), 16, 1.0, jnp.full(64, 0.25)) != flat()).sum()
+    many = np.asarray(scratch(KEY, flat(), 16, 1.0) != flat()).sum()
+    assert 0 < few < 0.4 * many
+    half = np.asarray(
+        depth_faults(KEY, flat(), DepthNoise(loss=0.4, blackout=0, scratches=0), 1.0, jnp.full((64, 5), 0.5))
+    )
+    assert (half == 0).mean() == pytest.approx(0.2, abs=0.02)

@@ -91,7 +91,7 @@ class HandPoses:
         its rotation in the world (6). With two arms then the second hand as seen from the first one, relative to how
         they stand at ``ready``: the way coarse and fine (6), and two rows of its rotation (6).
         """
-        arms = targets.reshape(-1, self._arms, self._per_arm)
+        arms = self._by_arm(targets)
         angles, fingers = arms[..., : self._joints], arms[..., self._joints :]
         away = angles - self._ready
         poses = self.poses(angles)
@@ -102,11 +102,34 @@ class HandPoses:
             for arm in range(self._arms)
             for part in (joints[:, arm], 5.0 * poses.position[arm], poses.rotation[arm].reshape(-1, 9)[:, :6])
         ]
-        if self._at_ready is not None:
-            way, turn = between(poses)
-            way, turn = way - self._at_ready[0], (turn - self._at_ready[1])[:, :6]
-            parts += [_clip(10.0 * way), _clip(40.0 * way), 3.0 * turn]
-        return jnp.concatenate(parts, axis=-1)
+        return jnp.concatenate(parts + self._second(poses), axis=-1)
+
+    @property
+    def measured_size(self) -> int:
+        """How many numbers ``measured`` gives."""
+        return 3 * self._arms + (12 if self._at_ready is not None else 0)
+
+    def measured(self, positions: jax.Array, targets: jax.Array) -> jax.Array:
+        """Return where measured joints really bring the hands, numbers of order one (N, measured_size).
+
+        ``positions`` and ``targets`` (N, m) are joints in the order of the commands, measured and commanded. For each
+        arm how far the hand is from where it was sent (3), in the world; with two arms then the second hand as seen
+        from the first one, as ``features`` tells it (12).
+        """
+        real, sent = (self.poses(self._by_arm(values)[..., : self._joints]) for values in (positions, targets))
+        off = [_clip(40.0 * (there - wanted)) for there, wanted in zip(real.position, sent.position, strict=True)]
+        return jnp.concatenate(off + self._second(real), axis=-1)
+
+    def _by_arm(self, targets: jax.Array) -> jax.Array:
+        return targets.reshape(-1, self._arms, self._per_arm)
+
+    def _second(self, poses: Hands) -> list[jax.Array]:
+        """Return the second hand as seen from the first one, relative to how they stand at ``ready``."""
+        if self._at_ready is None:
+            return []
+        way, turn = between(poses)
+        way, turn = way - self._at_ready[0], (turn - self._at_ready[1])[:, :6]
+        return [_clip(10.0 * way), _clip(40.0 * way), 3.0 * turn]
 
     def _between_at_ready(self, specification: RobotSpecification) -> tuple[np.ndarray, np.ndarray]:
         """Return way and turn between the hands at ``ready``; in numpy, since nothing shall be compiled for it."""

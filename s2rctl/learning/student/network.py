@@ -53,6 +53,7 @@ class StudentSettings(Model):
     ready: tuple[float, ...] | None = quantity(
         None, "rad", "joints from which hand poses of the commanded joints are told; null: they are no features"
     )
+    measured: bool = quantity(False, "", "whether hand poses of the measured joints are told too")
     switched: bool = quantity(..., "", "whether the policy is told when its pilot has handed over")
     action_size: int = quantity(..., "", "joint-target changes", ge=1)
     estimates: int = quantity(0, "", "numbers that each camera's image tells of its object; 0: none", ge=0)
@@ -76,7 +77,7 @@ class StudentSettings(Model):
     @property
     def joints(self) -> Proprioception:
         """The joint features."""
-        return proprioception(self.robot, self.ready, self.switched)
+        return proprioception(self.robot, self.ready, self.switched, self.measured)
 
 
 def student_settings(
@@ -102,6 +103,7 @@ def student_settings(
         hidden=distill.network,
         robot=robot,
         ready=tuple(ready) if ready is not None and distill.hand_poses else None,
+        measured=ready is not None and distill.measured_hands,
         switched=switched,
         action_size=len(ROBOTS.load(robot).command),
         estimates=estimates if distill.estimates else 0,

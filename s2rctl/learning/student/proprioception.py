@@ -17,13 +17,17 @@ _ERROR_SCALE = 5.0  # 1/rad: a target runs ahead of a moving joint by up to abou
 
 
 class Proprioception:
-    """Joint features of one robot; ``ready`` None: without hand poses; ``switched``: the policy has a pilot."""
+    """Joint features of one robot; ``ready`` None: without hand poses; ``switched``: the policy has a pilot.
 
-    def __init__(self, robot: str, ready: Sequence[float] | None, switched: bool) -> None:
+    ``measured``: with the hand poses of the measured joints too.
+    """
+
+    def __init__(self, robot: str, ready: Sequence[float] | None, switched: bool, measured: bool = False) -> None:
         spec = ROBOTS.load(robot)
         self._switched = switched
         self.joints, self.targets = len(spec.joints), len(spec.targets)
         driver = {joint: target for target, joint in enumerate(spec.target_joint)}
+        self._driven = list(spec.target_joint)
         self._wanted = [driver[spec.mimic.get(joint, joint)] for joint in range(self.joints)]
         slides = spec.kinematics.slides
         travel = np.subtract(spec.joint_high, spec.joint_low)
@@ -31,12 +35,14 @@ class Proprioception:
         self._scale = np.where(slides, 1.0 / travel, 1.0).astype(np.float32)
         self._error_scale = np.where(slides, 1.0 / travel, _ERROR_SCALE).astype(np.float32)
         self._hands = HandPoses(spec, ready) if ready is not None else None
+        self._measured = self._hands if measured else None
 
     @property
     def size(self) -> int:
         """How many numbers ``features`` gives."""
         first = self._hands.size if self._hands is not None else self.joints
-        return first + self.joints + self._switched
+        real = self._measured.measured_size if self._measured is not None else 0
+        return first + real + self.joints + self._switched
 
     @property
     def raw_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -57,19 +63,25 @@ class Proprioception:
     def features(self, inputs: Inputs) -> jax.Array:
         """Return what the student knows of its joints (N, size).
 
-        With hand poses where the commanded joints bring the hands, and of the measured joints only how far they are
-        from the command: single readings are a hundred times coarser than commands.
+        With hand poses where the commanded joints bring the hands, and of the measured joints how far they are from
+        the command. Where single readings are as good as encoders are, hand poses of the measured joints tell how far
+        the arms sag; the reference's noise is a hundred times coarser, and they would tell nothing.
         """
         position, error = self.read(inputs)
         first = self._hands.features(inputs[JOINT_TARGET]) if self._hands is not None else position
+        real = []
+        if self._measured is not None:
+            real = [self._measured.measured(_columns(inputs[JOINT_POS], self._driven), inputs[JOINT_TARGET])]
         flag = [inputs[SWITCHED]] if self._switched else []
-        return jnp.concatenate([first, error, *flag], axis=-1)
+        return jnp.concatenate([first, *real, error, *flag], axis=-1)
 
 
 @lru_cache(maxsize=16)
-def proprioception(robot: str, ready: tuple[float, ...] | None, switched: bool) -> Proprioception:
+def proprioception(
+    robot: str, ready: tuple[float, ...] | None, switched: bool, measured: bool = False
+) -> Proprioception:
     """Return the joint features of a robot; equal arguments give the same object, so nothing is compiled twice."""
-    return Proprioception(robot, ready, switched)
+    return Proprioception(robot, ready, switched, measured)
 
 
 def _columns(values: jax.Array, wanted: Sequence[int]) -> jax.Array:
