@@ -11,7 +11,13 @@ from s2rctl.schema.moved import MOVED, moved_to, upgraded
 from s2rctl.store.archive import import_archive
 from s2rctl.store.store import Store
 
-PRETRAINED = {"aloha-teachers": "aloha", "aloha-student": "aloha", "xarm7-reach": "xarm7-reach"}
+PRETRAINED = {
+    "aloha-teachers": "aloha",
+    "aloha-teachers-robust": "aloha",
+    "aloha-student": "aloha",
+    "xarm7-reach": "xarm7-reach",
+    "xarm7-reach-robust": "xarm7-reach",
+}
 
 
 @pytest.mark.parametrize(
