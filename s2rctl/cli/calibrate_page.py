@@ -30,12 +30,9 @@ def shown(
     if page is None:
         yield board, None
         return
-    from s2rctl.view.page import require_viser
+    from s2rctl.view.remote_page import RemotePage
 
-    require_viser()
-    from s2rctl.view.collecting import CollectPage
-
-    opened = CollectPage(work, page)
+    opened = RemotePage(work, page)
     work.reporter.note(f"open {opened.url}")
 
     def show(live: "Live") -> None:
