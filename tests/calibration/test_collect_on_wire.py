@@ -23,7 +23,7 @@ from s2rctl.schema.load import load_profile
 from s2rctl.store.store import Store
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.paced]
+pytestmark = pytest.mark.paced
 
 POSES = 5
 WINDOW_S = 0.5
@@ -128,6 +128,29 @@ def killed(profile: str, store: Path, work: Work) -> None:
         child.wait()
 
 
+@pytest.mark.parametrize("profile", ["xarm7-reach", pytest.param("aloha", marks=pytest.mark.slow)])
+def test_a_rehearsal_collects_and_solves_through_the_vendors_sdk(tmp_path, witnesses, profile) -> None:
+    store = Store(tmp_path / "store")
+    store.prepare()
+    sets = [
+        *SETS,
+        "calibration.poses=9",
+        "calibration.max_position_error_m=0.02",
+        "calibration.max_rotation_error_deg=2",
+    ]
+    work = Work(load_profile(profile, sets).profile, store, NullReporter(), Interrupt(), "rehearse")
+    make_board(work)
+    found, _ = steps.collect_views(work)
+    assert len(found.views) == 9 and [witness.violations for witness in witnesses] == [{}]
+    artifact, calibration, _ = steps.solve_views(work)
+    assert artifact.manifest.content.kind == "calibration" and calibration.mode == "rehearse"
+    error = calibration.rehearsed_error_m
+    assert error is not None and error < 0.01
+    place = np.sqrt(np.diag(np.array(calibration.covariance))[:3])
+    assert error < 5 * np.linalg.norm(place), "as sure as it says it is"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "fault"), [("xarm7-reach", "collision"), ("aloha", "overload")])
 def test_no_view_is_lost_and_no_limit_is_passed(tmp_path, witnesses, profile, fault) -> None:
     store = Store(tmp_path / "store")
