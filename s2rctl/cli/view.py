@@ -32,16 +32,22 @@ def view(
     meshes: Annotated[
         bool, typer.Option("--meshes/--no-meshes", help="The maker's meshes, where they are installed.")
     ] = True,
+    training: Annotated[
+        str | None,
+        typer.Option("--training", help="Stage that is training: its policy so far."),
+    ] = None,
     sets: SetOption = None,
     seed: SeedOption = None,
 ) -> Answer:
     """Serve a page on which a policy acts: pause, step, move objects, other seeds and looks. No display is needed.
 
-    With a profile its scripted expert acts; a recording can be scrubbed, also while it is being written. Ctrl-C ends.
+    With a profile its scripted expert acts, or with --training the policy of a run under way as of its last
+    checkpoint; a recording can be scrubbed, also while it is being written. Ctrl-C ends.
 
     Examples:
       s2rctl view aloha
       s2rctl view onnx/xarm7-reach --port 9000
+      s2rctl view aloha --training distill
       s2rctl view run/episode-000.mcap
 
     """
@@ -50,7 +56,9 @@ def view(
     from s2rctl.view.run import run
 
     require_viser()
-    shown = _show(session, what, task, sets, seed)
+    shown = (
+        _training(session, what, training, task, sets, seed) if training else _show(session, what, task, sets, seed)
+    )
     with interruptible() as interrupt:
         page = Page(shown, host, port, meshes_of(shown.robot) if meshes else None)
         try:
@@ -59,6 +67,33 @@ def view(
         finally:
             page.close()
     return Answer(data, facts({"frames": data["frames"], "frames per second": data["frames_per_s"]}))
+
+
+def _training(
+    session: Session, what: str, stage: str, task: str | None, sets: list[str] | None, seed: int | None
+) -> "Show":
+    """Return what a run of a profile's stage has learned so far: of one under way, else of one left behind."""
+    from s2rctl.core.errors import ArtifactError, UsageError
+    from s2rctl.core.tables import suggestion
+    from s2rctl.pipeline.graph import graph_of
+    from s2rctl.pipeline.status import all_runs
+    from s2rctl.systems import policy_named
+    from s2rctl.view.training import show_training
+
+    if task:
+        raise UsageError("a training has its task", "leave --task out")
+    profile, store = session.load(what, sets, seed).profile, session.store()
+    policies = {row.name: policy_named(row.kind, row.output) for row in graph_of(profile.system)}
+    known = {name: found[1] for name, found in policies.items() if found is not None}
+    if stage not in known:
+        raise UsageError(f"the stage '{stage}' trains no policy of {profile.system}", suggestion(stage, list(known)))
+    runs = [run for run in all_runs(store) if (run.stage, run.profile) == (stage, profile.name)]
+    if not runs:
+        raise ArtifactError(
+            f"no run of {stage} for {profile.name} is under way", f"s2rctl pipeline status -p {profile.name}"
+        )
+    folder = store.root / "runs" / runs[0].key
+    return show_training(store, folder, profile, known[stage], f"{stage} of {profile.name}, {runs[0].state}")
 
 
 def _show(session: Session, what: str, task: str | None, sets: list[str] | None, seed: int | None) -> "Show":

@@ -1,5 +1,6 @@
 """A policy on disk: ``policy.safetensors`` (weights and statistics) and ``policy.json`` (what they belong to)."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from s2rctl.tasks.protocol import Observation
 WEIGHTS = "policy.safetensors"
 DESCRIPTION = "policy.json"
 FORMAT = 1
+SO_FAR = "so_far"
+"""Folder of a run with the policy as it was at the last checkpoint, for whoever watches (``view --training``)."""
 
 Params = Any
 """Nested dictionary of arrays."""
@@ -94,6 +97,12 @@ def save_policy(folder: Path, kind: str, config: Mapping[str, Any], params: Para
     write_atomic(folder / WEIGHTS, save(arrays))
     write_atomic(folder / DESCRIPTION, json.dumps(description, indent=2, sort_keys=True).encode())
     return {name: folder / name for name in (WEIGHTS, DESCRIPTION)}
+
+
+def show_so_far(run_folder: Path, kind: str, config: Mapping[str, Any], params: Params) -> None:
+    """Leave the policy as it is now for those who watch; training does not end because nobody can."""
+    with contextlib.suppress(OSError):
+        save_policy(run_folder / SO_FAR, kind, config, params)
 
 
 def load_policy(folder: Path) -> Policy:

@@ -12,7 +12,7 @@ from s2rctl.core.errors import Interrupted
 from s2rctl.env.keys import make_key
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
-from s2rctl.learning.policy_files import save_policy
+from s2rctl.learning.policy_files import save_policy, show_so_far
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Collector, Distiller, Snapshot
 from s2rctl.learning.student.network import Params, StudentSettings
@@ -63,6 +63,7 @@ def _distilled(context: Context, distiller: Distiller, params: Params) -> Result
 
     def save(snapshot: Snapshot) -> None:
         checkpoints.save(int(snapshot.iteration), snapshot)
+        show_so_far(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.params)
 
     with MetricsLog(context.run_folder, int(snapshot.iteration), context.profile.wandb) as log:
 

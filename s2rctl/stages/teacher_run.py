@@ -18,7 +18,7 @@ from s2rctl.evaluation.statistics import wilson
 from s2rctl.experts import make_expert
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
-from s2rctl.learning.policy_files import load_policy
+from s2rctl.learning.policy_files import load_policy, show_so_far
 from s2rctl.learning.teacher import handover as teachers
 from s2rctl.learning.teacher import networks, normalise, training
 from s2rctl.learning.teacher.networks import Params, TeacherSettings
@@ -73,8 +73,7 @@ class TeacherRun:
             taught = self._warm_start(log)
             if self.phase.ppo.steps or taught is None:
                 return self._ppo(log, taught)
-        normaliser = normalise.published(taught.actor_statistics)
-        return {"actor": taught.actor, "normaliser": normaliser}, self._warm_steps()
+        return _taught_params(taught), self._warm_steps()
 
     def judge(self, params: Params, first_batch: int, batches: int) -> tuple[int, int]:
         """Return successes and episodes of first episodes from home, deterministic actions."""
@@ -149,9 +148,14 @@ class TeacherRun:
             state = self._round(starter, state, log)
             if time.monotonic() - saved > self.phase.checkpoint_interval_s or int(state.round) == warm.rounds:
                 checkpoints.save(int(state.round), state)
+                self._show(_taught_params(starter.taught(state)))
                 saved = time.monotonic()
         reporter.finish(f"warm start: imitated the expert on {int(state.filled)} samples")
         return starter.taught(state)
+
+    def _show(self, params: Params) -> None:
+        """Leave the policy as it is for those who watch."""
+        show_so_far(self.context.run_folder, "teacher", self.settings.model_dump(mode="json"), params)
 
     def _round(self, starter: WarmStarter, state: WarmState, log: MetricsLog) -> WarmState:
         """Do one round of the warm start, or save the last one and leave."""
@@ -191,7 +195,9 @@ class TeacherRun:
             episodes=phase.gate.episodes,
             judgements=int(max(1, min(MOST_JUDGEMENTS, affordable))),
         )
-        around = training.Surroundings(checkpoints, log, reporter, self.context.interrupt, self._warm_steps())
+        around = training.Surroundings(
+            checkpoints, log, reporter, self.context.interrupt, self._warm_steps(), self._show
+        )
         snapshot = training.train(trainer, snapshot, lambda params: self.judge(params, 0, 1), limits, around)
         done = int(snapshot.state.iteration) * trainer.steps_per_iteration
         successes, episodes = (int(n) for n in snapshot.best_count)
@@ -243,3 +249,7 @@ class TeacherRun:
 
     def _key(self, number: int) -> jax.Array:
         return jax.random.fold_in(make_key(self.context.seed), number)
+
+
+def _taught_params(taught: Taught) -> Params:
+    return {"actor": taught.actor, "normaliser": normalise.published(taught.actor_statistics)}

@@ -18,7 +18,7 @@ from s2rctl.env.visibility import Sight, facing, in_frame
 from s2rctl.evaluation.statistics import format_rate, wilson
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
-from s2rctl.learning.policy_files import save_policy
+from s2rctl.learning.policy_files import save_policy, show_so_far
 from s2rctl.learning.reach import asym_ddpg
 from s2rctl.learning.reach import figures as reach_figures
 from s2rctl.learning.reach import loop as reach_loop
@@ -65,6 +65,7 @@ def run(context: Context) -> Result:
 
     def save(snapshot: Snapshot) -> None:
         checkpoints.save(int(snapshot.chunks), snapshot)
+        show_so_far(context.run_folder, "reach", settings.model_dump(mode="json"), snapshot.learner.actor)
 
     with MetricsLog(context.run_folder, loop.env_steps(snapshot), profile.wandb) as log:
 

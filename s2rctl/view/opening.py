@@ -31,7 +31,7 @@ def show_expert(profile: Profile, task: str | None) -> Episodes:
     chosen = task or system.deployed.task
     if chosen not in system.tasks:
         raise UsageError(f"the system {system.name} has no task '{chosen}'", suggestion(chosen, list(system.tasks)))
-    profile = _seen(profile, chosen)
+    profile = with_seen_cameras(profile, chosen)
     env = make_env(profile, chosen, 1, seed=profile.seed, images=bool(profile.vision.cameras))
     return Episodes(env, expert_of(profile, env), profile, f"{profile.name}, expert of {chosen}", profile.seed)
 
@@ -40,12 +40,12 @@ def show_policy(artifact: Artifact, profile: Profile) -> Episodes:
     """Return a policy of the store; the cameras are drawn for one that does not see, too."""
     player = load_player(artifact)
     act = _telling(artifact) or player.act
-    profile = _seen(profile, player.task)
+    profile = with_seen_cameras(profile, player.task)
     env = make_env(profile, player.task, 1, seed=profile.seed, images=bool(profile.vision.cameras))
     return Episodes(env, act, profile, f"{artifact.ref} {artifact.id[:12]}", profile.seed, player.pilot)
 
 
-def _seen(profile: Profile, task: str) -> Profile:
+def with_seen_cameras(profile: Profile, task: str) -> Profile:
     """Return the profile with those of its cameras that the task's scene has; a policy that sees needs all of them."""
     model = make_model(profile, task)
     known = {model.camera(number).name for number in range(model.ncam)}

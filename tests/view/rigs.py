@@ -56,7 +56,7 @@ def recording(path, steps: int = 9):
 
 
 @cache
-def _env() -> VecEnv:
+def toy_env() -> VecEnv:
     model = mujoco.MjModel.from_xml_string(toy.MJCF.replace("</worldbody>", f"{BALL}</worldbody>"))
     task = toy.make(episode_steps=8)
 
@@ -74,4 +74,4 @@ def _env() -> VecEnv:
 def episodes(push: float = 0.5) -> Episodes:
     """A cart that is always pushed to one side, without cameras."""
     action = np.array([[push, 0.0]], np.float32)
-    return Episodes(_env(), lambda observation: action, load_profile("xarm7-smoke").profile, "toy", seed=3)
+    return Episodes(toy_env(), lambda observation: action, load_profile("xarm7-smoke").profile, "toy", seed=3)

@@ -59,6 +59,7 @@ class Surroundings:
     reporter: Reporter
     interrupt: Interrupt
     first_step: int  # environment steps before PPO (the warm start's), where the curve goes on
+    show: Callable[[Params], None] = lambda params: None  # is given the policy as it is, at every checkpoint
 
 
 def start(trainer: PpoTrainer, key: jax.Array, taught: Taught | None, checkpoints: Checkpoints) -> Snapshot:
@@ -96,6 +97,7 @@ def train(trainer: PpoTrainer, snapshot: Snapshot, judge: Judge, limits: Limits,
         if time.monotonic() - saved > limits.checkpoint_interval_s:
             # After the judgement, so that no resumed run judges the same policy twice.
             around.checkpoints.save(iteration, snapshot)
+            around.show(trainer.published(snapshot.state.learner))
             saved = time.monotonic()
         begun = time.monotonic()
         state, figures = trainer.iterate(snapshot.state)
