@@ -18,9 +18,9 @@ for _number, _action in ((signal.SIGINT, signal.default_int_handler), (signal.SI
         signal.signal(_number, _action)
 os.environ.pop("PYTHONUNBUFFERED", None)
 
-# Most tests compile a program to run it once. XLA without its optimisations and its own code for fused loops takes a
-# quarter of the time; demo, benchmarks and everything that users run keep them.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# Most tests compile a program to run it once, which takes a quarter of the time without XLA's optimisations.
+if "XLA_FLAGS" not in os.environ:
+    compile_cache.hurry(os.environ)
 
 gc.set_threshold(50_000)  # as the command line does: tracing allocates millions of objects and leaves few cycles
 

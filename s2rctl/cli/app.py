@@ -8,6 +8,7 @@ import typer
 from s2rctl.cli import (
     artifacts,
     calibrate,
+    demo,
     deploy,
     doctor,
     emulate,
@@ -61,8 +62,8 @@ def _root(
 
 
 _PARTS = (
-    train, export, evaluate, deploy, replay, latency, calibrate, sysid, pipeline, sweep, reproduce, artifacts, profile,
-    doctor, emulate, render, robot, view
+    demo, train, export, evaluate, deploy, replay, latency, calibrate, sysid, pipeline, sweep, reproduce, artifacts,
+    profile, doctor, emulate, render, robot, view
 )  # fmt: skip
 for _part in _PARTS:
     _part.add_to(app)

@@ -12,6 +12,7 @@ from s2rctl.core.progress import (
     LineReporter,
     MultiReporter,
     NullReporter,
+    Pace,
     Reporter,
     describe,
     duration,
@@ -55,14 +56,14 @@ class RichReporter:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stage, self._total, self._unit = "", 0.0, ""
-        self._first_done = -1.0
+        self._pace = Pace()
 
     def start(self, stage: str, total: float, unit: str) -> None:
         """Begin a line for the stage."""
         from rich.progress import BarColumn, SpinnerColumn, TextColumn
 
         self.close()
-        self._stage, self._total, self._unit, self._first_done = stage, total, unit, -1.0
+        self._stage, self._total, self._unit, self._pace = stage, total, unit, Pace()
         bar = BarColumn(bar_width=24) if total else SpinnerColumn()
         columns = (TextColumn("{task.description}", markup=False), bar, TextColumn("{task.fields[text]}", markup=False))
         self._progress = _progress(*columns)
@@ -73,10 +74,8 @@ class RichReporter:
         """Move the bar and renew the figures."""
         if self._progress is None or self._task is None:
             return
-        if self._first_done < 0:
-            self._first_done = done
-        elapsed = self._progress.tasks[0].elapsed or 0.0
-        text = describe(done, self._total, self._unit, elapsed, self._first_done, metrics)
+        self._pace.note(done, self._progress.tasks[0].elapsed or 0.0)
+        text = describe(done, self._total, self._unit, self._pace.rate, metrics)
         self._progress.update(self._task, completed=done, text=one_line(text))
 
     def note(self, text: str) -> None:

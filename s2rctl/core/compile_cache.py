@@ -50,6 +50,22 @@ def enable(environment: MutableMapping[str, str], cpu_info: Path = Path("/proc/c
     return folder
 
 
+QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
+"""XLA without its optimisations and its own code for fused loops."""
+
+
+def hurry(environment: MutableMapping[str, str]) -> None:
+    """Have XLA compile in a fraction of the time what then runs slower; flags that the user has set stand.
+
+    XLA reads its flags once, when a process compiles its first program, and JAX files what it compiled under them: in
+    the cache, quick and full programs do not meet.
+    """
+    flags = environment.get("XLA_FLAGS", "").split()
+    known = {flag.partition("=")[0] for flag in flags}
+    flags += [flag for flag in QUICK if flag.partition("=")[0] not in known]
+    environment["XLA_FLAGS"] = " ".join(flags)
+
+
 def _caches(environment: Mapping[str, str]) -> Path | None:
     """Return the user's folder of caches; None for a user without a home, and for what no absolute path names."""
     try:

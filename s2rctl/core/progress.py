@@ -70,23 +70,22 @@ class LineReporter:
         self._clock = clock
         self._stage, self._total, self._unit = "", 0.0, ""
         self._begun = self._last = clock()
-        self._first_done = 0.0
+        self._pace = Pace()
 
     def start(self, stage: str, total: float, unit: str) -> None:
         """Print that the stage begins."""
         self._stage, self._total, self._unit = stage, total, unit
-        self._begun, self._last, self._first_done = self._clock(), -1e9, -1.0
+        self._begun, self._last, self._pace = self._clock(), -1e9, Pace()
         self._print("started")
 
     def update(self, done: float, metrics: Mapping[str, float]) -> None:
         """Print a line if the last one is older than the interval."""
         now = self._clock()
-        if self._first_done < 0:
-            self._first_done = done
+        self._pace.note(done, now)
         if now - self._last < self._interval:
             return
         self._last = now
-        self._print(describe(done, self._total, self._unit, now - self._begun, self._first_done, metrics))
+        self._print(describe(done, self._total, self._unit, self._pace.rate, metrics))
 
     def note(self, text: str) -> None:
         """Print the text."""
@@ -101,11 +100,23 @@ class LineReporter:
         print(one_line(f"{self._stage}: {text}" if self._stage else text), file=self._stream, flush=True)
 
 
-def describe(
-    done: float, total: float, unit: str, elapsed: float, first_done: float, metrics: Mapping[str, float]
-) -> str:
-    """Return ``1.2M/20M steps 9.9k/s eta 6m reward=3.1`` for one progress line."""
-    rate = (done - first_done) / elapsed if elapsed > 0 else 0.0
+class Pace:
+    """Units per second since the first ones were done: what came before them was mostly compiling."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+        self.rate = 0.0
+
+    def note(self, done: float, now: float) -> None:
+        """Take in that so many units are done at a time in s."""
+        if self._first is None or self._first[0] <= 0:
+            self._first = (done, now)
+        first, begun = self._first
+        self.rate = (done - first) / (now - begun) if now > begun else 0.0
+
+
+def describe(done: float, total: float, unit: str, rate: float, metrics: Mapping[str, float]) -> str:
+    """Return ``1.2M/20M steps 9.9k/s eta 6m reward=3.1`` for one progress line; ``rate`` in units/s, 0: unknown."""
     parts = [f"{quantity(done)}/{quantity(total)} {unit}" if total else f"{quantity(done)} {unit}"]
     if rate > 0:
         parts.append(f"{quantity(float(f'{rate:.3g}'))}/s")

@@ -26,21 +26,22 @@ class FileReporter:
         self._clock = clock
         self._begun = clock()
         self._last = 0.0
-        self._record: dict[str, Any] = {"begun": round(self._begun, 3), "part_begun": round(self._begun, 3)}
+        self._record: dict[str, Any] = {"begun": round(self._begun, 3)}
 
     def start(self, stage: str, total: float, unit: str) -> None:
         """Pass on, and write."""
         self._inner.start(stage, total, unit)
         about = {"part": stage, "total": total, "unit": unit, "done": None, "first_done": None, "metrics": {}}
-        self._record |= about | {"part_begun": round(self._clock(), 3)}
+        self._record |= about
         self._write()
 
     def update(self, done: float, metrics: Mapping[str, float]) -> None:
         """Pass on, and write if the last time is long enough ago."""
         self._inner.update(done, metrics)
-        first = self._record.get("first_done") is None
+        begun = self._record.get("first_done")
+        first = begun is None or begun <= 0
         if first:
-            self._record["first_done"] = float(done)
+            self._record |= {"first_done": float(done), "first_at": round(self._clock(), 3)}
         # An update may bring no figures; the ones before still hold.
         kept = {name: float(value) for name, value in metrics.items()} or self._record.get("metrics", {})
         self._record |= {"done": float(done), "metrics": kept}

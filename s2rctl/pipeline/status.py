@@ -138,9 +138,9 @@ def run_of(store: Store, key: str, now: float) -> Run | None:
 
 
 def _rate(said: Mapping[str, Any]) -> float | None:
-    """Return units per second since the part began."""
+    """Return units per second since the first ones were done; before that, programs compiled."""
     done, first = _number(said.get("done")), _number(said.get("first_done"))
-    begun, updated = _number(said.get("part_begun")), _number(said.get("updated"))
+    begun, updated = _number(said.get("first_at")), _number(said.get("updated"))
     if None in (done, first, begun, updated):
         return None
     assert done is not None and first is not None and begun is not None and updated is not None

@@ -27,6 +27,13 @@ class Simulation(Model):
         0, "", "room for contacts per world in the backend warp; 0: chosen from the model", ge=0, le=100_000
     )
 
+    compilation: Literal["full", "quick"] = quantity(
+        "full",
+        "",
+        "how programs are compiled; quick: without XLA's optimisations, in a fraction of the time, to run slower and "
+        "round differently: for budgets of seconds",
+    )
+
     @model_validator(mode="after")
     def _rate(self) -> "Simulation":
         if not SLOWEST_HZ <= self.rate_hz <= FASTEST_HZ:

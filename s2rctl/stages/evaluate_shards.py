@@ -6,11 +6,13 @@ draws of one world depend on how many there are (``env/keys.py``), so a batch is
 """
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from s2rctl.core.compile_cache import hurry
 from s2rctl.core.errors import Interrupted, RunError, S2rError
 from s2rctl.core.interrupt import Interrupt, interruptible
 from s2rctl.core.progress import Reporter
@@ -119,6 +121,8 @@ class Shard(Work):
             store = Store(Path(self.store))
             player = load_player(store.get(self.policy), store.get(self.pilot) if self.pilot else None)
             asked = Asked(load_resolved(self.profile).profile, player.task, self.images, self.clips)
+            if asked.profile.simulation.compilation == "quick":  # this process may be on another computer
+                hurry(os.environ)
             with interruptible() as interrupt:
                 env = make_worlds(asked.worlds())
                 return Played(self.index, play_slice(asked, env, player, self.part, reporter, interrupt))

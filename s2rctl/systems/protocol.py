@@ -116,8 +116,9 @@ SCENE = (
     "simulation.physics",
     "simulation.timestep_s",
     "simulation.substeps",
+    "simulation.compilation",
 )
-"""Profile paths that decide the scene and its physics."""
+"""Profile paths that decide the scene, its physics and how either is computed."""
 
 LATER: Mapping[str, Any] = {
     "robot.motion": {},
@@ -129,6 +130,7 @@ LATER: Mapping[str, Any] = {
     "encoder.stem": "coarse",
     "extractor.stem": "coarse",
     "reach.freeze_extractor": False,
+    "simulation.compilation": "full",
     "vision.cameras.*.colour": True,
     "vision.appearance.image.depth_fattening_px": 0.0,
     "vision.appearance.image.depth_holes": 0.0,

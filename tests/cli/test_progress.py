@@ -49,6 +49,21 @@ def test_rich_reporter_says_stage_figures_and_summary(monkeypatch):
         assert part in text
 
 
+def test_what_compiled_before_the_first_unit_does_not_count_as_its_pace():
+    """Half a minute of compiling is no reason to announce hours: "eta 18m44s" stood over a stage of 35 s."""
+    now, stream = [0.0], io.StringIO()
+    reporter = LineReporter(stream, 0.0, lambda: now[0])
+    reporter.start("train", 100, "steps")
+    for moment, done in ((1.0, 0), (31.0, 1), (32.0, 2), (33.0, 3)):
+        now[0] = moment
+        reporter.update(done, {})
+    lines = stream.getvalue().splitlines()
+    assert [line for line in lines if "eta" in line] == [
+        "train: 2/100 steps  1/s  eta 1m38s",
+        "train: 3/100 steps  1/s  eta 1m37s",
+    ]
+
+
 def test_output_keeps_data_and_errors_apart():
     out, err = io.StringIO(), io.StringIO()
     Output(False, out, err).answer("x", Answer({"a": 1}, "text", RunError("it broke", "mend it")))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from s2rctl.core.compile_cache import enable
+from s2rctl.core.compile_cache import enable, hurry
 
 PROGRAM = """
 import os, sys, time
@@ -46,6 +46,35 @@ def test_each_kind_of_processor_has_a_folder_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("processor : 0\nflags : sse avx avx512\n")
     folders = {enable({"XDG_CACHE_HOME": str(tmp_path)}, tmp_path / name) for name in ("one", "other", "none")}
     assert len(folders) == 3
+
+
+def test_hurrying_keeps_the_flags_that_are_there() -> None:
+    environment = {"XLA_FLAGS": "--xla_dump_to=/tmp/x --xla_backend_optimization_level=2"}
+    hurry(environment)
+    flags = environment["XLA_FLAGS"].split()
+    assert flags[:2] == ["--xla_dump_to=/tmp/x", "--xla_backend_optimization_level=2"]
+    assert sum(flag.startswith("--xla_backend_optimization_level") for flag in flags) == 1
+    hurry(environment)
+    assert environment["XLA_FLAGS"].split() == flags
+
+
+def test_xla_takes_the_flags_of_a_hurry_although_jax_has_been_imported() -> None:
+    """XLA ends the process for a flag that it does not know, so what it reads can be told from how it ends."""
+    program = """
+import os, sys, jax
+from s2rctl.core import compile_cache
+compile_cache.QUICK += tuple(sys.argv[1:])
+compile_cache.hurry(os.environ)
+print(jax.jit(lambda x: x + 1)(1.0))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+
+    def run(*flags: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", program, *flags]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert run().stdout.strip() == "2.0"
+    assert run("--xla_of_nobody=1").returncode != 0
 
 
 def test_a_lost_entry_is_not_worth_a_word_but_other_warnings_are(tmp_path: Path) -> None:

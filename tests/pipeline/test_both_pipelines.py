@@ -148,7 +148,8 @@ def test_each_stage_reads_something_of_what_it_declares(pipeline):
     """Otherwise this file would prove nothing."""
     for done in pipeline.done.values():
         if EVERYTHING not in done.stage.reads:
-            assert any(within(path, done.stage.reads) for path in done.reads), done.stage.name
+            own = done.reads - {"simulation.compilation"}  # is asked before any stage begins
+            assert any(within(path, done.stage.reads) for path in own), done.stage.name
 
 
 def test_each_stage_leaves_its_artifact(pipeline):

@@ -105,7 +105,7 @@ def test_after_the_clock_was_set_back_nothing_is_collected_and_everything_goes_o
 
 def test_a_run_that_began_in_the_future_has_no_negative_times(store):
     folder, later = store.run_folder("b" * 64), time.time() + DAY_S
-    said = {"begun": later, "part_begun": later, "updated": later + 10, "done": 5, "first_done": 0, "total": 10}
+    said = {"begun": later, "first_at": later, "updated": later + 10, "done": 5, "first_done": 0, "total": 10}
     (folder / "state.json").write_text(json.dumps({"stage": "distill", "profile": "aloha", "seconds": 7}))
     (folder / "progress.json").write_text(json.dumps(said | {"part": "distill", "unit": "steps", "metrics": {}}))
     run = run_of(store, folder.name, time.time())
