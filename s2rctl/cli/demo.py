@@ -10,7 +10,7 @@ import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,14 +92,12 @@ def _run(commands: Mapping[str, Sequence[str]], reporter: "Reporter") -> Iterato
     from s2rctl.core.errors import Interrupted
     from s2rctl.core.interrupt import interruptible
 
-    pipe: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    plain: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace", "start_new_session": True}
     with ThreadPoolExecutor(2 * len(commands)) as pool, interruptible() as interrupt:
-        alive = {name: subprocess.Popen(command, **pipe, **plain) for name, command in commands.items()}
+        alive = {name: _begun(command) for name, command in commands.items()}
         try:
-            answers = {name: pool.submit(_read, process.stdout) for name, process in alive.items()}
+            answers = {name: pool.submit(_read, process) for name, process in alive.items()}
             for name, process in alive.items():
-                pool.submit(_relay, name, process.stderr, reporter)
+                pool.submit(_relay, name, process, reporter)
             while not interrupt.requested and any(process.poll() is None for process in alive.values()):
                 time.sleep(_LOOK_S)
         finally:
@@ -112,12 +110,24 @@ def _run(commands: Mapping[str, Sequence[str]], reporter: "Reporter") -> Iterato
     yield from ((name, codes[name], answers[name].result()) for name in commands)
 
 
-def _read(stream: IO[str]) -> str:
-    return stream.read()
+def _begun(command: Sequence[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
 
 
-def _relay(name: str, stream: IO[str], reporter: "Reporter") -> None:
-    for line in stream:
+def _read(process: "subprocess.Popen[str]") -> str:
+    return process.stdout.read() if process.stdout is not None else ""
+
+
+def _relay(name: str, process: "subprocess.Popen[str]", reporter: "Reporter") -> None:
+    for line in process.stderr or ():
         reporter.note(f"{name} | {line.rstrip()}")
 
 

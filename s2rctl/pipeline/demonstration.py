@@ -22,13 +22,14 @@ SMOKE = "-smoke"
 SETTINGS = (
     "simulation.compilation=quick",
     "evaluate.gate={success_low: 0, episodes: 32}",
-    "evaluate.worlds=32",
+    "evaluate.worlds=16",
     "evaluate.videos=1",
     "deploy.rehearsal.through=driver",
     "deploy.rehearsal.episodes=3",
 )
-"""What differs from the profile that the ready policy was made with: fewer episodes, programs that compile quickly, and
-a rehearsal through the driver and the vendor's SDK. No gate: so few episodes meet none."""
+"""What differs from the profile that the ready policy was made with: fewer episodes, programs that compile quickly (and
+for as many worlds as the smoke profiles have, whose exports load them), and a rehearsal through the driver and the
+vendor's SDK. No gate: so few episodes meet none."""
 Look = Callable[[Path], None]
 """Is told of a film as soon as it is there."""
 
@@ -87,7 +88,7 @@ def demonstrate(smoke: Job, look: Look) -> dict[str, Any]:
 
 def _imported(system: System, job: Job) -> dict[tuple[str, str], Artifact]:
     """Import everything of the system that is ready, and return it by kind and name."""
-    archives, found = pretrained(), {}
+    archives, found = pretrained(), dict[tuple[str, str], Artifact]()
     for archive in sorted(set(system.archives.values()) & set(archives)):
         for ref, identity in import_archive(job.store, archives[archive]).refs.items():
             kind, name, _ = split(ref) or ("", "", "")

@@ -12,6 +12,7 @@ import pytest
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.env import build
+from s2rctl.pipeline.demonstration import demonstrate
 from s2rctl.pipeline.graph import graph_of, sensitivity_stage, stage_named, tiers_stage
 from s2rctl.pipeline.run import Job, Outcome, run_stage
 from s2rctl.schema.load import load_profile
@@ -177,3 +178,24 @@ def test_the_report_tells_of_every_stage(pipeline):
     for done in pipeline.done.values():
         if done.stage.name != "report":
             assert done.outcome.artifact.id[:12] in page, done.stage.name
+
+
+def test_a_demonstration_shows_the_ready_policy_at_work_and_runs_no_stage_twice(pipeline):
+    job = Job(
+        load_profile(pipeline.name, BUDGETS[pipeline.name]).profile, pipeline.store, NullReporter(), "s2rctl demo"
+    )
+    films: list[Path] = []
+    found = demonstrate(job, films.append)
+    assert found["smoke"]["report"].split("/")[-2] == pipeline.done["report"].outcome.artifact.id
+    policy = pipeline.store.resolve(found["policy"])
+    evaluation = pipeline.store.resolve(f"{policy.ref.replace('onnx/', 'evaluation/')}:{found['profile']}-demo")
+    figures = evaluation.manifest.origin.metrics
+    assert figures["policy_id"] == policy.id and figures["episodes"] == 32 and figures["successes"] >= 16
+    if not found["rehearsal"]["text"].startswith("stopped"):  # by a computer that is too busy for real time
+        assert [str(film) for film in films] == [found["rehearsal"]["film"]] and films[0].stat().st_size > 10_000
+    page = Path(found["report"]).read_text(encoding="utf-8")
+    assert policy.id[:12] in page and str(figures["text"]) in page
+    before = {artifact.id for artifact in pipeline.store.list()}
+    assert demonstrate(job, films.append) | {"rehearsal": {}} == found | {"rehearsal": {}}
+    if films:
+        assert {artifact.id for artifact in pipeline.store.list()} == before

@@ -74,6 +74,7 @@ DEPTH = "vision.cameras=[{name: side, width: 84, height: 84, depth: true, colour
         ("xarm7-smoke", "init-extractor", "extractor.stem=%s", "coarse", "fine"),
         ("xarm7-smoke", "train-reach", "reach.freeze_extractor=%s", "false", "true"),
         ("xarm7-smoke", "train-reach", DEPTH, "true", "false"),
+        ("xarm7-smoke", "export", "simulation.compilation=%s", "full", "quick"),
     ],
 )
 def test_fields_that_came_later_are_in_a_key_only_where_they_change_anything(profile, stage, change, old, new):

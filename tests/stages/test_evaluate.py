@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from s2rctl.evaluation.episodes import Episode, Episodes
+from s2rctl.pipeline.demonstration import SETTINGS
 from s2rctl.schema.contract import Estimate
 from s2rctl.schema.load import load_profile
 from s2rctl.stages import evaluate
+from s2rctl.stages.export import WORLDS
 
 ESTIMATE = Estimate(
     output="position", of="tcp", median_m=0.01, p95_m=0.02, p99_m=0.03, filtered_max_m=0.03, filter_s=0.35, episodes=64
@@ -48,6 +50,12 @@ def test_factor_and_filter_are_the_profile_s():
 
 def test_an_old_card_has_no_such_figures():
     assert figures((), Episodes((episode(0, {}),), (), np.zeros((0, 0)))) == {}
+
+
+@pytest.mark.parametrize("name", ["aloha-smoke", "xarm7-smoke"])
+def test_smoke_evaluations_play_in_worlds_that_export_has_compiled(name):
+    assert load_profile(name).profile.evaluate.worlds == WORLDS
+    assert f"evaluate.worlds={WORLDS}" in SETTINGS
 
 
 def test_errors_that_are_not_finite_are_null_in_the_episodes_lines():
