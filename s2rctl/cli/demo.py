@@ -21,6 +21,8 @@ from s2rctl.cli.session import Session, register
 if TYPE_CHECKING:
     from s2rctl.core.progress import Reporter
 
+_POLITE = 10
+"""How much a system that has rehearsed steps back from one that still has to keep up with real time (see nice)."""
 _LOOK_S = 0.2
 """How often a request to stop is looked for."""
 
@@ -64,8 +66,12 @@ def _lane(session: Session, profile: str, opening: bool) -> dict[str, Any]:
     """Show one system here."""
     from s2rctl.pipeline.demonstration import demonstrate
 
-    job = session.job(session.load(profile, None, None).profile)
-    return demonstrate(job, _open if opening else lambda film: None)
+    def look(film: Path | None) -> None:
+        if film is not None and opening:
+            _open(film)
+        os.nice(_POLITE)
+
+    return demonstrate(session.job(session.load(profile, None, None).profile), look)
 
 
 def _side_by_side(session: Session, opening: bool) -> list[dict[str, Any]]:

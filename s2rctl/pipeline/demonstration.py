@@ -30,8 +30,8 @@ SETTINGS = (
 """What differs from the profile that the ready policy was made with: fewer episodes, programs that compile quickly (and
 for as many worlds as the smoke profiles have, whose exports load them), and a rehearsal through the driver and the
 vendor's SDK. No gate: so few episodes meet none."""
-Look = Callable[[Path], None]
-"""Is told of a film as soon as it is there."""
+Look = Callable[[Path | None], None]
+"""Is told of the rehearsal's film, if there is one, as soon as all that has to keep up with real time is over."""
 
 
 def shown() -> dict[str, str]:
@@ -61,7 +61,8 @@ def demonstrate(smoke: Job, look: Look) -> dict[str, Any]:
     policy = ready["onnx", system.deployed.export]
     settings = [*SETTINGS, f"name={system.profile}-demo"]
     job = replace(smoke, profile=load_resolved(policy.manifest.content.profile, settings).profile)
-    rehearsal, text, film = _rehearsed(stage_named(graph, "rehearse"), job, policy, look)
+    rehearsal, text, film = _rehearsed(stage_named(graph, "rehearse"), job, policy)
+    look(film)
     evaluation = run_alone(evaluation_stage(system, system.deployed), job, {"onnx": policy}).artifact
     for made in (rehearsal, evaluation):
         if made is not None:
@@ -96,7 +97,7 @@ def _imported(system: System, job: Job) -> dict[tuple[str, str], Artifact]:
     return found
 
 
-def _rehearsed(stage: Stage, job: Job, policy: Artifact, look: Look) -> tuple[Artifact | None, str, Path | None]:
+def _rehearsed(stage: Stage, job: Job, policy: Artifact) -> tuple[Artifact | None, str, Path | None]:
     """Rehearse; return the rehearsal, how it went, and its film.
 
     A safety stop, as on a computer that is too busy for real time, is told and ends nothing.
@@ -112,7 +113,6 @@ def _rehearsed(stage: Stage, job: Job, policy: Artifact, look: Look) -> tuple[Ar
     if not film.is_file():  # no display driver
         return artifact, _text(artifact), None
     job.reporter.note(f"film of the rehearsal: {film}")
-    look(film)
     return artifact, _text(artifact), film
 
 
