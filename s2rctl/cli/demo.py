@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -195,5 +194,11 @@ def _has_screen() -> bool:
 
 
 def _open(path: Path) -> None:
-    """Open a file with what the desktop has for it; where there is nothing, its path has been printed."""
-    webbrowser.open(path.absolute().as_uri())
+    """Open a file with what the desktop has for it; where there is nothing, its path is printed all the same.
+
+    What opens it gets none of our streams: it lives on, and whoever reads them waits until all have closed them.
+    """
+    program = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if program is not None:
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        subprocess.Popen([program, str(path.absolute())], start_new_session=True, **streams)

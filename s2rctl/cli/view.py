@@ -56,9 +56,7 @@ def view(
     from s2rctl.view.run import run
 
     require_viser()
-    shown = (
-        _training(session, what, training, task, sets, seed) if training else _show(session, what, task, sets, seed)
-    )
+    shown = _training(session, what, training, task, sets, seed) if training else _show(session, what, task, sets, seed)
     with interruptible() as interrupt:
         page = Page(shown, host, port, meshes_of(shown.robot) if meshes else None)
         try:

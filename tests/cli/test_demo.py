@@ -25,6 +25,7 @@ def demonstrate(job, look):
     folder, system = Path(os.environ["DEMO_FOLDER"]), job.profile.system
     (folder / f"{{system}}.begun").touch()
     job.reporter.note("a word")
+    look(folder / f"{{system}}.mp4")
     with interruptible() as interrupt:
         for _ in range(int({HANG_S} / 0.01)):
             # Until the other one has begun, too; with a file "stay" until somebody asks to stop.
@@ -92,6 +93,23 @@ def test_what_goes_wrong_with_one_is_told_by_its_name(folder, capsys, how, code,
     assert main(["demo", "--no-open", "--json", "--store", str(folder / "s")]) == code
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["message"].startswith("aloha: ") and says in error["message"] and error["hint"]
+
+
+def test_films_and_reports_are_opened_by_what_may_outlive_us(folder, capsys, monkeypatch):
+    """It keeps whatever streams it inherits, so it must inherit none: the parent would wait for it."""
+    opener = folder / ("open" if sys.platform == "darwin" else "xdg-open")
+    stays = 'while [ ! -e "$DEMO_FOLDER/close" ]; do sleep 0.05; done'
+    opener.write_text(f'#!/bin/sh\necho noise\necho "$1" >> "$DEMO_FOLDER/opened"\n{stays}\n')
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    opened = folder / "opened"
+    try:
+        assert main(["demo", "--open", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["ok"]
+        wanted = {*(str(folder / f"{s}.mp4") for s in shown()), *(f"/r/{s}.html" for s in shown())}
+        assert wait_for(lambda: opened.exists() and set(opened.read_text().split()) == wanted)
+    finally:
+        (folder / "close").touch()
 
 
 def test_ctrl_c_asks_all_of_them_and_waits(folder):
