@@ -200,5 +200,5 @@ def _open(path: Path) -> None:
     """
     program = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if program is not None:
-        streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        subprocess.Popen([program, str(path.absolute())], start_new_session=True, **streams)
+        none = subprocess.DEVNULL
+        subprocess.Popen([program, str(path.absolute())], stdin=none, stdout=none, stderr=none, start_new_session=True)
