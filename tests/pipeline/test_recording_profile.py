@@ -77,5 +77,5 @@ def test_a_section_that_is_dumped_or_compared_is_read_whole(reads):
 def test_a_stage_that_reads_what_it_does_not_declare_is_found(tmp_path):
     honest = GRAPH[0]
     assert execute(honest, "xarm7-smoke", (), Store(tmp_path / "one"), {}).undeclared == []
-    silent = replace(honest, reads=("robot.name", "simulation.timestep_s"))
+    silent = replace(honest, reads=("robot.name", "simulation.timestep_s", "simulation.compilation"))
     assert execute(silent, "xarm7-smoke", (), Store(tmp_path / "other"), {}).undeclared == ["simulation.substeps"]
