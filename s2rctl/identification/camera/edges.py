@@ -1,0 +1,174 @@
+"""Depth that is lost at edges: from which step on, and how much more often at a larger one.
+
+A pixel is lost with the probability atan(gain x step) where depth changes by more than the least step; the lost pixels of a
+frame are then shifted together by up to one pixel, and where the camera's sub-pixel shift reaches into one, nothing is
+measured either (``render/depth_noise.py:lose_edges``, ``resample``). So what a pixel loses is a mean over shifts of a
+product over two by two pixels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from s2rctl.identification.camera.interval import figure, unknown
+from s2rctl.identification.camera.levels import MM, Levels
+from s2rctl.identification.camera.losses import Losses, change_of, worst_near
+from s2rctl.identification.camera.steps import flickering
+from s2rctl.schema.camera_faults import MEANINGS, CameraFigure
+
+NAMES = ("edge_gradient", "edge_gain")
+GAINS, GRADIENTS = (0.2, 200.0), (0.001, 0.3)
+_FINE = 48
+_LEAST_PIXELS = 30
+_CHI2 = 3.841  # one parameter, 95 %
+_REACHES = (0.01, 0.02)
+"""How well a step next to an edge is known: m, and of the step. What is read there is mixed from both sides."""
+_BYTES_SD = 73.9008
+"""Standard deviation of a sum of four bytes, which training's normal numbers are made of (``pixel_noise.gaussian``)."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What pixels near edges lost."""
+
+    change: np.ndarray  # (H, W) m, step to the next pixels; 0 where it is not known
+    unsure: np.ndarray  # (H, W) m, deviation of that
+    used: np.ndarray  # (H, W) bool, pixels that are compared
+    lost: np.ndarray  # (N, P) bool
+    kernel: np.ndarray  # (k,) probabilities that losses reach a pixel from -k // 2 ... px away, along one axis
+    pairs: bool  # whether a pixel is measured from two by two
+    free: float  # share of pixels that keep their depth whatever edges do
+
+    def expected(self, gradient: float, gain: float) -> np.ndarray:
+        """Return the probabilities (P,) that the compared pixels are lost."""
+        at = ndtr((self.change - gradient) / self.unsure)
+        kept = 1.0 - at * np.minimum(np.arctan(gain * self.change), 1.0)
+        if self.pairs:
+            kept = _next(_next(kept, 0), 1)
+        for axis in (0, 1):
+            reach = len(self.kernel) // 2
+            kept = sum(
+                weight * np.roll(kept, reach - number, axis) for number, weight in enumerate(self.kernel)
+            )  # type: ignore[assignment]
+        return np.clip(1.0 - self.free * kept[self.used], 1e-6, 1.0 - 1e-6)
+
+
+def edges_of(levels: Levels, losses: Losses, shift_px: float) -> tuple[CameraFigure, CameraFigure]:
+    """Return the least step that loses pixels (m/px) and the gain (px/m); ``shift_px`` is the sub-pixel shift."""
+    change = change_of(levels)
+    worst = worst_near(change)
+    used = np.isfinite(worst) & (worst > np.nanquantile(worst, 0.2) if np.isfinite(worst).any() else False)
+    if used.sum() < _LEAST_PIXELS:
+        why = "there are too few edges with depth on both sides"
+        return unknown(NAMES[0], why), unknown(NAMES[1], why)
+    kernel, pairs = _kernel(shift_px)
+    seen = Seen(
+        change=np.nan_to_num(change),
+        unsure=_unsure(levels, np.nan_to_num(change)),
+        used=used,
+        lost=levels.lost[:, used],
+        kernel=kernel,
+        pairs=pairs,
+        free=(1.0 - losses.single) * (1.0 - losses.patches),
+    )
+    return _fit(seen)
+
+
+def _next(kept: np.ndarray, axis: int) -> np.ndarray:
+    """Return the product of each pixel's and the next one's values."""
+    return np.asarray(kept * np.roll(kept, -1, axis))
+
+
+def _kernel(shift_px: float) -> tuple[np.ndarray, bool]:
+    """Return with which probability losses come from how far along an axis, and whether pairs of pixels count.
+
+    The camera's own shift by less than a pixel counts by its whole part, that of the lost pixels is -1, 0 or 1.
+    """
+    thirds = np.full(3, 1.0 / 3.0)
+    if shift_px < 1e-3:
+        return thirds, False
+    total = np.array([1.0])
+    for _ in range(4):
+        total = np.convolve(total, np.full(256, 1.0 / 256.0))
+    reach = int(np.ceil(510.0 / _BYTES_SD * 2.0 * shift_px)) + 1
+    # A number of four bytes has the deviation 147.8; whole pixels below it, from -reach to reach - 1.
+    places = np.floor((np.arange(len(total)) - 510.0) / (2.0 * _BYTES_SD) * shift_px).astype(int)
+    whole = np.bincount(np.clip(places, -reach, reach) + reach, total, 2 * reach + 1)
+    return np.convolve(whole, thirds), True
+
+
+def _unsure(levels: Levels, change: np.ndarray) -> np.ndarray:
+    """Return how well the step at each pixel (H, W) is known, m: levels are whole, and edges are mixed."""
+    spread = np.where(levels.own, (levels.steps - levels.middle) ** 2, 0.0).sum(axis=0)
+    count = np.maximum(levels.own.sum(axis=0), 1)
+    flat = float(np.nanmedian(spread / count))
+    blur = np.interp(flat, flickering(np.linspace(0.0, 2.0, 50))[0], np.linspace(0.0, 2.0, 50))
+    off = np.sqrt(np.exp(-((2.0 * np.pi * blur) ** 2)) / 12.0 * float(levels.whole) + spread / count**2)
+    depth = np.nan_to_num(levels.depth)
+    metres = depth**2 * MM / levels.constant * off
+    return np.asarray(np.sqrt(2.0 * metres**2 + (_REACHES[1] * change) ** 2) + 1e-4)
+
+
+def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
+    """Return both figures by the likelihood of each pixel's losses, all pixels taken for independent.
+
+    They are not: all of a frame are shifted together. So the likelihood's width is corrected by how the frames' scores
+    differ (Varin, Reid and Firth 2011), and intervals are those of its profiles.
+    """
+    count, frames = seen.lost.sum(axis=0).astype(np.float64), len(seen.lost)
+
+    def likelihood(gradient: float, gain: float) -> float:
+        share = seen.expected(gradient, gain)
+        return float((count * np.log(share) + (frames - count) * np.log1p(-share)).sum())
+
+    gradients, gains = np.geomspace(*GRADIENTS, _FINE), np.geomspace(*GAINS, _FINE)
+    for _ in range(3):
+        table = np.array([[likelihood(gradient, gain) for gain in gains] for gradient in gradients])
+        row, column = np.unravel_index(int(table.argmax()), table.shape)
+        widening = _widening(seen, float(gradients[row]), float(gains[column]))
+        near = table.max() - table <= 0.5 * 3.0 * _CHI2 * max(widening)
+        gradients = _closer(gradients, near.any(axis=1))
+        gains = _closer(gains, near.any(axis=0))
+    table = np.array([[likelihood(gradient, gain) for gain in gains] for gradient in gradients])
+    row, column = np.unravel_index(int(table.argmax()), table.shape)
+    widening = _widening(seen, float(gradients[row]), float(gains[column]))
+    found = []
+    for name, grid, profile, at, wide in zip(
+        NAMES, (gradients, gains), (table.max(axis=1), table.max(axis=0)), (row, column), widening, strict=True
+    ):
+        held = np.flatnonzero(table.max() - profile <= 0.5 * _CHI2 * wide)
+        low, high = grid[max(held[0] - 1, 0)], grid[min(held[-1] + 1, len(grid) - 1)]
+        found.append(figure(name, float(grid[at]), float(low), float(high)))
+    gradient, gain = found
+    if gain.high >= 0.99 * GAINS[1]:
+        gain = unknown(NAMES[1], "every edge in the picture is lost as often as can be, or none is")
+    if gradient.high - gradient.low > 0.5 * MEANINGS[NAMES[0]].width:
+        gradient = gradient.model_copy(update={"told": False, "why": "no step in the picture is near it"})
+    return gradient, gain
+
+
+def _closer(grid: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return a finer grid over the part that is ``near`` the best, and one step more on both sides."""
+    held = np.flatnonzero(near)
+    return np.geomspace(grid[max(held[0] - 1, 0)], grid[min(held[-1] + 1, len(grid) - 1)], _FINE)
+
+
+def _widening(seen: Seen, gradient: float, gain: float) -> tuple[float, float]:
+    """Return how much wider than the likelihood's the spread of both figures is, as a factor of their variances."""
+    share = seen.expected(gradient, gain)
+    steps = (0.02 * gradient, 0.02 * gain)
+    slopes = np.stack(
+        [
+            (seen.expected(gradient + steps[0], gain) - seen.expected(gradient - steps[0], gain)) / (2 * steps[0]),
+            (seen.expected(gradient, gain + steps[1]) - seen.expected(gradient, gain - steps[1])) / (2 * steps[1]),
+        ]
+    )
+    weight = 1.0 / (share * (1.0 - share))
+    bread = np.linalg.pinv(len(seen.lost) * (slopes * weight) @ slopes.T)
+    scores = (seen.lost - share) @ (slopes * weight).T
+    scores = scores - scores.mean(axis=0)
+    covariance = bread @ (scores.T @ scores) @ bread
+    plain = np.maximum(np.diag(bread), 1e-30)
+    factors = np.clip(np.diag(covariance) / plain, 1.0, 1e3)
+    return float(factors[0]), float(factors[1])

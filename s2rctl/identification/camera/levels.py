@@ -1,0 +1,140 @@
+"""Depth pictures as levels of disparity: the steps of a stereo camera, and what each pixel usually reads.
+
+The model is that of ``render/depth_noise.py``: disparity = constant / depth in mm, rounded to whole steps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2rctl.identification.camera.interval import figure, unknown
+from s2rctl.schema.camera_faults import CameraFigure
+
+MM = 1000.0
+LEAST_LEVELS = 5
+_SEEN = 0.05
+"""A pixel with depth in a smaller share of the frames never has any: it may be out of range, or be hidden."""
+_MOST_VALUES = 400
+_COMB = 0.5
+"""How much of the readings must stand on the steps, 1 being all, 0 what chance does."""
+_NEARLY = 0.85
+_LEAST_STEPS = 3.0  # of a constant, over the range of the readings
+_CHUNK = 4096
+_WIDE, _NARROW = 2.5, 3.0
+"""Readings up to 2.5 steps and three times the shortest half of them from a pixel's middle are its own."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Depth pictures (N, H, W) of a still scene as disparity, in whole steps where the constant is told."""
+
+    constant: float  # mm
+    whole: bool  # whether the steps are known
+    steps: np.ndarray  # (N, H, W) float, NaN where nothing was measured; frames without any depth are not among them
+    middle: np.ndarray  # (H, W) what a pixel usually reads; NaN where it never has depth
+    reach: np.ndarray  # (H, W) how far its own readings lie from that
+    unit: float  # m per count
+
+    @property
+    def lost(self) -> np.ndarray:
+        """Where (N, H, W) nothing was measured."""
+        return np.isnan(self.steps)
+
+    @property
+    def own(self) -> np.ndarray:
+        """Where (N, H, W) a pixel reads what it usually does; elsewhere it is lost, or wrong."""
+        with np.errstate(invalid="ignore"):
+            return np.abs(self.steps - self.middle) <= self.reach
+
+    @property
+    def depth(self) -> np.ndarray:
+        """What is there (H, W), m; NaN where depth is never measured."""
+        return self.constant / MM / self.middle
+
+
+def constant_of(depth: np.ndarray, unit: float) -> CameraFigure:
+    """Return the constant (mm) in whose steps depth (N, H, W) counts of ``unit`` m come, from the values that occur.
+
+    It is the smallest one for which constant / depth are whole numbers nearly everywhere, then a least-squares fit to the
+    values; each is off by up to half a count.
+    """
+    numbers = np.bincount(depth[depth > 0].ravel(), minlength=2)
+    values = np.flatnonzero(numbers)
+    if len(values) < LEAST_LEVELS:
+        return unknown("disparity_constant", "there are too few different depths in the picture")
+    often = np.sort(values[np.argsort(numbers[values])[::-1][:_MOST_VALUES]])
+    weight = numbers[often] / numbers[often].sum()
+    inverse = 1.0 / (MM * unit * often)  # 1/mm
+    order = np.argsort(inverse)
+    total = np.cumsum(weight[order])
+    near, far = (inverse[order][np.searchsorted(total, share)] for share in (0.95, 0.05))
+    low = _LEAST_STEPS / max(near - far, 1e-12)
+    high = 0.5 / float(np.median(inverse / often))  # beyond it a step is less than two counts
+    if low >= high:
+        return unknown("disparity_constant", "depth differs too little over the picture")
+    tried = np.arange(low, high, 0.1 / float(inverse.max()))
+    comb = np.concatenate(
+        [np.cos(2.0 * np.pi * part[:, None] * inverse) @ weight for part in np.array_split(tried, len(tried) // 2000 + 1)]
+    )
+    if comb.max() < _COMB:
+        return unknown("disparity_constant", "the steps are finer than the unit of depth, or not of disparity")
+    first = int(np.argmax(comb > _NEARLY * comb.max()))
+    while first + 1 < len(comb) and comb[first + 1] > comb[first]:
+        first += 1
+    return _fitted(float(tried[first]), often, weight, unit)
+
+
+def _fitted(constant: float, counts: np.ndarray, weight: np.ndarray, unit: float) -> CameraFigure:
+    """Return the constant fitted to the counts that stand on its steps."""
+    for _ in range(8):
+        steps = np.round(constant / (MM * unit * counts))
+        products = MM * unit * counts * steps
+        off = np.abs(constant / (MM * unit * counts) - steps)
+        on = (steps >= 1) & (weight > 0.05 * np.median(weight)) & (off < 0.6 * constant / (MM * unit * counts**2) + 0.05)
+        if len(np.unique(steps[on])) < LEAST_LEVELS:
+            return unknown("disparity_constant", "too few steps are seen")
+        strength = 1.0 / steps[on] ** 2
+        constant = float((strength * products[on]).sum() / strength.sum())
+    half = 2.0 * MM * unit / np.sqrt(12.0 * strength.sum())
+    spread = np.sqrt((strength * (products[on] - constant) ** 2).sum() / strength.sum() ** 2 / on.sum() * strength.sum())
+    half = max(half, 2.0 * float(spread))
+    if half > 0.02 * constant:
+        return unknown("disparity_constant", "the steps are hardly larger than the unit of depth")
+    return figure("disparity_constant", constant, constant - half, constant + half)
+
+
+def levels_of(depth: np.ndarray, unit: float, constant: float, whole: bool) -> Levels:
+    """Return depth (N, H, W) counts as levels; frames without any depth are left out first."""
+    pictures = depth[depth.reshape(len(depth), -1).any(axis=1)]
+    with np.errstate(divide="ignore"):
+        steps = np.where(pictures > 0, constant / (MM * unit * pictures.astype(np.float64)), np.nan)
+    if whole:
+        steps = np.round(steps)
+    flat = steps.reshape(len(steps), -1)
+    parts = [_middles(flat[:, at : at + _CHUNK]) for at in range(0, flat.shape[1], _CHUNK)]
+    middle, reach = (np.concatenate(part).reshape(depth.shape[1:]) for part in zip(*parts, strict=True))
+    return Levels(constant, whole, steps, middle, reach, unit)
+
+
+def _middles(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return middle and reach (P,) of the readings (N, P): the mean around the shortest interval that holds half of them.
+
+    Scratches and what an edge's other side reads are in the other half.
+    """
+    count = np.isfinite(steps).sum(axis=0)
+    ordered = np.sort(np.where(np.isfinite(steps), steps, np.inf), axis=0)
+    half = (count + 1) // 2
+    rows = np.arange(len(steps))[:, None]
+    upper = np.take_along_axis(ordered, np.minimum(rows + np.maximum(half, 1) - 1, len(steps) - 1), axis=0)
+    with np.errstate(invalid="ignore"):
+        length = np.where(rows + half <= count, upper - ordered, np.inf)
+    start = np.argmin(length, axis=0)
+    columns = np.arange(steps.shape[1])
+    width = length[start, columns]
+    with np.errstate(invalid="ignore"):
+        centre = 0.5 * (ordered[start, columns] + upper[start, columns])
+        reach = _WIDE + _NARROW * np.where(np.isfinite(width), width, 0.0)
+        own = np.abs(steps - centre) <= reach
+        middle = np.where(own, steps, 0.0).sum(axis=0) / np.maximum(own.sum(axis=0), 1)
+    seen = (count >= max(_SEEN * len(steps), 2)) & np.isfinite(width)
+    return np.where(seen, middle, np.nan), np.where(seen, reach, 0.0)

@@ -1,0 +1,167 @@
+"""Depth that is lost or wrong away from edges: whole frames, single pixels, patches, lines.
+
+Patches are two by two pixels and come last (``env/depth_camera.py:lose_patches``), so four losses at once are a patch;
+lines of wrong depth (``render/depth_noise.py:scratch``) lie over lost pixels, and those out of the camera's range read as
+lost.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2rctl.identification.camera.interval import figure, mean_interval, share_interval, unknown
+from s2rctl.identification.camera.levels import Levels
+from s2rctl.identification.camera.steps import BORDER
+from s2rctl.schema.camera_faults import CameraFigure
+
+LINE_LENGTH, LINE_DEPTH, LINE_HALF_WIDTH = (2.0, 10.0), (0.2, 0.85), 0.6
+"""As training draws lines (``render/depth_noise.py``): px, of the range, px."""
+ELSEWHERE = 0.1
+"""Share of the loss in patches outside the worst part (``env/depth_camera.py``)."""
+MOST_LINES = 64
+_QUIET = 0.4
+"""The part of the pixels with the smallest steps around them, which is taken for free of edges."""
+_LEAST_PIXELS = 40
+_LEAST_BLOCKS = 8
+_ODD = 4.5  # deviations from the others' loss that make a block one of the worst part
+_AROUND = 3
+_LINES_TRIED = 4000
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What is lost away from edges."""
+
+    figures: tuple[CameraFigure, ...]
+    single: float  # share of pixels lost each by itself, lines included
+    patches: float  # share of patches lost
+    covered: float  # share of pixels under lines
+
+
+def blackout_of(depth: np.ndarray) -> CameraFigure:
+    """Return the share of frames (N, H, W) without any depth."""
+    dark = int((~depth.reshape(len(depth), -1).any(axis=1)).sum())
+    return figure("blackout", *share_interval(dark, len(depth)))
+
+
+def change_of(levels: Levels) -> np.ndarray:
+    """Return how much depth changes from each pixel to the next (H, W), m; NaN where depth is not known."""
+    depth = levels.depth
+    rows = np.diff(depth, axis=0, append=depth[-1:])
+    columns = np.diff(depth, axis=1, append=depth[:, -1:])
+    return np.asarray(np.hypot(rows, columns))
+
+
+def worst_near(change: np.ndarray, around: int = _AROUND) -> np.ndarray:
+    """Return the largest change within ``around`` px (H, W); NaN where one is not known, and at the border."""
+    size = 2 * around + 1
+    worst = np.full(change.shape, np.nan)
+    if min(change.shape) < size:
+        return worst
+    worst[around:-around, around:-around] = np.lib.stride_tricks.sliding_window_view(change, (size, size)).max(axis=(2, 3))
+    worst[:BORDER] = worst[-BORDER:] = worst[:, :BORDER] = worst[:, -BORDER:] = np.nan
+    return worst
+
+
+def losses_of(levels: Levels, limits: tuple[float, float]) -> Losses:
+    """Return loss of pixels, holes and lines; ``limits`` are the camera's range, m."""
+    worst = worst_near(change_of(levels))
+    known = np.isfinite(worst)
+    quiet = known & (worst <= np.quantile(worst[known], _QUIET)) if known.any() else known
+    if quiet.sum() < _LEAST_PIXELS:
+        why = "there is hardly a place without edges"
+        return Losses(tuple(unknown(name, why) for name in ("loss", "scratches", "depth_holes")), 0.0, 0.0, 0.0)
+    single, patches, holes = _patches(levels.lost, quiet)
+    lines, covered = _lines(levels, quiet, limits, patches)
+    out = 1.0 - _within(limits)  # of the lines' depths
+    loss = [(share - covered * out) / (1.0 - covered) for share in single]
+    value, low, high = (min(max(share, 0.0), 1.0) for share in loss)
+    return Losses((figure("loss", value, low, high), lines, holes), single[0], patches, covered)
+
+
+def _patches(lost: np.ndarray, quiet: np.ndarray) -> tuple[tuple[float, float, float], float, CameraFigure]:
+    """Return the share of single pixels lost with its interval, that of patches, and the holes' figure."""
+    height, width = (size - size % 2 for size in quiet.shape)
+    shape = (height // 2, 2, width // 2, 2)
+    whole = quiet[:height, :width].reshape(shape).all(axis=(1, 3))
+    if whole.sum() < _LEAST_BLOCKS:
+        share = share_interval(float(lost[:, quiet].sum()), float(lost.shape[0] * quiet.sum()))
+        return share, 0.0, unknown("depth_holes", "there is hardly a place without edges")
+    together = lost[:, :height, :width].reshape(len(lost), *shape).sum(axis=(2, 4))[:, whole]  # (N, blocks)
+    kept = np.ones(together.shape[1], bool)
+    for _ in range(4):
+        usual, spread = together[:, kept].mean(), together[:, kept].std() / math.sqrt(len(lost))
+        kept = together.mean(axis=0) <= max(usual, float(np.median(together.mean(axis=0)))) + _ODD * max(spread, 1e-9)
+    normal = together[:, kept]
+    four = normal == 4
+    frames, blocks = normal.shape
+    rest = frames * blocks - int(four.sum())
+    singles = float(normal[~four].sum())
+    share = share_interval(singles, 4.0 * rest, _overdispersion(np.where(four, 0, normal)))
+    by_chance = share[0] ** 4 * rest
+    patches = share_interval(int(four.sum()) - by_chance, frames * blocks, _overdispersion(four))
+    value, low, high = (min(part / ELSEWHERE, 1.0) for part in patches)
+    why = "" if kept.all() else f"more in {(~kept).mean():.0%} of the places"
+    return share, patches[0], figure("depth_holes", value, low, high, why)
+
+
+def _overdispersion(events: np.ndarray) -> float:
+    """Return the variance of the places' counts (frames, places) over that of independent events; 1 at least."""
+    total = events.sum(axis=0).astype(np.float64)
+    mean = total.mean()
+    if mean < 1.0 or len(total) < 3:
+        return 1.0
+    ratio = total.var(ddof=1) / mean
+    return float(ratio) if ratio > 1.0 + 3.0 * math.sqrt(2.0 / (len(total) - 1)) else 1.0
+
+
+def _within(limits: tuple[float, float]) -> float:
+    """Return the share of the lines' depths that lie in the camera's range, whose end they are drawn from."""
+    low, high = (share * limits[1] for share in LINE_DEPTH)
+    return float(np.clip((high - max(low, limits[0])) / (high - low), 0.0, 1.0))
+
+
+def _lines(
+    levels: Levels, quiet: np.ndarray, limits: tuple[float, float], patches: float
+) -> tuple[CameraFigure, float]:
+    """Return the most lines in a frame, and the share of pixels under lines: from wrong depths away from edges."""
+    wrong = ~levels.own & ~levels.lost
+    each = wrong[:, quiet].mean(axis=1)
+    seen, low, high = mean_interval(each)
+    middle, reach = levels.middle[quiet], levels.reach[quiet]
+    scale = levels.constant / 1000.0
+    ends = [scale / np.maximum(middle + reach, 1e-6), scale / np.maximum(middle - reach, 1e-6)]
+    first, last = max(LINE_DEPTH[0] * limits[1], limits[0]), LINE_DEPTH[1] * limits[1]
+    hidden = np.clip(np.minimum(ends[1], last) - np.maximum(ends[0], first), 0.0, None).mean()
+    width = (LINE_DEPTH[1] - LINE_DEPTH[0]) * limits[1]
+    shown = max((_within(limits) - hidden / width) * (1.0 - patches), 1e-3)
+    one = _covering(quiet)
+    most = np.arange(MOST_LINES + 1)
+    covered = np.array([_covered(one, int(count)) for count in most])
+    value, least, largest = (float(np.interp(share / shown, covered, most)) for share in (seen, low, high))
+    number = figure("scratches", round(value), math.floor(least), math.ceil(largest))
+    return number, float(np.interp(value, most, covered))
+
+
+def _covered(one: np.ndarray, most: int) -> float:
+    """Return the mean share of pixels under 1 to ``most`` lines, each of which covers them with probabilities (P,)."""
+    if most == 0:
+        return 0.0
+    return float(np.mean([1.0 - (1.0 - one) ** count for count in range(1, most + 1)]))
+
+
+def _covering(quiet: np.ndarray) -> np.ndarray:
+    """Return the probability that one line covers each of the quiet pixels (P,): among lines drawn as training does."""
+    height, width = quiet.shape
+    rng = np.random.default_rng(0)
+    rows, columns = np.nonzero(quiet)
+    hits = np.zeros(len(rows))
+    for _ in range(_LINES_TRIED // 200):
+        y, x = rng.uniform(0, height, 200), rng.uniform(0, width, 200)
+        angle, length = rng.uniform(0, np.pi, 200), rng.uniform(*LINE_LENGTH, 200)
+        down, across = rows[:, None] - y, columns[:, None] - x
+        beside = np.abs(down * np.cos(angle) - across * np.sin(angle))
+        along = np.abs(down * np.sin(angle) + across * np.cos(angle))
+        hits += ((beside < LINE_HALF_WIDTH) & (along < length / 2)).sum(axis=1)
+    return np.full(len(rows), hits.mean() / _LINES_TRIED)

@@ -1,0 +1,144 @@
+"""Noise and sub-pixel shift of the disparity: how much a pixel's level flickers, on flat ground and on slopes.
+
+A level is round(d + sigma n), d the disparity at a place shift_px away (``render/depth_noise.py``): its variance before
+rounding is sigma² + shift_px² slope². What rounding makes of that depends on where between two levels a pixel lies, which
+differs from pixel to pixel; the mean over them does not.
+"""
+
+from functools import cache
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.special import ndtr
+from scipy.stats import t
+
+from s2rctl.identification.camera.interval import LEVEL, figure, unknown
+from s2rctl.identification.camera.levels import Levels
+from s2rctl.schema.camera_faults import CameraFigure
+
+BORDER = 3
+"""Pixels at the border of a picture of which nothing is taken: neighbours beyond it are made up."""
+_WINDOW = 2
+_CURVED = 1.5
+_LEAST_PIXELS = 60
+_LEAST_PLACES = 20
+_LEAST_READINGS = 15
+_PLACES = 4.0
+_SHELL = 5.0
+
+
+def noise_and_shift(levels: Levels) -> tuple[CameraFigure, CameraFigure]:
+    """Return sigma (steps) and shift (px) of a still scene's levels."""
+    names = ("disparity_sigma", "disparity_shift_px")
+    if not levels.whole:
+        sigma, shift = (unknown(name, "it needs the disparity steps") for name in names)
+        return sigma, shift
+    slope, smooth = slopes(levels.middle)
+    variance, readings = _flicker(levels, smooth)
+    used = smooth & (readings >= _LEAST_READINGS)
+    place = np.floor(_PLACES * levels.middle[used] + 0.5)
+    if used.sum() < _LEAST_PIXELS or len(np.unique(place)) < _LEAST_PLACES:
+        why = "the picture has too little smooth ground, or too few levels of it"
+        return unknown(names[0], why), unknown(names[1], why)
+    return _fit(variance[used], slope[used] ** 2, readings[used], place)
+
+
+def slopes(middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the slope (H, W) of the disparity in levels per px, and where (H, W) it is that of a plane.
+
+    A plane is fitted to 5 x 5 pixels; disparity is linear over a plane.
+    """
+    height, width = middle.shape
+    size = 2 * _WINDOW + 1
+    slope, smooth = np.zeros_like(middle), np.zeros(middle.shape, bool)
+    if height < size or width < size:
+        return slope, smooth
+    patches = np.lib.stride_tricks.sliding_window_view(middle, (size, size))
+    along = np.arange(-_WINDOW, _WINDOW + 1)
+    total = float(size * (along**2).sum())
+    down = (patches * along[:, None]).sum(axis=(2, 3)) / total
+    across = (patches * along[None, :]).sum(axis=(2, 3)) / total
+    mean = patches.mean(axis=(2, 3))
+    plane = mean[..., None, None] + down[..., None, None] * along[:, None] + across[..., None, None] * along[None, :]
+    with np.errstate(invalid="ignore"):
+        even = np.abs(patches - plane).max(axis=(2, 3)) < _CURVED
+    inner = slice(_WINDOW, -_WINDOW)
+    slope[inner, inner], smooth[inner, inner] = np.hypot(down, across), even
+    smooth[:BORDER] = smooth[-BORDER:] = smooth[:, :BORDER] = smooth[:, -BORDER:] = False
+    return np.where(smooth, slope, 0.0), smooth
+
+
+def _flicker(levels: Levels, smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance (H, W) of each pixel's own readings and their number; wrong ones among them are allowed for.
+
+    Wrong depths are spread evenly, so their density is that beyond a pixel's reach.
+    """
+    own = levels.own
+    count = own.sum(axis=0)
+    mean = np.where(own, levels.steps, 0.0).sum(axis=0) / np.maximum(count, 1)
+    variance = np.where(own, (levels.steps - mean) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
+    with np.errstate(invalid="ignore"):
+        away = np.abs(levels.steps - levels.middle)
+        shell = (away > levels.reach + 1.0) & (away <= levels.reach + 1.0 + _SHELL)
+    density = shell[:, smooth].sum() / max(2.0 * _SHELL * count[smooth].sum(), 1.0)
+    within = np.floor(levels.reach)
+    return np.maximum(variance - density * within * (within + 1) * (2 * within + 1) / 3.0, 0.0), count
+
+
+def _fit(
+    variance: np.ndarray, slope2: np.ndarray, readings: np.ndarray, place: np.ndarray
+) -> tuple[CameraFigure, CameraFigure]:
+    """Return sigma and shift by weighted least squares of the flicker (P,), with a covariance by places.
+
+    Pixels at the same place between the same two levels flicker alike whatever the noise: they count as one.
+    """
+
+    def residuals(values: np.ndarray) -> np.ndarray:
+        deviation = np.sqrt(values[0] ** 2 + values[1] ** 2 * slope2)
+        mean, between, fourth = flickering(deviation)
+        weight = between + np.maximum(fourth - mean**2, 0.0) / readings + 1e-4
+        return np.asarray((variance - mean) / np.sqrt(scale if scale is not None else weight))
+
+    scale = None
+    values = np.array([np.sqrt(max(float(np.median(variance)), 0.01)), 0.3])
+    for _ in range(4):
+        deviation = np.sqrt(values[0] ** 2 + values[1] ** 2 * slope2)
+        mean, between, fourth = flickering(deviation)
+        scale = between + np.maximum(fourth - mean**2, 0.0) / readings + 1e-4
+        fit = least_squares(residuals, np.maximum(values, 0.02), bounds=([0.0, 0.0], [50.0, 4.0]))
+        values = fit.x
+    jacobian, left = fit.jac, fit.fun
+    scores = np.stack([np.bincount(np.unique(place, return_inverse=True)[1], jacobian[:, k] * left) for k in range(2)], 1)
+    bread = np.linalg.pinv(jacobian.T @ jacobian)
+    covariance = bread @ (scores.T @ scores) @ bread * len(scores) / max(len(scores) - 2, 1)
+    half = float(t.ppf(0.5 + LEVEL / 2, max(len(scores) - 2, 1))) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    (sigma, shift), least = values, np.maximum(values - half, 0.0)
+    return (
+        figure("disparity_sigma", float(sigma), float(least[0]), float(sigma + half[0])),
+        figure("disparity_shift_px", float(shift), float(least[1]), float(shift + half[1])),
+    )
+
+
+def flickering(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for deviations before rounding: the mean variance behind it over all places, how that differs between
+    places (variance), and the mean fourth moment.
+    """
+    grid, mean, between, fourth = _table()
+    return tuple(np.interp(deviation, grid, column) for column in (mean, between, fourth))  # type: ignore[return-value]
+
+
+@cache
+def _table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    grid = np.concatenate([np.linspace(0.0, 3.0, 151), np.linspace(3.1, 60.0, 200)])
+    place = (np.arange(40) + 0.5) / 40 - 0.5
+    rows = []
+    for deviation in grid:
+        span = np.arange(-int(5 * deviation) - 2, int(5 * deviation) + 3)
+        edges = np.concatenate([span - 0.5, [span[-1] + 0.5]])
+        shares = np.diff(ndtr((edges[None] - place[:, None]) / max(deviation, 1e-9)), axis=1)
+        mean = (shares * span).sum(axis=1)
+        around = span[None] - mean[:, None]
+        variance = (shares * around**2).sum(axis=1)
+        rows.append((variance.mean(), variance.var(), (shares * around**4).sum(axis=1).mean()))
+    mean, between, fourth = np.array(rows).T
+    return grid, mean, between, fourth
