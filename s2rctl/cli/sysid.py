@@ -1,7 +1,7 @@
-"""``sysid``: how a robot moves, how sure that is, and what the next training makes of it."""
+"""``sysid``: how a robot moves and how its cameras see, how sure that is, and what the next training makes of it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,8 +24,9 @@ RefOption = Annotated[str, typer.Option("--ref", help="Identification: id or kin
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(no_args_is_help=True, help="Identify how the robot moves: collect, solve, check, apply.")
-    for name, function in (("collect", collect), ("solve", solve), ("check", check), ("apply", apply)):
+    group = typer.Typer(no_args_is_help=True, help="Identify how the robot moves (collect, solve, check) and its cameras (camera); apply.")
+    for name, function in (("collect", collect), ("solve", solve), ("check", check), ("camera", camera),
+                           ("apply", apply)):  # fmt: skip
         register(group, name, "sysid")(function)
     app.add_typer(group, name="sysid")
 
@@ -128,6 +129,50 @@ def check(
     return Answer({**data, "artifact": artifact.id}, shown, fault)
 
 
+def camera(
+    session: Session,
+    profile: ProfileOption,
+    source: Annotated[
+        Path, typer.Option("--from", help="Folder of PNG frames (colour 8-bit, depth 16-bit), or a recording (.mcap).")
+    ],
+    name: Annotated[
+        list[str] | None, typer.Option("--camera", help="Camera (default: all that are shown). Repeatable.")
+    ] = None,
+    flat: Annotated[
+        Path | None, typer.Option("--flat", help="Picture, or a folder of them, of an evenly lit plain surface.")
+    ] = None,
+    only: Annotated[
+        Literal["both", "colour", "depth"], typer.Option("--only", help="Leave the other one aside.")
+    ] = "both",
+    sets: SetOption = None,
+) -> Answer:
+    """Identify noise, brightness and depth faults of cameras from frames of a still scene, and publish them.
+
+    What the frames cannot tell is left as it is and named. Nothing may move, neither in the picture nor the camera.
+
+    Examples:
+      s2rctl sysid camera -p my-aloha.yaml --from still.mcap
+      s2rctl sysid camera -p my-xarm.yaml --from frames/ --flat white.png
+
+    """
+    from s2rctl.core.interrupt import Interrupt
+    from s2rctl.operations.identification import camera as cameras
+    from s2rctl.operations.identification.camera_page import row_of
+
+    loaded = session.load(profile, sets, None).profile
+    work = _work(session, loaded, Interrupt(), "recordings", ())
+    work.store.prepare()
+    artifact, found = cameras.identify_cameras(work, source, tuple(name or ()), flat, only)
+    rows = [(one.camera, *row_of(row)) for one in found.cameras for row in one.figures]
+    header = ("camera", "figure", "found", "95 % interval", "unit", "")
+    following = [
+        f"published {artifact.ref} {artifact.id[:12]}",
+        f"next: s2rctl sysid apply -p {profile} --ref {artifact.id[:12]}",
+    ]
+    data = {**cameras.figures(found), "artifact": artifact.id, "ref": artifact.ref}
+    return Answer(data, f"{table(header, rows)}\n{lines(following)}")
+
+
 def apply(
     session: Session,
     profile: ProfileOption,
@@ -137,8 +182,11 @@ def apply(
 ) -> Answer:
     """Write the found figures and how far they may be off into the profile, after showing what changes.
 
+    Of cameras: the ranges of noise, brightness and depth faults; name their identification with --ref.
+
     Examples:
       s2rctl sysid apply -p my-aloha.yaml
+      s2rctl sysid apply -p my-aloha.yaml --ref identification/aloha-cameras:latest
       s2rctl sysid apply -p my-xarm.yaml --ref identification/xarm7:latest --yes
 
     """

@@ -19,7 +19,7 @@ from s2rctl.schema.camera_faults import MEANINGS, CameraFigure
 
 NAMES = ("edge_gradient", "edge_gain")
 GAINS, GRADIENTS = (0.2, 200.0), (0.001, 0.3)
-_FINE = 48
+_FINE = 32
 _LEAST_PIXELS = 30
 _CHI2 = 3.841  # one parameter, 95 %
 _REACHES = (0.01, 0.02)
@@ -36,22 +36,20 @@ class Seen:
     unsure: np.ndarray  # (H, W) m, deviation of that
     used: np.ndarray  # (H, W) bool, pixels that are compared
     lost: np.ndarray  # (N, P) bool
-    kernel: np.ndarray  # (k,) probabilities that losses reach a pixel from -k // 2 ... px away, along one axis
+    spread: tuple[np.ndarray, np.ndarray]  # (H, H), (W, W) probabilities that a row or column is taken from another
     pairs: bool  # whether a pixel is measured from two by two
     free: float  # share of pixels that keep their depth whatever edges do
 
-    def expected(self, gradient: float, gain: float) -> np.ndarray:
-        """Return the probabilities (P,) that the compared pixels are lost."""
-        at = ndtr((self.change - gradient) / self.unsure)
-        kept = 1.0 - at * np.minimum(np.arctan(gain * self.change), 1.0)
+    def expected(self, gradient: float, gains: np.ndarray) -> np.ndarray:
+        """Return the probabilities (G, P) that the compared pixels are lost, for each of the gains (G,)."""
+        over = ndtr((self.change - gradient) / self.unsure)
+        kept = 1.0 - over * np.minimum(np.arctan(gains[:, None, None] * self.change), 1.0)
         if self.pairs:
-            kept = _next(_next(kept, 0), 1)
-        for axis in (0, 1):
-            reach = len(self.kernel) // 2
-            kept = sum(
-                weight * np.roll(kept, reach - number, axis) for number, weight in enumerate(self.kernel)
-            )  # type: ignore[assignment]
-        return np.clip(1.0 - self.free * kept[self.used], 1e-6, 1.0 - 1e-6)
+            kept = kept * np.roll(kept, -1, axis=1)
+            kept = kept * np.roll(kept, -1, axis=2)
+        down, across = self.spread
+        kept = (down @ kept @ across.T)[:, self.used]
+        return np.asarray(np.clip(1.0 - self.free * kept, 1e-6, 1.0 - 1e-6))
 
 
 def edges_of(levels: Levels, losses: Losses, shift_px: float) -> tuple[CameraFigure, CameraFigure]:
@@ -68,16 +66,11 @@ def edges_of(levels: Levels, losses: Losses, shift_px: float) -> tuple[CameraFig
         unsure=_unsure(levels, np.nan_to_num(change)),
         used=used,
         lost=levels.lost[:, used],
-        kernel=kernel,
+        spread=(_matrix(kernel, len(change)), _matrix(kernel, change.shape[1])),
         pairs=pairs,
         free=(1.0 - losses.single) * (1.0 - losses.patches),
     )
     return _fit(seen)
-
-
-def _next(kept: np.ndarray, axis: int) -> np.ndarray:
-    """Return the product of each pixel's and the next one's values."""
-    return np.asarray(kept * np.roll(kept, -1, axis))
 
 
 def _kernel(shift_px: float) -> tuple[np.ndarray, bool]:
@@ -96,6 +89,14 @@ def _kernel(shift_px: float) -> tuple[np.ndarray, bool]:
     places = np.floor((np.arange(len(total)) - 510.0) / (2.0 * _BYTES_SD) * shift_px).astype(int)
     whole = np.bincount(np.clip(places, -reach, reach) + reach, total, 2 * reach + 1)
     return np.convolve(whole, thirds), True
+
+
+def _matrix(kernel: np.ndarray, size: int) -> np.ndarray:
+    """Return the matrix (size, size) that takes means by a kernel along an axis; what lies beyond is as at the end."""
+    reach, matrix = len(kernel) // 2, np.zeros((size, size))
+    for number, weight in enumerate(kernel):
+        matrix[np.arange(size), np.clip(np.arange(size) + number - reach, 0, size - 1)] += weight
+    return matrix
 
 
 def _unsure(levels: Levels, change: np.ndarray) -> np.ndarray:
@@ -118,19 +119,19 @@ def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
     """
     count, frames = seen.lost.sum(axis=0).astype(np.float64), len(seen.lost)
 
-    def likelihood(gradient: float, gain: float) -> float:
-        share = seen.expected(gradient, gain)
-        return float((count * np.log(share) + (frames - count) * np.log1p(-share)).sum())
+    def likelihoods(gradients: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        shares = (seen.expected(gradient, gains) for gradient in gradients)
+        return np.array([np.log(share) @ count + np.log1p(-share) @ (frames - count) for share in shares])
 
     gradients, gains = np.geomspace(*GRADIENTS, _FINE), np.geomspace(*GAINS, _FINE)
-    for _ in range(3):
-        table = np.array([[likelihood(gradient, gain) for gain in gains] for gradient in gradients])
+    for _ in range(2):
+        table = likelihoods(gradients, gains)
         row, column = np.unravel_index(int(table.argmax()), table.shape)
         widening = _widening(seen, float(gradients[row]), float(gains[column]))
         near = table.max() - table <= 0.5 * 3.0 * _CHI2 * max(widening)
         gradients = _closer(gradients, near.any(axis=1))
         gains = _closer(gains, near.any(axis=0))
-    table = np.array([[likelihood(gradient, gain) for gain in gains] for gradient in gradients])
+    table = likelihoods(gradients, gains)
     row, column = np.unravel_index(int(table.argmax()), table.shape)
     widening = _widening(seen, float(gradients[row]), float(gains[column]))
     found = []
@@ -156,14 +157,12 @@ def _closer(grid: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 def _widening(seen: Seen, gradient: float, gain: float) -> tuple[float, float]:
     """Return how much wider than the likelihood's the spread of both figures is, as a factor of their variances."""
-    share = seen.expected(gradient, gain)
+    one = np.array([gain])
+    share = seen.expected(gradient, one)[0]
     steps = (0.02 * gradient, 0.02 * gain)
-    slopes = np.stack(
-        [
-            (seen.expected(gradient + steps[0], gain) - seen.expected(gradient - steps[0], gain)) / (2 * steps[0]),
-            (seen.expected(gradient, gain + steps[1]) - seen.expected(gradient, gain - steps[1])) / (2 * steps[1]),
-        ]
-    )
+    by_gradient = seen.expected(gradient + steps[0], one) - seen.expected(gradient - steps[0], one)
+    by_gain = seen.expected(gradient, one + steps[1]) - seen.expected(gradient, one - steps[1])
+    slopes = np.concatenate([by_gradient / (2 * steps[0]), by_gain / (2 * steps[1])])
     weight = 1.0 / (share * (1.0 - share))
     bread = np.linalg.pinv(len(seen.lost) * (slopes * weight) @ slopes.T)
     scores = (seen.lost - share) @ (slopes * weight).T

@@ -6,6 +6,7 @@ from s2rctl.core.errors import UsageError
 from s2rctl.identification.camera.clip import Clip, distinct, require_enough, require_still
 from s2rctl.identification.camera.colour import brightness_of, noise_of, shades_of, vignette_of
 from s2rctl.identification.camera.edges import edges_of
+from s2rctl.identification.camera.interval import unknown
 from s2rctl.identification.camera.levels import Levels, constant_of, levels_of
 from s2rctl.identification.camera.losses import blackout_of, losses_of
 from s2rctl.identification.camera.steps import noise_and_shift
@@ -53,8 +54,6 @@ def identify(clip: Clip, flat: np.ndarray | None = None) -> CameraFaults:
 
 def colour_figures(rgb: np.ndarray, flat: np.ndarray | None) -> list[CameraFigure]:
     """Return the figures of colour pictures (N, H, W, 3) uint8."""
-    from s2rctl.identification.camera.interval import unknown
-
     shades = shades_of(rgb)
     if shades is None:
         why = "the pictures are black or white nearly everywhere"

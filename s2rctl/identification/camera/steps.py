@@ -93,29 +93,31 @@ def _fit(
     Pixels at the same place between the same two levels flicker alike whatever the noise: they count as one.
     """
 
-    def residuals(values: np.ndarray) -> np.ndarray:
-        deviation = np.sqrt(values[0] ** 2 + values[1] ** 2 * slope2)
-        mean, between, fourth = flickering(deviation)
-        weight = between + np.maximum(fourth - mean**2, 0.0) / readings + 1e-4
-        return np.asarray((variance - mean) / np.sqrt(scale if scale is not None else weight))
+    def expected(squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean flicker (P,) and its variance for sigma² and shift²: in them the flicker is nearly linear."""
+        mean, between, fourth = flickering(np.sqrt(squares[0] + squares[1] * slope2))
+        return mean, between + np.maximum(fourth - mean**2, 0.0) / readings + 1e-4
 
-    scale = None
-    values = np.array([np.sqrt(max(float(np.median(variance)), 0.01)), 0.3])
+    squares = np.array([max(float(np.median(variance)), 0.01), 0.1])
     for _ in range(4):
-        deviation = np.sqrt(values[0] ** 2 + values[1] ** 2 * slope2)
-        mean, between, fourth = flickering(deviation)
-        scale = between + np.maximum(fourth - mean**2, 0.0) / readings + 1e-4
-        fit = least_squares(residuals, np.maximum(values, 0.02), bounds=([0.0, 0.0], [50.0, 4.0]))
-        values = fit.x
+        scale = np.sqrt(expected(squares)[1])
+        fit = least_squares(
+            lambda tried, scale=scale: (variance - expected(tried)[0]) / scale,
+            np.clip(squares, 1e-3, 15.0),
+            bounds=([0.0, 0.0], [2500.0, 16.0]),
+        )
+        squares = fit.x
     jacobian, left = fit.jac, fit.fun
-    scores = np.stack([np.bincount(np.unique(place, return_inverse=True)[1], jacobian[:, k] * left) for k in range(2)], 1)
+    places = np.unique(place, return_inverse=True)[1]
+    scores = np.stack([np.bincount(places, jacobian[:, k] * left) for k in range(2)], axis=1)
     bread = np.linalg.pinv(jacobian.T @ jacobian)
-    covariance = bread @ (scores.T @ scores) @ bread * len(scores) / max(len(scores) - 2, 1)
-    half = float(t.ppf(0.5 + LEVEL / 2, max(len(scores) - 2, 1))) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    (sigma, shift), least = values, np.maximum(values - half, 0.0)
+    freedom = max(len(scores) - 2, 1)
+    covariance = bread @ (scores.T @ scores) @ bread * len(scores) / freedom
+    half = float(t.ppf(0.5 + LEVEL / 2, freedom)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    value, low, high = (np.sqrt(np.maximum(each, 0.0)) for each in (squares, squares - half, squares + half))
     return (
-        figure("disparity_sigma", float(sigma), float(least[0]), float(sigma + half[0])),
-        figure("disparity_shift_px", float(shift), float(least[1]), float(shift + half[1])),
+        figure("disparity_sigma", float(value[0]), float(low[0]), float(high[0])),
+        figure("disparity_shift_px", float(value[1]), float(low[1]), float(high[1])),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from s2rctl.core.errors import ArtifactError
 from s2rctl.core.yaml_lines import with_value
 from s2rctl.operations.calibration.apply import Plan, source_of
+from s2rctl.operations.identification import camera, camera_apply
 from s2rctl.operations.identification.steps import find, load
 from s2rctl.operations.identification.work import Work
 from s2rctl.schema.dynamics import KINDS, Dynamics
@@ -26,6 +27,8 @@ def plan(work: Work, loaded: Loaded, profile: str, ref: str) -> Plan:
     Values are written, not a reference: a person sees what changes, and the profile says it all.
     """
     artifact = find(work, ref or None)
+    if camera.is_of_cameras(artifact):
+        return camera_apply.plan(loaded, profile, artifact)
     found = load(artifact)
     if found.robot != loaded.profile.robot.name:
         raise ArtifactError(

@@ -17,14 +17,13 @@ from s2rctl.identification.solve import Solution, solve
 from s2rctl.identification.trace import Trace
 from s2rctl.operations.identification.page import PAGE, PLOTS, draw_plots, write_page
 from s2rctl.operations.identification.traces import traces_of
-from s2rctl.operations.identification.work import TRUTH, Work, bench_of
+from s2rctl.operations.identification.work import KIND, TRUTH, Work, bench_of
 from s2rctl.schema.identification import Found, Identification, JointErrors, Settings
-from s2rctl.schema.manifest import Kind, StageRef
+from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact
 from s2rctl.systems import system_named
 
 FILE = "identification.json"
-KIND: Kind = "identification"
 METHOD = "identifiability by the Jacobian, then least squares over whole recordings with a prior and Huber's loss"
 
 
@@ -196,6 +195,10 @@ def load(artifact: Artifact) -> Identification:
     """Return the identification in an artifact; ArtifactError where there is none."""
     if artifact.manifest.content.kind != KIND:
         raise ArtifactError(f"{artifact.ref} is no identification", "s2rctl artifacts list --kind identification")
+    if FILE not in {file.path for file in artifact.manifest.content.files}:
+        raise ArtifactError(
+            f"{artifact.ref} is an identification of cameras, not of motion", "s2rctl artifacts list --kind identification"
+        )
     try:
         return Identification.model_validate_json(artifact.path(FILE).read_text())
     except ValueError as error:

@@ -16,12 +16,14 @@ from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.scene import SCENES
 from s2rctl.scene.motion import set_motion
+from s2rctl.schema.manifest import Kind
 from s2rctl.schema.profile import Profile
 from s2rctl.store.store import Store
 from s2rctl.systems import system_named
 
 Mode = Literal["rehearse", "live", "recordings"]
 FOLDER = "identification"
+KIND: Kind = "identification"
 TRUTH = "truth.json"
 SPEED_SHARE = 0.9
 """Part of the speed limit that the excitation is planned for."""
