@@ -2,9 +2,9 @@
 
     python -m benchmarks.camera [--draws 10] [--first 0] [--frames 200] [--json]
 
-Each camera spoils a still scene, made at random of a tilted table and tilted blocks, exactly as training spoils pictures.
-Every other one is an Aloha's wrist camera (32 x 32, 0.1 to 0.4 m), the others look at a scene like the xArm's (84 x 84, 0.7
-to 2 m). Counted: how often the 95 % intervals hold the truth, of all figures that count as told.
+Each camera spoils a still scene, made at random of a tilted table and tilted blocks, exactly as training spoils
+pictures. Every other one is an Aloha's wrist camera (32 x 32, 0.1 to 0.4 m), the others look at a scene like the xArm's
+(84 x 84, 0.7 to 2 m). Counted: how often the 95 % intervals hold the truth, of all figures that count as told.
 """
 
 import argparse
@@ -112,7 +112,11 @@ def _depth(
     keys: jax.Array, depth: np.ndarray, truth: dict[str, float], frames: int, kind: Kind, rng: np.random.Generator
 ) -> np.ndarray:
     noise = DepthNoise(
-        **{name: int(value) if name == "scratches" else value for name, value in truth.items() if name in DepthNoise.model_fields}
+        **{
+            name: int(value) if name == "scratches" else value
+            for name, value in truth.items()
+            if name in DepthNoise.model_fields
+        }
     )
     settings = CameraSettings(name="drawn", width=kind.size, height=kind.size, depth=True, depth_range_m=kind.limits)
     still = jnp.broadcast_to(jnp.asarray(depth, jnp.float32), (frames, *depth.shape))
@@ -151,7 +155,10 @@ def main(arguments: Sequence[str] = ()) -> None:
                 print(json.dumps({"seed": seed, "figure": name, "row": row}), flush=True)
             else:
                 mark = ("held" if row[5] else "MISSED") if row[4] else "not told"
-                print(f"{seed:3d} {name:20s} {row[0]:12.5g} {row[1]:12.5g} {row[2]:12.5g} {row[3]:12.5g} {mark}", flush=True)
+                print(
+                    f"{seed:3d} {name:20s} {row[0]:12.5g} {row[1]:12.5g} {row[2]:12.5g} {row[3]:12.5g} {mark}",
+                    flush=True,
+                )
     print("| figure | told | intervals that hold the truth | median width of the interval |\n|---|---|---|---|")
     held, told = 0, 0
     for name, each in rows.items():

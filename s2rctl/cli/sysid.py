@@ -24,7 +24,10 @@ RefOption = Annotated[str, typer.Option("--ref", help="Identification: id or kin
 
 def add_to(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(no_args_is_help=True, help="Identify how the robot moves (collect, solve, check) and its cameras (camera); apply.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Identify how the robot moves (collect, solve, check) and its cameras (camera); apply.",
+    )
     for name, function in (("collect", collect), ("solve", solve), ("check", check), ("camera", camera),
                            ("apply", apply)):  # fmt: skip
         register(group, name, "sysid")(function)

@@ -18,7 +18,9 @@ def scene() -> np.ndarray:
     return disparity
 
 
-def depth_frames(frames: int = FRAMES, seed: int = 0, sigma: float = 0.3, loss: float = LOSS, move: int = 0) -> np.ndarray:
+def depth_frames(
+    frames: int = FRAMES, seed: int = 0, sigma: float = 0.3, loss: float = LOSS, move: int = 0
+) -> np.ndarray:
     """Return depth (N, H, W) uint16 in 0.1 mm; with ``move`` the scene moves by a pixel every so many frames."""
     rng = np.random.default_rng(seed)
     still = np.stack([np.roll(scene(), at // move if move else 0, axis=1) for at in range(frames)])

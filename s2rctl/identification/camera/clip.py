@@ -93,7 +93,9 @@ def _moving_depth(depth: np.ndarray) -> float:
     if len(flat) < LEAST_FRAMES:
         return 0.0
     seen = flat > 0
-    usual = np.array([np.median(column[there]) if there.any() else 0.0 for column, there in zip(flat.T, seen.T, strict=True)])
+    usual = np.array(
+        [np.median(column[there]) if there.any() else 0.0 for column, there in zip(flat.T, seen.T, strict=True)]
+    )
     filled = np.where(seen, flat, usual)
     # Noise of the disparity grows with the square of depth; half of the pixels hold it.
     typical = np.median(np.abs(np.diff(filled, axis=0)), axis=0)

@@ -1,7 +1,7 @@
 """Noise, brightness and vignette of colour pictures, by the model that training spoils pictures with.
 
-A value of frame t is round(g_t m + 255 a u), clipped to 0..255: g the frame's brightness factor, m what the pixel shows,
-u uniform in [-1, 1] in 256 levels (``env/images.py:spoil_colours``).
+A value of frame t is round(g_t m + 255 a u), clipped to 0..255: g the frame's brightness factor, m what the pixel
+shows, u uniform in [-1, 1] in 256 levels (``env/images.py:spoil_colours``).
 """
 
 import math
@@ -77,8 +77,8 @@ def brightness_of(shades: Shades) -> CameraFigure:
     """Return ± how much the brightness of frames differs, of its middle: half the width of the uniform law it is from.
 
     Likelihood of that law with the noise of the gains; its ratio for a width is exp(-2 ratio) of a gamma law of shape 2
-    where that noise is small, so chi-squared with 4 degrees of freedom bounds the interval. Frames that follow one another
-    in brightness count for fewer.
+    where that noise is small, so chi-squared with 4 degrees of freedom bounds the interval. Frames that follow one
+    another in brightness count for fewer.
     """
     gains = shades.gains
     blur = math.sqrt(float(shades.variance.mean()) / float(shades.level @ shades.level))
@@ -114,8 +114,8 @@ def _uniform_width(gains: np.ndarray, blur: float, weight: float) -> tuple[float
 def vignette_of(flat: np.ndarray | None) -> CameraFigure:
     """Return how much darker the corners are, from pictures (N, H, W, 3) uint8 of an evenly lit plain surface.
 
-    Least squares of the mean picture by 1 - v (x² + y²) / 2 (``env/development.py``) times a plane, as a lamp on one side
-    makes one.
+    Least squares of the mean picture by 1 - v (x² + y²) / 2 (``env/development.py``) times a plane, as a lamp on one
+    side makes one.
     """
     if flat is None:
         return unknown("vignette", "it needs a picture of an evenly lit plain surface: --flat")

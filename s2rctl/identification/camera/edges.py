@@ -1,17 +1,18 @@
 """Depth that is lost at edges: from which step on, and how much more often at a larger one.
 
-A pixel is lost with the probability atan(gain x step) where depth changes by more than the least step; the lost pixels of a
-frame are then shifted together by up to one pixel, and where the camera's sub-pixel shift reaches into one, nothing is
-measured either (``render/depth_noise.py:lose_edges``, ``resample``). So what a pixel loses is a mean over shifts of a
-product over two by two pixels.
+A pixel is lost with the probability atan(gain x step) where depth changes by more than the least step; the lost pixels
+of a frame are then shifted together by up to one pixel, and where the camera's sub-pixel shift reaches into one,
+nothing is measured either (``render/depth_noise.py:lose_edges``, ``resample``). So what a pixel loses is a mean over
+shifts of a product over two by two pixels.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import t
 
-from s2rctl.identification.camera.interval import figure, unknown
+from s2rctl.identification.camera.interval import LEVEL, figure, unknown
 from s2rctl.identification.camera.levels import MM, Levels
 from s2rctl.identification.camera.losses import Losses, change_of, worst_near
 from s2rctl.identification.camera.steps import flickering
@@ -21,9 +22,12 @@ NAMES = ("edge_gradient", "edge_gain")
 GAINS, GRADIENTS = (0.2, 200.0), (0.001, 0.3)
 _FINE = 32
 _LEAST_PIXELS = 30
-_CHI2 = 3.841  # one parameter, 95 %
-_REACHES = (0.01, 0.02)
-"""How well a step next to an edge is known: m, and of the step. What is read there is mixed from both sides."""
+_MIXED = 0.01
+"""How well a step is known, of itself: what is read next to an edge is mixed from both sides."""
+_DENSEST = 0.1
+"""Variance of the densest place among a hundred readings or so, of theirs (seen in simulation)."""
+_BLOCK = 4
+"""Side of the squares of pixels, px, in which a step that is taken for another makes all differ."""
 _BYTES_SD = 73.9008
 """Standard deviation of a sum of four bytes, which training's normal numbers are made of (``pixel_noise.gaussian``)."""
 
@@ -102,20 +106,20 @@ def _matrix(kernel: np.ndarray, size: int) -> np.ndarray:
 def _unsure(levels: Levels, change: np.ndarray) -> np.ndarray:
     """Return how well the step at each pixel (H, W) is known, m: levels are whole, and edges are mixed."""
     spread = np.where(levels.own, (levels.steps - levels.middle) ** 2, 0.0).sum(axis=0)
-    count = np.maximum(levels.own.sum(axis=0), 1)
-    flat = float(np.nanmedian(spread / count))
-    blur = np.interp(flat, flickering(np.linspace(0.0, 2.0, 50))[0], np.linspace(0.0, 2.0, 50))
-    off = np.sqrt(np.exp(-((2.0 * np.pi * blur) ** 2)) / 12.0 * float(levels.whole) + spread / count**2)
-    depth = np.nan_to_num(levels.depth)
-    metres = depth**2 * MM / levels.constant * off
-    return np.asarray(np.sqrt(2.0 * metres**2 + (_REACHES[1] * change) ** 2) + 1e-4)
+    flat = float(np.nanmedian(spread / np.maximum(levels.own.sum(axis=0), 1)))
+    deviations = np.linspace(0.0, 2.0, 50)
+    blur = np.interp(flat, flickering(deviations)[0], deviations)
+    off = np.exp(-((2.0 * np.pi * blur) ** 2)) / 12.0 * float(levels.whole) + _DENSEST * flat
+    metres = np.nan_to_num(levels.constant / MM / levels.middle**2) * np.sqrt(off)
+    return np.asarray(np.sqrt(2.0 * metres**2 + (_MIXED * change) ** 2) + 1e-4)
 
 
 def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
     """Return both figures by the likelihood of each pixel's losses, all pixels taken for independent.
 
-    They are not: all of a frame are shifted together. So the likelihood's width is corrected by how the frames' scores
-    differ (Varin, Reid and Firth 2011), and intervals are those of its profiles.
+    They are not: all of a frame are shifted together, and where a step is taken for another, all frames are wrong
+    alike. So the likelihood's width is corrected by how the scores of frames and of places differ (Varin, Reid and
+    Firth 2011), and intervals are those of its profiles.
     """
     count, frames = seen.lost.sum(axis=0).astype(np.float64), len(seen.lost)
 
@@ -128,7 +132,7 @@ def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
         table = likelihoods(gradients, gains)
         row, column = np.unravel_index(int(table.argmax()), table.shape)
         widening = _widening(seen, float(gradients[row]), float(gains[column]))
-        near = table.max() - table <= 0.5 * 3.0 * _CHI2 * max(widening)
+        near = table.max() - table <= 0.5 * 3.0 * max(widening)
         gradients = _closer(gradients, near.any(axis=1))
         gains = _closer(gains, near.any(axis=0))
     table = likelihoods(gradients, gains)
@@ -138,7 +142,7 @@ def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
     for name, grid, profile, at, wide in zip(
         NAMES, (gradients, gains), (table.max(axis=1), table.max(axis=0)), (row, column), widening, strict=True
     ):
-        held = np.flatnonzero(table.max() - profile <= 0.5 * _CHI2 * wide)
+        held = np.flatnonzero(table.max() - profile <= 0.5 * wide)
         low, high = grid[max(held[0] - 1, 0)], grid[min(held[-1] + 1, len(grid) - 1)]
         found.append(figure(name, float(grid[at]), float(low), float(high)))
     gradient, gain = found
@@ -156,7 +160,11 @@ def _closer(grid: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 
 def _widening(seen: Seen, gradient: float, gain: float) -> tuple[float, float]:
-    """Return how much wider than the likelihood's the spread of both figures is, as a factor of their variances."""
+    """Return for both figures twice the loss of likelihood at the ends of their intervals.
+
+    That is the quantile of Student's t, squared, for as many places as tell the figure, times the variance over that of
+    independent pixels.
+    """
     one = np.array([gain])
     share = seen.expected(gradient, one)[0]
     steps = (0.02 * gradient, 0.02 * gain)
@@ -165,9 +173,16 @@ def _widening(seen: Seen, gradient: float, gain: float) -> tuple[float, float]:
     slopes = np.concatenate([by_gradient / (2 * steps[0]), by_gain / (2 * steps[1])])
     weight = 1.0 / (share * (1.0 - share))
     bread = np.linalg.pinv(len(seen.lost) * (slopes * weight) @ slopes.T)
-    scores = (seen.lost - share) @ (slopes * weight).T
-    scores = scores - scores.mean(axis=0)
-    covariance = bread @ (scores.T @ scores) @ bread
+    each = seen.lost - share
+    frames = each @ (slopes * weight).T
+    rows, columns = np.nonzero(seen.used)
+    block = np.unique((rows // _BLOCK) * seen.used.shape[1] + columns // _BLOCK, return_inverse=True)[1]
+    places = np.stack([np.bincount(block, each.sum(axis=0) * slope * weight) for slope in slopes], axis=1)
+    meat = sum((scores - scores.mean(axis=0)).T @ (scores - scores.mean(axis=0)) for scores in (frames, places))
+    covariance = bread @ meat @ bread
     plain = np.maximum(np.diag(bread), 1e-30)
-    factors = np.clip(np.diag(covariance) / plain, 1.0, 1e3)
-    return float(factors[0]), float(factors[1])
+    factors = np.clip(np.diag(covariance) / plain, 1.0, 1e4)
+    influence = (places @ bread) ** 2
+    telling = influence.sum(axis=0) ** 2 / np.maximum((influence**2).sum(axis=0), 1e-300)
+    quantiles = t.ppf(0.5 + LEVEL / 2, np.maximum(telling - 1.0, 2.0)) ** 2
+    return float(factors[0] * quantiles[0]), float(factors[1] * quantiles[1])

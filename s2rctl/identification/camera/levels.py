@@ -33,7 +33,9 @@ class Levels:
     steps: np.ndarray  # (N, H, W) float, NaN where nothing was measured; frames without any depth are not among them
     middle: np.ndarray  # (H, W) what a pixel usually reads; NaN where it never has depth
     reach: np.ndarray  # (H, W) how far its own readings lie from that
-    unit: float  # m per count
+    nearest: (
+        np.ndarray
+    )  # (H, W) where its readings are densest: at an edge, where half of them are mixed, what is there
 
     @property
     def lost(self) -> np.ndarray:
@@ -46,17 +48,12 @@ class Levels:
         with np.errstate(invalid="ignore"):
             return np.abs(self.steps - self.middle) <= self.reach
 
-    @property
-    def depth(self) -> np.ndarray:
-        """What is there (H, W), m; NaN where depth is never measured."""
-        return self.constant / MM / self.middle
-
 
 def constant_of(depth: np.ndarray, unit: float) -> CameraFigure:
     """Return the constant (mm) in whose steps depth (N, H, W) counts of ``unit`` m come, from the values that occur.
 
-    It is the smallest one for which constant / depth are whole numbers nearly everywhere, then a least-squares fit to the
-    values; each is off by up to half a count.
+    It is the smallest one for which constant / depth are whole numbers nearly everywhere, then a least-squares fit to
+    the values; each is off by up to half a count.
     """
     numbers = np.bincount(depth[depth > 0].ravel(), minlength=2)
     values = np.flatnonzero(numbers)
@@ -74,7 +71,10 @@ def constant_of(depth: np.ndarray, unit: float) -> CameraFigure:
         return unknown("disparity_constant", "depth differs too little over the picture")
     tried = np.arange(low, high, 0.1 / float(inverse.max()))
     comb = np.concatenate(
-        [np.cos(2.0 * np.pi * part[:, None] * inverse) @ weight for part in np.array_split(tried, len(tried) // 2000 + 1)]
+        [
+            np.cos(2.0 * np.pi * part[:, None] * inverse) @ weight
+            for part in np.array_split(tried, len(tried) // 2000 + 1)
+        ]
     )
     if comb.max() < _COMB:
         return unknown("disparity_constant", "the steps are finer than the unit of depth, or not of disparity")
@@ -90,13 +90,17 @@ def _fitted(constant: float, counts: np.ndarray, weight: np.ndarray, unit: float
         steps = np.round(constant / (MM * unit * counts))
         products = MM * unit * counts * steps
         off = np.abs(constant / (MM * unit * counts) - steps)
-        on = (steps >= 1) & (weight > 0.05 * np.median(weight)) & (off < 0.6 * constant / (MM * unit * counts**2) + 0.05)
+        on = (
+            (steps >= 1) & (weight > 0.05 * np.median(weight)) & (off < 0.6 * constant / (MM * unit * counts**2) + 0.05)
+        )
         if len(np.unique(steps[on])) < LEAST_LEVELS:
             return unknown("disparity_constant", "too few steps are seen")
         strength = 1.0 / steps[on] ** 2
         constant = float((strength * products[on]).sum() / strength.sum())
     half = 2.0 * MM * unit / np.sqrt(12.0 * strength.sum())
-    spread = np.sqrt((strength * (products[on] - constant) ** 2).sum() / strength.sum() ** 2 / on.sum() * strength.sum())
+    spread = np.sqrt(
+        (strength * (products[on] - constant) ** 2).sum() / strength.sum() ** 2 / on.sum() * strength.sum()
+    )
     half = max(half, 2.0 * float(spread))
     if half > 0.02 * constant:
         return unknown("disparity_constant", "the steps are hardly larger than the unit of depth")
@@ -112,29 +116,40 @@ def levels_of(depth: np.ndarray, unit: float, constant: float, whole: bool) -> L
         steps = np.round(steps)
     flat = steps.reshape(len(steps), -1)
     parts = [_middles(flat[:, at : at + _CHUNK]) for at in range(0, flat.shape[1], _CHUNK)]
-    middle, reach = (np.concatenate(part).reshape(depth.shape[1:]) for part in zip(*parts, strict=True))
-    return Levels(constant, whole, steps, middle, reach, unit)
+    middle, reach, nearest = (np.concatenate(part).reshape(depth.shape[1:]) for part in zip(*parts, strict=True))
+    return Levels(constant, whole, steps, middle, reach, nearest)
 
 
-def _middles(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return middle and reach (P,) of the readings (N, P): the mean around the shortest interval that holds half of them.
+def _middles(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return middle, reach and densest place (P,) of the readings (N, P).
 
-    Scratches and what an edge's other side reads are in the other half.
+    The middle is the mean around the shortest interval that holds half of them: scratches are in the other half. Next
+    to an edge a quarter may be all that is not mixed with what lies on its other side.
     """
     count = np.isfinite(steps).sum(axis=0)
     ordered = np.sort(np.where(np.isfinite(steps), steps, np.inf), axis=0)
-    half = (count + 1) // 2
-    rows = np.arange(len(steps))[:, None]
-    upper = np.take_along_axis(ordered, np.minimum(rows + np.maximum(half, 1) - 1, len(steps) - 1), axis=0)
+    centre, width = _shortest(ordered, count, (count + 1) // 2)
+    dense, narrow = _shortest(ordered, count, np.maximum((count + 3) // 4, 2))
+    seen = (count >= max(_SEEN * len(steps), 4)) & np.isfinite(width)
+    reach = np.where(seen, _WIDE + _NARROW * np.where(seen, width, 0.0), 0.0)
+    middle = _mean_within(steps, centre, reach)
+    nearest = _mean_within(steps, dense, np.where(seen, 0.5 * narrow + 1.0, 0.0))
+    return np.where(seen, middle, np.nan), reach, np.where(seen, nearest, np.nan)
+
+
+def _shortest(ordered: np.ndarray, count: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return middle and width (P,) of the shortest interval with ``held`` of the ``count`` ordered readings (N, P)."""
+    rows, columns = np.arange(len(ordered))[:, None], np.arange(ordered.shape[1])
+    upper = np.take_along_axis(ordered, np.minimum(rows + np.maximum(held, 1) - 1, len(ordered) - 1), axis=0)
     with np.errstate(invalid="ignore"):
-        length = np.where(rows + half <= count, upper - ordered, np.inf)
+        length = np.where((rows + held <= count) & (held > 0), upper - ordered, np.inf)
     start = np.argmin(length, axis=0)
-    columns = np.arange(steps.shape[1])
-    width = length[start, columns]
     with np.errstate(invalid="ignore"):
-        centre = 0.5 * (ordered[start, columns] + upper[start, columns])
-        reach = _WIDE + _NARROW * np.where(np.isfinite(width), width, 0.0)
+        return 0.5 * (ordered[start, columns] + upper[start, columns]), length[start, columns]
+
+
+def _mean_within(steps: np.ndarray, centre: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Return the mean (P,) of the readings within ``reach`` of ``centre``."""
+    with np.errstate(invalid="ignore"):
         own = np.abs(steps - centre) <= reach
-        middle = np.where(own, steps, 0.0).sum(axis=0) / np.maximum(own.sum(axis=0), 1)
-    seen = (count >= max(_SEEN * len(steps), 2)) & np.isfinite(width)
-    return np.where(seen, middle, np.nan), np.where(seen, reach, 0.0)
+    return np.asarray(np.where(own, steps, 0.0).sum(axis=0) / np.maximum(own.sum(axis=0), 1))

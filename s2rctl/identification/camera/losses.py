@@ -1,8 +1,8 @@
 """Depth that is lost or wrong away from edges: whole frames, single pixels, patches, lines.
 
 Patches are two by two pixels and come last (``env/depth_camera.py:lose_patches``), so four losses at once are a patch;
-lines of wrong depth (``render/depth_noise.py:scratch``) lie over lost pixels, and those out of the camera's range read as
-lost.
+lines of wrong depth (``render/depth_noise.py:scratch``) lie over lost pixels, and those out of the camera's range read
+as lost.
 """
 
 import math
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2rctl.identification.camera.interval import figure, mean_interval, share_interval, unknown
-from s2rctl.identification.camera.levels import Levels
-from s2rctl.identification.camera.steps import BORDER
+from s2rctl.identification.camera.levels import MM, Levels
+from s2rctl.identification.camera.steps import BORDER, slopes
 from s2rctl.schema.camera_faults import CameraFigure
 
 LINE_LENGTH, LINE_DEPTH, LINE_HALF_WIDTH = (2.0, 10.0), (0.2, 0.85), 0.6
@@ -47,7 +47,8 @@ def blackout_of(depth: np.ndarray) -> CameraFigure:
 
 def change_of(levels: Levels) -> np.ndarray:
     """Return how much depth changes from each pixel to the next (H, W), m; NaN where depth is not known."""
-    depth = levels.depth
+    _, smooth = slopes(levels.middle)
+    depth = levels.constant / MM / np.where(smooth, levels.middle, levels.nearest)
     rows = np.diff(depth, axis=0, append=depth[-1:])
     columns = np.diff(depth, axis=1, append=depth[:, -1:])
     return np.asarray(np.hypot(rows, columns))
@@ -59,7 +60,9 @@ def worst_near(change: np.ndarray, around: int = _AROUND) -> np.ndarray:
     worst = np.full(change.shape, np.nan)
     if min(change.shape) < size:
         return worst
-    worst[around:-around, around:-around] = np.lib.stride_tricks.sliding_window_view(change, (size, size)).max(axis=(2, 3))
+    worst[around:-around, around:-around] = np.lib.stride_tricks.sliding_window_view(change, (size, size)).max(
+        axis=(2, 3)
+    )
     worst[:BORDER] = worst[-BORDER:] = worst[:, :BORDER] = worst[:, -BORDER:] = np.nan
     return worst
 
@@ -130,7 +133,7 @@ def _lines(
     each = wrong[:, quiet].mean(axis=1)
     seen, low, high = mean_interval(each)
     middle, reach = levels.middle[quiet], levels.reach[quiet]
-    scale = levels.constant / 1000.0
+    scale = levels.constant / MM
     ends = [scale / np.maximum(middle + reach, 1e-6), scale / np.maximum(middle - reach, 1e-6)]
     first, last = max(LINE_DEPTH[0] * limits[1], limits[0]), LINE_DEPTH[1] * limits[1]
     hidden = np.clip(np.minimum(ends[1], last) - np.maximum(ends[0], first), 0.0, None).mean()
@@ -144,24 +147,24 @@ def _lines(
     return number, float(np.interp(value, most, covered))
 
 
-def _covered(one: np.ndarray, most: int) -> float:
-    """Return the mean share of pixels under 1 to ``most`` lines, each of which covers them with probabilities (P,)."""
+def _covered(one: float, most: int) -> float:
+    """Return the mean share of pixels under 1 to ``most`` lines, each over one with the probability ``one``."""
     if most == 0:
         return 0.0
-    return float(np.mean([1.0 - (1.0 - one) ** count for count in range(1, most + 1)]))
+    return float(np.mean(1.0 - (1.0 - one) ** np.arange(1, most + 1)))
 
 
-def _covering(quiet: np.ndarray) -> np.ndarray:
-    """Return the probability that one line covers each of the quiet pixels (P,): among lines drawn as training does."""
+def _covering(quiet: np.ndarray) -> float:
+    """Return the probability that a line covers one of the quiet pixels: the mean of lines drawn as training does."""
     height, width = quiet.shape
     rng = np.random.default_rng(0)
     rows, columns = np.nonzero(quiet)
-    hits = np.zeros(len(rows))
+    hits = 0
     for _ in range(_LINES_TRIED // 200):
         y, x = rng.uniform(0, height, 200), rng.uniform(0, width, 200)
         angle, length = rng.uniform(0, np.pi, 200), rng.uniform(*LINE_LENGTH, 200)
         down, across = rows[:, None] - y, columns[:, None] - x
         beside = np.abs(down * np.cos(angle) - across * np.sin(angle))
         along = np.abs(down * np.sin(angle) + across * np.cos(angle))
-        hits += ((beside < LINE_HALF_WIDTH) & (along < length / 2)).sum(axis=1)
-    return np.full(len(rows), hits.mean() / _LINES_TRIED)
+        hits += int(((beside < LINE_HALF_WIDTH) & (along < length / 2)).sum())
+    return hits / (_LINES_TRIED * len(rows))

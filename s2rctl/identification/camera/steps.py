@@ -1,13 +1,14 @@
 """Noise and sub-pixel shift of the disparity: how much a pixel's level flickers, on flat ground and on slopes.
 
 A level is round(d + sigma n), d the disparity at a place shift_px away (``render/depth_noise.py``): its variance before
-rounding is sigma² + shift_px² slope². What rounding makes of that depends on where between two levels a pixel lies, which
-differs from pixel to pixel; the mean over them does not.
+rounding is sigma² + shift_px² slope². What rounding makes of that depends on where between two levels a pixel lies,
+which differs from pixel to pixel; the mean over them does not.
 """
 
 from functools import cache
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 from scipy.optimize import least_squares
 from scipy.special import ndtr
 from scipy.stats import t
@@ -25,6 +26,9 @@ _LEAST_PLACES = 20
 _LEAST_READINGS = 15
 _PLACES = 4.0
 _SHELL = 5.0
+_CLEAR, _PLENTY = 2, 120
+"""How much further from an edge flicker is measured, px, where so many pixels are left. Near one, readings from further
+away are lost with the edge, and what is left flickers less."""
 
 
 def noise_and_shift(levels: Levels) -> tuple[CameraFigure, CameraFigure]:
@@ -35,7 +39,7 @@ def noise_and_shift(levels: Levels) -> tuple[CameraFigure, CameraFigure]:
         return sigma, shift
     slope, smooth = slopes(levels.middle)
     variance, readings = _flicker(levels, smooth)
-    used = smooth & (readings >= _LEAST_READINGS)
+    used = _far_from_edges(smooth) & (readings >= _LEAST_READINGS)
     place = np.floor(_PLACES * levels.middle[used] + 0.5)
     if used.sum() < _LEAST_PIXELS or len(np.unique(place)) < _LEAST_PLACES:
         why = "the picture has too little smooth ground, or too few levels of it"
@@ -64,8 +68,17 @@ def slopes(middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         even = np.abs(patches - plane).max(axis=(2, 3)) < _CURVED
     inner = slice(_WINDOW, -_WINDOW)
     slope[inner, inner], smooth[inner, inner] = np.hypot(down, across), even
-    smooth[:BORDER] = smooth[-BORDER:] = smooth[:, :BORDER] = smooth[:, -BORDER:] = False
     return np.where(smooth, slope, 0.0), smooth
+
+
+def _far_from_edges(smooth: np.ndarray) -> np.ndarray:
+    """Return the smooth pixels (H, W) around which all are smooth, as far as enough of them are left."""
+    square = np.ones((3, 3), bool)
+    for around in range(_CLEAR, 0, -1):
+        inner = binary_erosion(smooth, square, iterations=around)
+        if inner.sum() >= _PLENTY:
+            return np.asarray(inner)
+    return smooth
 
 
 def _flicker(levels: Levels, smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,8 +135,9 @@ def _fit(
 
 
 def flickering(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for deviations before rounding: the mean variance behind it over all places, how that differs between
-    places (variance), and the mean fourth moment.
+    """Return mean variance, its variance between places, and mean fourth moment of levels.
+
+    For deviations before rounding; places lie anywhere between two levels.
     """
     grid, mean, between, fourth = _table()
     return tuple(np.interp(deviation, grid, column) for column in (mean, between, fourth))  # type: ignore[return-value]

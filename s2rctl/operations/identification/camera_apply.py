@@ -52,9 +52,9 @@ def written(text: str, found: CameraIdentification, vision: Vision) -> str:
 def values(found: CameraIdentification, vision: Vision) -> dict[str, str]:
     """Return the values to write, as YAML by path.
 
-    All cameras of a profile share their figures, so the harshest end of any told interval counts. Ranges of training begin
-    at nothing (noise, vignette, holes) or are weakened together (``depth_faults``). The brightness of the place is not
-    told, only how far it drifts: the range is made wide enough for that, never narrower.
+    All cameras of a profile share their figures, so the harshest end of any told interval counts. Ranges of training
+    begin at nothing (noise, vignette, holes) or are weakened together (``depth_faults``). The brightness of the place
+    is not told, only how far it drifts: the range is made wide enough for that, never narrower.
     """
     told: dict[str, list[CameraFigure]] = {}
     for camera in found.cameras:
@@ -80,7 +80,7 @@ def values(found: CameraIdentification, vision: Vision) -> dict[str, str]:
 
 
 def _harshest(name: str, each: Iterable[CameraFigure]) -> float:
-    """Return the figure of the worst camera: small steps that lose pixels, coarse steps of disparity, much of the rest."""
+    """Return the worst camera's figure: small steps lose pixels, disparity has coarse ones, and much of the rest."""
     if name == "edge_gradient":
         return min(one.low for one in each)
     if name == "disparity_constant":

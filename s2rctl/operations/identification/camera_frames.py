@@ -33,7 +33,9 @@ def clips_of(profile: Profile, source: Path, names: Sequence[str] = (), only: On
     cameras = _chosen(profile, names)
     found = _recorded(source, profile, cameras) if source.is_file() else _in_folder(source, cameras)
     if not any(pictures.rgb or pictures.depth for pictures in found.values()):
-        raise UsageError(f"{source} shows none of the cameras {', '.join(found)}", "record them, or name others: --camera")
+        raise UsageError(
+            f"{source} shows none of the cameras {', '.join(found)}", "record them, or name others: --camera"
+        )
     shown = [one for one in cameras if names or found[one.name].rgb or found[one.name].depth]
     return [_clip(camera, found[camera.name], only) for camera in shown]
 
@@ -89,7 +91,8 @@ def _files(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.png"))
     if not found:
         raise UsageError(
-            f"there are no PNG files in {folder}", f"put {GOOD_FRAMES} frames there: colour as 8-bit, depth as 16-bit PNG"
+            f"there are no PNG files in {folder}",
+            f"put {GOOD_FRAMES} frames there: colour as 8-bit, depth as 16-bit PNG",
         )
     return found
 

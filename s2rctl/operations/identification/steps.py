@@ -197,7 +197,8 @@ def load(artifact: Artifact) -> Identification:
         raise ArtifactError(f"{artifact.ref} is no identification", "s2rctl artifacts list --kind identification")
     if FILE not in {file.path for file in artifact.manifest.content.files}:
         raise ArtifactError(
-            f"{artifact.ref} is an identification of cameras, not of motion", "s2rctl artifacts list --kind identification"
+            f"{artifact.ref} is an identification of cameras, not of motion",
+            "s2rctl artifacts list --kind identification",
         )
     try:
         return Identification.model_validate_json(artifact.path(FILE).read_text())
