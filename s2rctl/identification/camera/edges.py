@@ -28,7 +28,7 @@ _DENSEST = 0.1
 """Variance of the densest place among a hundred readings or so, of theirs (seen in simulation)."""
 _BLOCK = 4
 """Side of the squares of pixels, px, in which a step that is taken for another makes all differ."""
-_BYTES_SD = 73.9008
+_BYTES_SD = 147.8016
 """Standard deviation of a sum of four bytes, which training's normal numbers are made of (``pixel_noise.gaussian``)."""
 
 
@@ -88,9 +88,8 @@ def _kernel(shift_px: float) -> tuple[np.ndarray, bool]:
     total = np.array([1.0])
     for _ in range(4):
         total = np.convolve(total, np.full(256, 1.0 / 256.0))
-    reach = int(np.ceil(510.0 / _BYTES_SD * 2.0 * shift_px)) + 1
-    # A number of four bytes has the deviation 147.8; whole pixels below it, from -reach to reach - 1.
-    places = np.floor((np.arange(len(total)) - 510.0) / (2.0 * _BYTES_SD) * shift_px).astype(int)
+    reach = int(np.ceil(510.0 / _BYTES_SD * shift_px))
+    places = np.floor((np.arange(len(total)) - 510.0) / _BYTES_SD * shift_px).astype(int)
     whole = np.bincount(np.clip(places, -reach, reach) + reach, total, 2 * reach + 1)
     return np.convolve(whole, thirds), True
 
@@ -143,14 +142,23 @@ def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
         NAMES, (gradients, gains), (table.max(axis=1), table.max(axis=0)), (row, column), widening, strict=True
     ):
         held = np.flatnonzero(table.max() - profile <= 0.5 * wide)
-        low, high = grid[max(held[0] - 1, 0)], grid[min(held[-1] + 1, len(grid) - 1)]
-        found.append(figure(name, float(grid[at]), float(low), float(high)))
+        low, high = float(grid[max(held[0] - 1, 0)]), float(grid[min(held[-1] + 1, len(grid) - 1)])
+        if name == NAMES[0]:  # a threshold is known no better than the few steps next to it
+            blur = _blur_at(seen, float(grid[at]))
+            low, high = max(low - blur, 0.0), high + blur
+        found.append(figure(name, float(grid[at]), low, high))
     gradient, gain = found
     if gain.high >= 0.99 * GAINS[1]:
         gain = unknown(NAMES[1], "every edge in the picture is lost as often as can be, or none is")
     if gradient.high - gradient.low > 0.5 * MEANINGS[NAMES[0]].width:
         gradient = gradient.model_copy(update={"told": False, "why": "no step in the picture is near it"})
     return gradient, gain
+
+
+def _blur_at(seen: Seen, gradient: float) -> float:
+    """Return how well steps of about the least one that loses pixels are known, m."""
+    near = seen.used & (seen.change > 0.7 * gradient) & (seen.change < 1.4 * gradient)
+    return float(np.median(seen.unsure[near])) if near.any() else 0.0
 
 
 def _closer(grid: np.ndarray, near: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ _COMB = 0.5
 _NEARLY = 0.85
 _LEAST_STEPS = 3.0  # of a constant, over the range of the readings
 _CHUNK = 4096
-_WIDE, _NARROW = 2.5, 3.0
-"""Readings up to 2.5 steps and three times the shortest half of them from a pixel's middle are its own."""
+_WIDE, _NARROW = 2.5, 2.6
+"""Readings up to 2.5 steps and 2.6 times the shortest half of them from a pixel's middle are its own."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ def _middles(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return middle, reach and densest place (P,) of the readings (N, P).
 
     The middle is the mean around the shortest interval that holds half of them: scratches are in the other half. Next
-    to an edge a quarter may be all that is not mixed with what lies on its other side.
+    to an edge a sixth may be all that is not mixed with what lies on its other side.
     """
     count = np.isfinite(steps).sum(axis=0)
     ordered = np.sort(np.where(np.isfinite(steps), steps, np.inf), axis=0)
     centre, width = _shortest(ordered, count, (count + 1) // 2)
-    dense, narrow = _shortest(ordered, count, np.maximum((count + 3) // 4, 2))
+    dense, narrow = _shortest(ordered, count, np.maximum(count // 6, 3))
     seen = (count >= max(_SEEN * len(steps), 4)) & np.isfinite(width)
     reach = np.where(seen, _WIDE + _NARROW * np.where(seen, width, 0.0), 0.0)
     middle = _mean_within(steps, centre, reach)

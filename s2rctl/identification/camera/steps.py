@@ -26,7 +26,7 @@ _LEAST_PLACES = 20
 _LEAST_READINGS = 15
 _PLACES = 4.0
 _SHELL = 5.0
-_CLEAR, _PLENTY = 2, 120
+_CLEAR = ((2, 250), (1, 100))
 """How much further from an edge flicker is measured, px, where so many pixels are left. Near one, readings from further
 away are lost with the edge, and what is left flickers less."""
 
@@ -74,9 +74,9 @@ def slopes(middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _far_from_edges(smooth: np.ndarray) -> np.ndarray:
     """Return the smooth pixels (H, W) around which all are smooth, as far as enough of them are left."""
     square = np.ones((3, 3), bool)
-    for around in range(_CLEAR, 0, -1):
+    for around, plenty in _CLEAR:
         inner = binary_erosion(smooth, square, iterations=around)
-        if inner.sum() >= _PLENTY:
+        if inner.sum() >= plenty:
             return np.asarray(inner)
     return smooth
 
@@ -95,7 +95,8 @@ def _flicker(levels: Levels, smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray
         shell = (away > levels.reach + 1.0) & (away <= levels.reach + 1.0 + _SHELL)
     density = shell[:, smooth].sum() / max(2.0 * _SHELL * count[smooth].sum(), 1.0)
     within = np.floor(levels.reach)
-    return np.maximum(variance - density * within * (within + 1) * (2 * within + 1) / 3.0, 0.0), count
+    theirs = density * within * (within + 1) * (2 * within + 1) / 3.0
+    return np.maximum(variance - theirs, 0.0) / np.maximum(1.0 - 2.0 * density * within, 0.5), count
 
 
 def _fit(
