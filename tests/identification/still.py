@@ -11,10 +11,10 @@ NOISE, LOSS = 0.02, 0.01
 
 
 def scene() -> np.ndarray:
-    """Return the disparity (H, W) of a tilted table with a block on it, steps."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
-    disparity = 110.0 + 35.0 * x + 23.0 * y
-    disparity[8:18, 12:22] += 60.0
+    """Return the disparity (H, W) of ground that is flat on one side and slopes on the other, with a block, steps."""
+    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
+    disparity: np.ndarray = 110.0 + 0.43 * x + 0.21 * y + 2.0 * np.maximum(x - 14.0, 0.0)
+    disparity[2:9, 4:12] += 60.0
     return disparity
 
 

@@ -1,4 +1,4 @@
-"""Cameras drawn at random, whose pictures training's own functions have spoilt, are found again within their intervals."""
+"""Cameras drawn at random, whose pictures training's own functions have spoilt, are found within their intervals."""
 
 import pytest
 

@@ -66,7 +66,7 @@ def depth_figures(
 ) -> tuple[list[CameraFigure], Levels | None]:
     """Return the figures of depth pictures (N, H, W) uint16 counts, and the pictures as levels."""
     constant = constant_of(depth, unit)
-    levels = levels_of(depth, unit, constant.value if constant.told else DISPARITY_CONSTANT_MM, constant.told)
+    levels = levels_of(depth, unit, constant.value if constant.told else DISPARITY_CONSTANT_MM, constant.told, limits)
     sigma, shift = noise_and_shift(levels)
     losses = losses_of(levels, limits)
     edges = edges_of(levels, losses, shift.value if shift.told else SHIFT_PX)

@@ -97,17 +97,19 @@ def _fitted(constant: float, counts: np.ndarray, weight: np.ndarray, unit: float
             return unknown("disparity_constant", "too few steps are seen")
         strength = 1.0 / steps[on] ** 2
         constant = float((strength * products[on]).sum() / strength.sum())
-    half = 2.0 * MM * unit / np.sqrt(12.0 * strength.sum())
+    half = 3.0 * MM * unit / np.sqrt(12.0 * strength.sum())
     spread = np.sqrt(
         (strength * (products[on] - constant) ** 2).sum() / strength.sum() ** 2 / on.sum() * strength.sum()
     )
-    half = max(half, 2.0 * float(spread))
+    half = max(half, 3.0 * float(spread))  # some are wrong depths that happen to lie on a step
     if half > 0.02 * constant:
         return unknown("disparity_constant", "the steps are hardly larger than the unit of depth")
     return figure("disparity_constant", constant, constant - half, constant + half)
 
 
-def levels_of(depth: np.ndarray, unit: float, constant: float, whole: bool) -> Levels:
+def levels_of(
+    depth: np.ndarray, unit: float, constant: float, whole: bool, limits: tuple[float, float]
+) -> Levels:
     """Return depth (N, H, W) counts as levels; frames without any depth are left out first."""
     pictures = depth[depth.reshape(len(depth), -1).any(axis=1)]
     with np.errstate(divide="ignore"):
@@ -117,7 +119,12 @@ def levels_of(depth: np.ndarray, unit: float, constant: float, whole: bool) -> L
     flat = steps.reshape(len(steps), -1)
     parts = [_middles(flat[:, at : at + _CHUNK]) for at in range(0, flat.shape[1], _CHUNK)]
     middle, reach, nearest = (np.concatenate(part).reshape(depth.shape[1:]) for part in zip(*parts, strict=True))
-    return Levels(constant, whole, steps, middle, reach, nearest)
+    # Near the ends of the camera's range some readings are cut off: what is left says nothing of losses or noise.
+    far, near = (constant / MM / np.maximum(middle + side * reach, 1e-6) for side in (-1.0, 1.0))
+    with np.errstate(invalid="ignore"):
+        inside = (near >= limits[0]) & (far <= limits[1])
+    middle, nearest = np.where(inside, middle, np.nan), np.where(inside, nearest, np.nan)
+    return Levels(constant, whole, steps, middle, np.where(inside, reach, 0.0), nearest)
 
 
 def _middles(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from s2rctl.identification.camera.interval import figure, mean_interval, share_interval, unknown
 from s2rctl.identification.camera.levels import MM, Levels
-from s2rctl.identification.camera.steps import BORDER, slopes
+from s2rctl.identification.camera.steps import BORDER, far_from_edges, slopes
 from s2rctl.schema.camera_faults import CameraFigure
 
 LINE_LENGTH, LINE_DEPTH, LINE_HALF_WIDTH = (2.0, 10.0), (0.2, 0.85), 0.6
@@ -20,8 +20,8 @@ LINE_LENGTH, LINE_DEPTH, LINE_HALF_WIDTH = (2.0, 10.0), (0.2, 0.85), 0.6
 ELSEWHERE = 0.1
 """Share of the loss in patches outside the worst part (``env/depth_camera.py``)."""
 MOST_LINES = 64
-_QUIET = 0.4
-"""The part of the pixels with the smallest steps around them, which is taken for free of edges."""
+_QUIET, _LEAST_CALM = 0.6, 80
+"""The part of the smooth ground with the smallest steps around it, which is taken for free of edges."""
 _LEAST_PIXELS = 40
 _LEAST_BLOCKS = 8
 _ODD = 4.5  # deviations from the others' loss that make a block one of the worst part
@@ -71,7 +71,9 @@ def losses_of(levels: Levels, limits: tuple[float, float]) -> Losses:
     """Return loss of pixels, holes and lines; ``limits`` are the camera's range, m."""
     worst = worst_near(change_of(levels))
     known = np.isfinite(worst)
-    quiet = known & (worst <= np.quantile(worst[known], _QUIET)) if known.any() else known
+    calm = known & far_from_edges(slopes(levels.middle)[1])
+    calm = calm if calm.sum() >= _LEAST_CALM else known
+    quiet = calm & (worst <= np.quantile(worst[calm], _QUIET)) if calm.any() else calm
     if quiet.sum() < _LEAST_PIXELS:
         why = "there is hardly a place without edges"
         return Losses(tuple(unknown(name, why) for name in ("loss", "scratches", "depth_holes")), 0.0, 0.0, 0.0)

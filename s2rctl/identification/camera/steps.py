@@ -26,6 +26,8 @@ _LEAST_PLACES = 20
 _LEAST_READINGS = 15
 _PLACES = 4.0
 _SHELL = 5.0
+_OTHER_LAW = 0.02
+"""Part of the squares that stays unsure: flicker is worked out for a normal law, training's has shorter tails."""
 _CLEAR = ((2, 250), (1, 100))
 """How much further from an edge flicker is measured, px, where so many pixels are left. Near one, readings from further
 away are lost with the edge, and what is left flickers less."""
@@ -39,7 +41,7 @@ def noise_and_shift(levels: Levels) -> tuple[CameraFigure, CameraFigure]:
         return sigma, shift
     slope, smooth = slopes(levels.middle)
     variance, readings = _flicker(levels, smooth)
-    used = _far_from_edges(smooth) & (readings >= _LEAST_READINGS)
+    used = far_from_edges(smooth) & (readings >= _LEAST_READINGS)
     place = np.floor(_PLACES * levels.middle[used] + 0.5)
     if used.sum() < _LEAST_PIXELS or len(np.unique(place)) < _LEAST_PLACES:
         why = "the picture has too little smooth ground, or too few levels of it"
@@ -71,7 +73,7 @@ def slopes(middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(smooth, slope, 0.0), smooth
 
 
-def _far_from_edges(smooth: np.ndarray) -> np.ndarray:
+def far_from_edges(smooth: np.ndarray) -> np.ndarray:
     """Return the smooth pixels (H, W) around which all are smooth, as far as enough of them are left."""
     square = np.ones((3, 3), bool)
     for around, plenty in _CLEAR:
@@ -128,6 +130,7 @@ def _fit(
     freedom = max(len(scores) - 2, 1)
     covariance = bread @ (scores.T @ scores) @ bread * len(scores) / freedom
     half = float(t.ppf(0.5 + LEVEL / 2, freedom)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    half = np.hypot(half, _OTHER_LAW * squares)
     value, low, high = (np.sqrt(np.maximum(each, 0.0)) for each in (squares, squares - half, squares + half))
     return (
         figure("disparity_sigma", float(value[0]), float(low[0]), float(high[0])),

@@ -9,7 +9,7 @@ import numpy as np
 
 from s2rctl.control.recording import read_recording
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
-from s2rctl.core.names import suggestion
+from s2rctl.core.tables import suggestion
 from s2rctl.identification.camera.clip import GOOD_FRAMES, Clip
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import CameraSettings
