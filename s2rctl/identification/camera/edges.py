@@ -42,7 +42,9 @@ class Seen:
     lost: np.ndarray  # (N, P) bool
     spread: tuple[np.ndarray, np.ndarray]  # (H, H), (W, W) probabilities that a row or column is taken from another
     pairs: bool  # whether a pixel is measured from two by two
-    free: float  # share of pixels that keep their depth whatever edges do
+    single: float  # share of the pixels far from edges that are lost one by one
+    patches: float  # and in patches
+    wrong: float  # share of pixels, lost ones too, over which lines of wrong depth lie
 
     def expected(self, gradient: float, gains: np.ndarray) -> np.ndarray:
         """Return the probabilities (G, P) that the compared pixels are lost, for each of the gains (G,)."""
@@ -53,7 +55,8 @@ class Seen:
             kept = kept * np.roll(kept, -1, axis=2)
         down, across = self.spread
         kept = (down @ kept @ across.T)[:, self.used]
-        return np.asarray(np.clip(1.0 - self.free * kept, 1e-6, 1.0 - 1e-6))
+        lost = kept * self.single + (1.0 - kept) * (1.0 - self.wrong)
+        return np.asarray(np.clip(self.patches + (1.0 - self.patches) * lost, 1e-6, 1.0 - 1e-6))
 
 
 def edges_of(levels: Levels, losses: Losses, shift_px: float) -> tuple[CameraFigure, CameraFigure]:
@@ -72,7 +75,9 @@ def edges_of(levels: Levels, losses: Losses, shift_px: float) -> tuple[CameraFig
         lost=levels.lost[:, used],
         spread=(_matrix(kernel, len(change)), _matrix(kernel, change.shape[1])),
         pairs=pairs,
-        free=(1.0 - losses.single) * (1.0 - losses.patches),
+        single=losses.single,
+        patches=losses.patches,
+        wrong=losses.wrong,
     )
     return _fit(seen)
 

@@ -107,9 +107,7 @@ def _fitted(constant: float, counts: np.ndarray, weight: np.ndarray, unit: float
     return figure("disparity_constant", constant, constant - half, constant + half)
 
 
-def levels_of(
-    depth: np.ndarray, unit: float, constant: float, whole: bool, limits: tuple[float, float]
-) -> Levels:
+def levels_of(depth: np.ndarray, unit: float, constant: float, whole: bool, limits: tuple[float, float]) -> Levels:
     """Return depth (N, H, W) counts as levels; frames without any depth are left out first."""
     pictures = depth[depth.reshape(len(depth), -1).any(axis=1)]
     with np.errstate(divide="ignore"):

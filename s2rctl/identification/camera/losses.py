@@ -36,7 +36,7 @@ class Losses:
     figures: tuple[CameraFigure, ...]
     single: float  # share of pixels lost each by itself, lines included
     patches: float  # share of patches lost
-    covered: float  # share of pixels under lines
+    wrong: float  # share of pixels under lines whose depth the camera can report, whether they were lost or not
 
 
 def blackout_of(depth: np.ndarray) -> CameraFigure:
@@ -82,7 +82,7 @@ def losses_of(levels: Levels, limits: tuple[float, float]) -> Losses:
     out = 1.0 - _within(limits)  # of the lines' depths
     loss = [(share - covered * out) / (1.0 - covered) for share in single]
     value, low, high = (min(max(share, 0.0), 1.0) for share in loss)
-    return Losses((figure("loss", value, low, high), lines, holes), single[0], patches, covered)
+    return Losses((figure("loss", value, low, high), lines, holes), single[0], patches, covered * (1.0 - out))
 
 
 def _patches(lost: np.ndarray, quiet: np.ndarray) -> tuple[tuple[float, float, float], float, CameraFigure]:
