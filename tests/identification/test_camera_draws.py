@@ -5,7 +5,7 @@ import pytest
 from benchmarks.camera import KINDS, draw, judged
 from s2rctl.identification.camera.identify import identify
 
-FRAMES = 120
+FRAMES = 200
 SEEDS = (0, 2, 4)
 
 

@@ -55,12 +55,12 @@ def noise_of(shades: Shades) -> CameraFigure:
     """Return the half width of the noise, of 1: that of the uniform law with the variance that was seen."""
     variance, low, high = mean_interval(shades.variance)
     widths, variances = _by_width()
-    found = [float(np.interp(value, variances, widths)) / _WHITE for value in (variance, low, high)]
+    width, least, most = (float(np.interp(each, variances, widths)) / _WHITE for each in (variance, low, high))
     third = np.quantile(shades.level, (1 / 3, 2 / 3))
     spread = (shades.rest**2).mean(axis=0)
     dark, bright = spread[shades.level <= third[0]].mean(), spread[shades.level >= third[1]].mean()
     grows = f"its variance is {bright / dark:.1f} times as large in bright parts as in dark ones"
-    return figure("pixel_noise", *found, grows if dark > 0 and not 0.67 < bright / dark < 1.5 else "")
+    return figure("pixel_noise", width, least, most, grows if dark > 0 and not 0.67 < bright / dark < 1.5 else "")
 
 
 @cache
