@@ -19,7 +19,7 @@ from s2rctl.identification.camera.steps import flickering
 from s2rctl.schema.camera_faults import MEANINGS, CameraFigure
 
 NAMES = ("edge_gradient", "edge_gain")
-GAINS, GRADIENTS = (0.2, 200.0), (0.001, 0.3)
+GAINS, GRADIENTS = (0.2, 200.0), (0.001, 1.0)
 _FINE = 32
 _LEAST_PIXELS = 30
 _MIXED = 0.01
@@ -64,6 +64,7 @@ def edges_of(levels: Levels, losses: Losses, shift_px: float) -> tuple[CameraFig
     change = change_of(levels)
     worst = worst_near(change)
     used = np.isfinite(worst) & (worst > np.nanquantile(worst, 0.2) if np.isfinite(worst).any() else False)
+    used &= ~losses.worst
     if used.sum() < _LEAST_PIXELS:
         why = "there are too few edges with depth on both sides"
         return unknown(NAMES[0], why), unknown(NAMES[1], why)
@@ -155,7 +156,10 @@ def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
     gradient, gain = found
     if gain.high >= 0.99 * GAINS[1]:
         gain = unknown(NAMES[1], "every edge in the picture is lost as often as can be, or none is")
-    if gradient.high - gradient.low > 0.5 * MEANINGS[NAMES[0]].width:
+    largest = float(seen.change[seen.used].max())
+    if gradient.high >= largest:  # nothing beyond it: whether anything is lost at a step at all is not seen
+        gradient = unknown(NAMES[0], "no step in the picture is large enough")
+    elif gradient.high - gradient.low > 0.5 * MEANINGS[NAMES[0]].width:
         gradient = gradient.model_copy(update={"told": False, "why": "no step in the picture is near it"})
     return gradient, gain
 

@@ -19,6 +19,9 @@ LINE_LENGTH, LINE_DEPTH, LINE_HALF_WIDTH = (2.0, 10.0), (0.2, 0.85), 0.6
 """As training draws lines (``render/depth_noise.py``): px, of the range, px."""
 ELSEWHERE = 0.1
 """Share of the loss in patches outside the worst part (``env/depth_camera.py``)."""
+PART_RADIUS = (0.04, 0.07, 0.1, 0.13, 0.16)
+"""Radius of that part, of the height (the same place has their range)."""
+_RIM = 2.0  # px, around it
 MOST_LINES = 64
 _QUIET, _LEAST_CALM = 0.6, 80
 """The part of the smooth ground with the smallest steps around it, which is taken for free of edges."""
@@ -36,6 +39,7 @@ class Losses:
     figures: tuple[CameraFigure, ...]
     single: float  # share of pixels lost each by itself, lines included
     patches: float  # share of patches lost
+    worst: np.ndarray  # (H, W) bool, the round part in which most patches are lost
     wrong: float  # share of pixels under lines whose depth the camera can report, whether they were lost or not
 
 
@@ -76,23 +80,24 @@ def losses_of(levels: Levels, limits: tuple[float, float]) -> Losses:
     quiet = calm & (worst <= np.quantile(worst[calm], _QUIET)) if calm.any() else calm
     if quiet.sum() < _LEAST_PIXELS:
         why = "there is hardly a place without edges"
-        return Losses(tuple(unknown(name, why) for name in ("loss", "scratches", "depth_holes")), 0.0, 0.0, 0.0)
-    single, patches, holes = _patches(levels.lost, quiet)
+        nothing = tuple(unknown(name, why) for name in ("loss", "scratches", "depth_holes"))
+        return Losses(nothing, 0.0, 0.0, np.zeros_like(quiet), 0.0)
+    single, patches, holes, part = _patches(levels.lost, quiet)
     lines, covered = _lines(levels, quiet, limits, patches)
     out = 1.0 - _within(limits)  # of the lines' depths
     loss = [(share - covered * out) / (1.0 - covered) for share in single]
     value, low, high = (min(max(share, 0.0), 1.0) for share in loss)
-    return Losses((figure("loss", value, low, high), lines, holes), single[0], patches, covered * (1.0 - out))
+    return Losses((figure("loss", value, low, high), lines, holes), single[0], patches, part, covered * (1.0 - out))
 
 
-def _patches(lost: np.ndarray, quiet: np.ndarray) -> tuple[tuple[float, float, float], float, CameraFigure]:
-    """Return the share of single pixels lost with its interval, that of patches, and the holes' figure."""
+def _patches(lost: np.ndarray, quiet: np.ndarray) -> tuple[tuple[float, float, float], float, CameraFigure, np.ndarray]:
+    """Return the share of single pixels lost with its interval, that of patches, the holes' figure and worst part."""
     height, width = (size - size % 2 for size in quiet.shape)
     shape = (height // 2, 2, width // 2, 2)
     whole = quiet[:height, :width].reshape(shape).all(axis=(1, 3))
     if whole.sum() < _LEAST_BLOCKS:
         share = share_interval(float(lost[:, quiet].sum()), float(lost.shape[0] * quiet.sum()))
-        return share, 0.0, unknown("depth_holes", "there is hardly a place without edges")
+        return share, 0.0, unknown("depth_holes", "there is hardly a place without edges"), np.zeros_like(quiet)
     together = lost[:, :height, :width].reshape(len(lost), *shape).sum(axis=(2, 4))[:, whole]  # (N, blocks)
     kept = np.ones(together.shape[1], bool)
     for _ in range(4):
@@ -108,7 +113,25 @@ def _patches(lost: np.ndarray, quiet: np.ndarray) -> tuple[tuple[float, float, f
     patches = share_interval(int(four.sum()) - by_chance, frames * blocks, _overdispersion(four))
     value, low, high = (min(part / ELSEWHERE, 1.0) for part in patches)
     why = "" if kept.all() else f"more in {(~kept).mean():.0%} of the places"
-    return share, patches[0], figure("depth_holes", value, low, high, why)
+    part = _round_part(2.0 * np.argwhere(whole) + 0.5, ~kept, quiet.shape)
+    return share, patches[0], figure("depth_holes", value, low, high, why), part
+
+
+def _round_part(places: np.ndarray, odd: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the disc (H, W) with most of the odd places (K, 2) px and fewest others; nothing without odd ones."""
+    rows, columns = np.indices(shape)
+    if not odd.any():
+        return np.zeros(shape, bool)
+    sign = np.where(odd, 1.0, -1.0)
+    best, disc = 0.0, (0.0, 0.0, 0.0)
+    for row in range(0, shape[0], 2):
+        for column in range(0, shape[1], 2):
+            apart = np.hypot(places[:, 0] - row, places[:, 1] - column)
+            for radius in PART_RADIUS:
+                score = float(sign[apart < radius * shape[0]].sum())
+                if score > best:
+                    best, disc = score, (row, column, radius * shape[0])
+    return np.asarray(np.hypot(rows - disc[0], columns - disc[1]) < disc[2] + _RIM)
 
 
 def _overdispersion(events: np.ndarray) -> float:
