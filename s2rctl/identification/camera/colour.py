@@ -18,6 +18,8 @@ from s2rctl.schema.camera_faults import CameraFigure
 LEAST_VALUES = 100
 """Fewest values of a picture between black and white."""
 _WHITE = 255.0
+_ROUGH = 1e-3
+"""Part of the noise that stays unsure: how rounding adds to it depends on where between two levels pixels lie."""
 _SLOW = 3.0  # autocorrelation of the brightness in its standard deviations that counts as a drift
 _UNEVEN = 0.5  # correlation of neighbours in what is left of a flat picture that shows that it is not flat
 _STRUCTURE = 0.01  # and how much may be left at any rate, of the picture
@@ -60,7 +62,13 @@ def noise_of(shades: Shades) -> CameraFigure:
     spread = (shades.rest**2).mean(axis=0)
     dark, bright = spread[shades.level <= third[0]].mean(), spread[shades.level >= third[1]].mean()
     grows = f"its variance is {bright / dark:.1f} times as large in bright parts as in dark ones"
-    return figure("pixel_noise", width, least, most, grows if dark > 0 and not 0.67 < bright / dark < 1.5 else "")
+    return figure(
+        "pixel_noise",
+        width,
+        least - _ROUGH * width,
+        most + _ROUGH * width,
+        grows if dark > 0 and not 0.67 < bright / dark < 1.5 else "",
+    )
 
 
 @cache

@@ -22,7 +22,7 @@ NAMES = ("edge_gradient", "edge_gain")
 GAINS, GRADIENTS = (0.2, 200.0), (0.001, 1.0)
 _FINE = 32
 _LEAST_PIXELS = 30
-_MIXED = 0.01
+_MIXED = 0.02
 """How well a step is known, of itself: what is read next to an edge is mixed from both sides."""
 _DENSEST = 0.1
 """Variance of the densest place among a hundred readings or so, of theirs (seen in simulation)."""
@@ -152,6 +152,8 @@ def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
         if name == NAMES[0]:  # a threshold is known no better than the few steps next to it
             blur = _blur_at(seen, float(grid[at]))
             low, high = max(low - blur, 0.0), high + blur
+        else:
+            low, high = low * (1.0 - 2.0 * _MIXED), high * (1.0 + 2.0 * _MIXED)
         found.append(figure(name, float(grid[at]), low, high))
     gradient, gain = found
     if gain.high >= 0.99 * GAINS[1]:

@@ -104,7 +104,7 @@ def _flicker(levels: Levels, smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _fit(
     variance: np.ndarray, slope2: np.ndarray, readings: np.ndarray, place: np.ndarray
 ) -> tuple[CameraFigure, CameraFigure]:
-    """Return sigma and shift by weighted least squares of the flicker (P,), with a covariance by places.
+    """Return sigma and shift by weighted least squares of the flicker (P,), with intervals by places.
 
     Pixels at the same place between the same two levels flicker alike whatever the noise: they count as one.
     """
@@ -125,17 +125,31 @@ def _fit(
         squares = fit.x
     jacobian, left = fit.jac, fit.fun
     places = np.unique(place, return_inverse=True)[1]
-    scores = np.stack([np.bincount(places, jacobian[:, k] * left) for k in range(2)], axis=1)
-    bread = np.linalg.pinv(jacobian.T @ jacobian)
-    freedom = max(len(scores) - 2, 1)
-    covariance = bread @ (scores.T @ scores) @ bread * len(scores) / freedom
-    half = float(t.ppf(0.5 + LEVEL / 2, freedom)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    half = _jackknifed(jacobian, left, places)
     half = np.hypot(half, _OTHER_LAW * squares)
     value, low, high = (np.sqrt(np.maximum(each, 0.0)) for each in (squares, squares - half, squares + half))
     return (
         figure("disparity_sigma", float(value[0]), float(low[0]), float(high[0])),
         figure("disparity_shift_px", float(value[1]), float(low[1]), float(high[1])),
     )
+
+
+def _jackknifed(jacobian: np.ndarray, left: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return half intervals (2,) of a fit with derivatives (P, 2): by leaving out each place in turn, to first order.
+
+    Student's t has as many degrees of freedom as places that matter, less one for each value.
+    """
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        return np.bincount(places, values)
+
+    whole = jacobian.T @ jacobian + 1e-12 * np.eye(2)
+    own = np.array([[summed(jacobian[:, i] * jacobian[:, j]) for j in range(2)] for i in range(2)]).transpose(2, 0, 1)
+    pull = np.stack([summed(jacobian[:, i] * left) for i in range(2)], axis=1)
+    moved = np.linalg.solve(whole - own + 1e-9 * np.trace(whole) * np.eye(2), pull[..., None])[..., 0]
+    square = (moved - moved.mean(axis=0)) ** 2
+    freedom = square.sum(axis=0) ** 2 / np.maximum((square**2).sum(axis=0), 1e-300) - 2.0
+    return np.asarray(t.ppf(0.5 + LEVEL / 2, np.maximum(freedom, 2.0)) * np.sqrt(square.sum(axis=0)))
 
 
 def flickering(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ def _colour_row(axes: np.ndarray, clip: Clip, found: CameraFaults) -> None:
     assert clip.rgb is not None
     values = clip.rgb.astype(np.float32)
     mean = values.mean(axis=0)
-    gains = (values * mean).sum(axis=(1, 2, 3)) / max(float((mean**2).sum()), 1e-9)
+    gains = np.einsum("nhwc,hwc->n", values, mean) / max(float((mean**2).sum()), 1e-9)
     axes[0].imshow(mean.astype(np.uint8))
     _titled(axes[0], "mean picture", False)
     axes[1].plot(gains / gains.mean(), linewidth=0.9, color="tab:blue")
