@@ -61,14 +61,10 @@ def noise_of(shades: Shades) -> CameraFigure:
     third = np.quantile(shades.level, (1 / 3, 2 / 3))
     spread = (shades.rest**2).mean(axis=0)
     dark, bright = spread[shades.level <= third[0]].mean(), spread[shades.level >= third[1]].mean()
-    grows = f"its variance is {bright / dark:.1f} times as large in bright parts as in dark ones"
-    return figure(
-        "pixel_noise",
-        width,
-        least - _ROUGH * width,
-        most + _ROUGH * width,
-        grows if dark > 0 and not 0.67 < bright / dark < 1.5 else "",
-    )
+    why = ""
+    if dark > 0 and not 0.67 < bright / dark < 1.5:
+        why = f"its variance is {bright / dark:.1f} times as large in bright parts as in dark ones"
+    return figure("pixel_noise", width, least - _ROUGH * width, most + _ROUGH * width, why)
 
 
 @cache

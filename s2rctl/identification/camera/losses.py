@@ -73,12 +73,8 @@ def worst_near(change: np.ndarray, around: int = _AROUND) -> np.ndarray:
 
 def losses_of(levels: Levels, limits: tuple[float, float]) -> Losses:
     """Return loss of pixels, holes and lines; ``limits`` are the camera's range, m."""
-    worst = worst_near(change_of(levels))
-    known = np.isfinite(worst)
-    calm = known & far_from_edges(slopes(levels.middle)[1])
-    calm = calm if calm.sum() >= _LEAST_CALM else known
-    quiet = calm & (worst <= np.quantile(worst[calm], _QUIET)) if calm.any() else calm
-    if quiet.sum() < _LEAST_PIXELS:
+    quiet = _without_edges(levels)
+    if quiet.sum() < _LEAST_PIXELS or _blocks(quiet).sum() < _LEAST_BLOCKS:
         why = "there is hardly a place without edges"
         nothing = tuple(unknown(name, why) for name in ("loss", "scratches", "depth_holes"))
         return Losses(nothing, 0.0, 0.0, np.zeros_like(quiet), 0.0)
@@ -90,14 +86,27 @@ def losses_of(levels: Levels, limits: tuple[float, float]) -> Losses:
     return Losses((figure("loss", value, low, high), lines, holes), single[0], patches, part, covered * (1.0 - out))
 
 
+def _without_edges(levels: Levels) -> np.ndarray:
+    """Return the pixels (H, W) that are free of edges: smooth ground, its flattest part where that is enough."""
+    worst = worst_near(change_of(levels))
+    known = np.isfinite(worst)
+    calm = known & far_from_edges(slopes(levels.middle)[1])
+    calm = calm if calm.sum() >= _LEAST_CALM else known
+    quiet = calm & (worst <= np.quantile(worst[calm], _QUIET)) if calm.any() else calm
+    return np.asarray(quiet if _blocks(quiet).sum() >= _LEAST_BLOCKS else calm)
+
+
+def _blocks(quiet: np.ndarray) -> np.ndarray:
+    """Return which squares of two by two pixels (H // 2, W // 2) are quiet throughout."""
+    height, width = (size - size % 2 for size in quiet.shape)
+    return np.asarray(quiet[:height, :width].reshape(height // 2, 2, width // 2, 2).all(axis=(1, 3)))
+
+
 def _patches(lost: np.ndarray, quiet: np.ndarray) -> tuple[tuple[float, float, float], float, CameraFigure, np.ndarray]:
     """Return the share of single pixels lost with its interval, that of patches, the holes' figure and worst part."""
     height, width = (size - size % 2 for size in quiet.shape)
     shape = (height // 2, 2, width // 2, 2)
-    whole = quiet[:height, :width].reshape(shape).all(axis=(1, 3))
-    if whole.sum() < _LEAST_BLOCKS:
-        share = share_interval(float(lost[:, quiet].sum()), float(lost.shape[0] * quiet.sum()))
-        return share, 0.0, unknown("depth_holes", "there is hardly a place without edges"), np.zeros_like(quiet)
+    whole = _blocks(quiet)
     together = lost[:, :height, :width].reshape(len(lost), *shape).sum(axis=(2, 4))[:, whole]  # (N, blocks)
     kept = np.ones(together.shape[1], bool)
     for _ in range(4):

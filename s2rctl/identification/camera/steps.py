@@ -20,7 +20,8 @@ from s2rctl.schema.camera_faults import CameraFigure
 BORDER = 3
 """Pixels at the border of a picture of which nothing is taken: neighbours beyond it are made up."""
 _WINDOW = 2
-_CURVED = 1.5
+_CURVED = 0.8
+"""How far levels may be from a plane, which are known to half a step; a step of two is told from a slope by it."""
 _LEAST_PIXELS = 60
 _LEAST_PLACES = 20
 _LEAST_READINGS = 15
