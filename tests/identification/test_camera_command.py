@@ -143,7 +143,7 @@ def test_brightness_is_made_wide_enough_and_never_narrower():
     key = "vision.appearance.brightness"
     wide = load_profile("aloha", [], 0).profile.vision
     narrow = load_profile("aloha", ["vision.appearance.brightness=[0.95,1.05]"], 0).profile.vision
-    assert yaml.safe_load(camera_apply.values(found, wide)[key]) == [0.5, 2.5]
+    assert key not in camera_apply.values(found, wide)
     assert yaml.safe_load(camera_apply.values(found, narrow)[key]) == [0.88, 1.12]
 
 

@@ -65,6 +65,9 @@ def edges_of(levels: Levels, losses: Losses, shift_px: float) -> tuple[CameraFig
     worst = worst_near(change)
     used = np.isfinite(worst) & (worst > np.nanquantile(worst, 0.2) if np.isfinite(worst).any() else False)
     used &= ~losses.worst
+    if not losses.told:
+        why = "what is lost without edges is not told"
+        return unknown(NAMES[0], why), unknown(NAMES[1], why)
     if used.sum() < _LEAST_PIXELS:
         why = "there are too few edges with depth on both sides"
         return unknown(NAMES[0], why), unknown(NAMES[1], why)
@@ -156,6 +159,9 @@ def _fit(seen: Seen) -> tuple[CameraFigure, CameraFigure]:
             low, high = low * (1.0 - 2.0 * _MIXED), high * (1.0 + 2.0 * _MIXED)
         found.append(figure(name, float(grid[at]), low, high))
     gradient, gain = found
+    if gain.value < 1.05 * GAINS[0]:
+        why = "no step in the picture loses pixels"
+        return unknown(NAMES[0], why), unknown(NAMES[1], why)
     if gain.high >= 0.99 * GAINS[1]:
         gain = unknown(NAMES[1], "every edge in the picture is lost as often as can be, or none is")
     largest = float(seen.change[seen.used].max())

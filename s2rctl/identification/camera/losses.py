@@ -37,6 +37,7 @@ class Losses:
     """What is lost away from edges."""
 
     figures: tuple[CameraFigure, ...]
+    told: bool  # whether there is ground that is free of edges
     single: float  # share of pixels lost each by itself, lines included
     patches: float  # share of patches lost
     worst: np.ndarray  # (H, W) bool, the round part in which most patches are lost
@@ -77,13 +78,15 @@ def losses_of(levels: Levels, limits: tuple[float, float]) -> Losses:
     if quiet.sum() < _LEAST_PIXELS or _blocks(quiet).sum() < _LEAST_BLOCKS:
         why = "there is hardly a place without edges"
         nothing = tuple(unknown(name, why) for name in ("loss", "scratches", "depth_holes"))
-        return Losses(nothing, 0.0, 0.0, np.zeros_like(quiet), 0.0)
+        return Losses(nothing, False, 0.0, 0.0, np.zeros_like(quiet), 0.0)
     single, patches, holes, part = _patches(levels.lost, quiet)
     lines, covered = _lines(levels, quiet, limits, patches)
     out = 1.0 - _within(limits)  # of the lines' depths
     loss = [(share - covered * out) / (1.0 - covered) for share in single]
     value, low, high = (min(max(share, 0.0), 1.0) for share in loss)
-    return Losses((figure("loss", value, low, high), lines, holes), single[0], patches, part, covered * (1.0 - out))
+    return Losses(
+        (figure("loss", value, low, high), lines, holes), True, single[0], patches, part, covered * (1.0 - out)
+    )
 
 
 def _without_edges(levels: Levels) -> np.ndarray:

@@ -65,7 +65,8 @@ def values(found: CameraIdentification, vision: Vision) -> dict[str, str]:
     for name, each in told.items():
         if name == "brightness":
             drift, (low, high) = max(one.high for one in each), vision.appearance.brightness
-            made[MEANINGS[name].path] = _range(min(low, 1.0 - drift), max(high, 1.0 + drift))
+            if drift > min(1.0 - low, high - 1.0):
+                made[MEANINGS[name].path] = _range(min(low, 1.0 - drift), max(high, 1.0 + drift))
         elif name == "scratches":
             made[MEANINGS[name].path] = str(int(max(one.high for one in each)))
         else:
@@ -99,7 +100,7 @@ def _weakest(told: dict[str, list[CameraFigure]]) -> float | None:
 
 
 def _number(value: float) -> str:
-    return f"{float(f'{value:.{_DIGITS}g}'):g}" if value < 1e5 else f"{value:.0f}"
+    return f"{float(f'{value:.{_DIGITS}g}'):g}" if value < 1e4 else f"{value:.0f}"
 
 
 def _range(low: float, high: float) -> str:

@@ -73,7 +73,7 @@ def _depth_row(axes: np.ndarray, clip: Clip, found: CameraFaults) -> None:
     gradient = found.figure("edge_gradient")
     if gradient is not None and gradient.told:
         axes[2].axvspan(gradient.low, max(gradient.high, gradient.low + 1e-4), color="tab:orange", alpha=0.4)
-    _titled(axes[2], "loss against the step to the next pixel (band: least step)", True)
+    _titled(axes[2], "loss against the step (band: least step)", True)
     axes[2].set_xlabel("m/px", fontsize=8)
 
 
@@ -132,4 +132,5 @@ def row_of(one: CameraFigure) -> tuple[str, str, str, str, str]:
     meaning = one.meaning
     if not one.told:
         return meaning.words, "not told", "", meaning.unit, one.why
-    return meaning.words, f"{one.value:.4g}", f"{one.low:.4g} to {one.high:.4g}", meaning.unit, one.why
+    value, low, high = (f"{each:.0f}" if each >= 1e4 else f"{each:.4g}" for each in (one.value, one.low, one.high))
+    return meaning.words, value, f"{low} to {high}", meaning.unit, one.why
