@@ -52,7 +52,7 @@ def test_what_frames_tell_is_published_and_written_into_the_profile(tmp_path, ca
     vision = load_profile(str(profile), [], 0).profile.vision
     assert vision.appearance.pixel_noise == pytest.approx(still.NOISE, rel=0.05)
     assert vision.depth_noise.disparity_constant == pytest.approx(still.CONSTANT_MM, rel=1e-3)
-    assert vision.depth_noise.loss == pytest.approx(still.LOSS, rel=0.3)
+    assert still.LOSS < vision.depth_noise.loss < 1.5 * still.LOSS  # the upper end of its interval
     code, answer = run(capsys, "apply", "-p", str(profile), "--ref", artifact.id, "--yes", "--store", store)
     assert code == 0 and not answer["data"]["changed"]
 
