@@ -63,7 +63,14 @@ def demo(
 
 def _lane(session: Session, profile: str, opening: bool) -> dict[str, Any]:
     """Show one system here."""
-    from s2rctl.pipeline.demonstration import demonstrate
+    from s2rctl.core.errors import UsageError
+    from s2rctl.pipeline.demonstration import demonstrate, shown
+
+    known, name = sorted(shown().values()), session.load(profile, None, None).profile.name
+    if name not in known:
+        raise UsageError(
+            f"'{name}' is no profile with small budgets, it would train for long", f"use {', '.join(known)}"
+        )
 
     def look(film: Path | None) -> None:
         if film is not None and opening:

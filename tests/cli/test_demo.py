@@ -121,3 +121,9 @@ def test_ctrl_c_asks_all_of_them_and_waits(folder):
         _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 130 and "run the same command again" in err
     assert len(list(folder.glob("*.stopped"))) == 2
+
+
+def test_a_profile_that_trains_for_long_is_no_demonstration(tmp_path, capsys):
+    assert main(["demo", "--only", "xarm7-robust", "--store", str(tmp_path / "store")]) == 2
+    said = capsys.readouterr().err
+    assert "would train for long" in said and "xarm7-smoke" in said

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from s2rctl.core.atomic import write_atomic
-from s2rctl.core.errors import ArtifactError
 from s2rctl.identification.camera.clip import distinct
 from s2rctl.identification.camera.identify import identify
 from s2rctl.operations.identification.camera_frames import Only, clips_of, flat_of
 from s2rctl.operations.identification.camera_page import PAGE, draw_camera, write_page
-from s2rctl.operations.identification.work import KIND, Work
+from s2rctl.operations.identification.work import KIND, Work, read_found
 from s2rctl.schema.camera_faults import NEVER_TOLD, CameraIdentification
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact
@@ -80,9 +79,4 @@ def is_of_cameras(artifact: Artifact) -> bool:
 
 def load_cameras(artifact: Artifact) -> CameraIdentification:
     """Return the identification of cameras in an artifact; ArtifactError where it cannot be read."""
-    try:
-        return CameraIdentification.model_validate_json(artifact.path(FILE).read_text())
-    except ValueError as error:
-        raise ArtifactError(
-            f"the identification in {artifact.ref} ({artifact.id[:12]}) cannot be read", "identify again"
-        ) from error
+    return read_found(artifact, FILE, CameraIdentification)

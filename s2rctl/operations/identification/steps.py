@@ -17,7 +17,7 @@ from s2rctl.identification.solve import Solution, solve
 from s2rctl.identification.trace import Trace
 from s2rctl.operations.identification.page import PAGE, PLOTS, draw_plots, write_page
 from s2rctl.operations.identification.traces import traces_of
-from s2rctl.operations.identification.work import KIND, TRUTH, Work, bench_of
+from s2rctl.operations.identification.work import KIND, TRUTH, Work, bench_of, read_found
 from s2rctl.schema.identification import Found, Identification, JointErrors, Settings
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact
@@ -200,12 +200,7 @@ def load(artifact: Artifact) -> Identification:
             f"{artifact.ref} is an identification of cameras, not of motion",
             "s2rctl artifacts list --kind identification",
         )
-    try:
-        return Identification.model_validate_json(artifact.path(FILE).read_text())
-    except ValueError as error:
-        raise ArtifactError(
-            f"the identification in {artifact.ref} ({artifact.id[:12]}) cannot be read", "identify again"
-        ) from error
+    return read_found(artifact, FILE, Identification)
 
 
 def find(work: Work, ref: str | None) -> Artifact:
