@@ -21,7 +21,8 @@ from s2rctl.core.resources import pretrained
 from s2rctl.env.keys import make_key
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.collect import Group
-from s2rctl.learning.student.distill import Collector, Distiller, Samples, Snapshot
+from s2rctl.learning.student.distill import Collector, Distiller
+from s2rctl.learning.student.snapshot import Samples, Snapshot
 from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.pipeline.launch import launcher_of
 from s2rctl.schema.launcher import Launcher

@@ -57,6 +57,10 @@ class Grid:
         return " ".join(varied) or "all"
 
 
+COMPILATION = "simulation.compilation"
+"""Read once in a process, by XLA (core.compile_cache)."""
+
+
 def grid_of(seeds: str, sets: Sequence[str]) -> Grid:
     """Return the grid of ``--seeds`` and ``--set`` options; UsageError for one that cannot be read."""
     axes = tuple(_axis(text) for text in sets)
@@ -66,6 +70,12 @@ def grid_of(seeds: str, sets: Sequence[str]) -> Grid:
             raise UsageError(f"--set {path} is given twice", f"give all its values at once: --set {path}=1,2,3")
         if path == "seed":
             raise UsageError("--set seed: seeds have an option of their own", "use --seeds, e.g. --seeds 0..7")
+    for axis in axes:
+        if axis.path == COMPILATION and len(axis.values) > 1:
+            raise UsageError(
+                f"--set {axis.path}: a process compiles in one way only, and cells share processes",
+                "give one value, and sweep a second time for the other",
+            )
     grid = Grid(parse_seeds(seeds), axes)
     count = len(grid.seeds)
     for axis in axes:

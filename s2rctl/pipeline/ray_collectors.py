@@ -10,8 +10,8 @@ import numpy as np
 
 from s2rctl.core.errors import MissingEnvironmentError, RunError
 from s2rctl.learning.student.collect import Group, Groups
-from s2rctl.learning.student.distill import Samples
 from s2rctl.learning.student.network import Params
+from s2rctl.learning.student.snapshot import Samples
 from s2rctl.pipeline import ray_node
 from s2rctl.pipeline.ray_cluster import connected, last_line, room
 from s2rctl.schema.launcher import Launcher

@@ -186,6 +186,14 @@ class Distill(Model):
         0.0, "", "share of the learning rate by which weights shrink; muon needs some", ge=0, le=100
     )
     final_rate: float = quantity(0.1, "", "share of the learning rate that is left at the end", ge=1e-6, le=1)
+    averaging: float = quantity(
+        0.0,
+        "",
+        "iterations over which the student that acts, and is kept, is averaged: without the noise of single optimiser "
+        "steps; 0: the newest",
+        ge=0,
+        le=1e6,
+    )
     network: Layers = quantity((256, 256, 256), "", "hidden layers of the student")
     hand_poses: bool = quantity(
         True, "", "the student also gets the hand poses that the commanded joints have by forward kinematics"
@@ -220,6 +228,9 @@ class Distill(Model):
         "shares of the past per control step in running means of the told poses, which the student remembers; none: a "
         "student without memory",
         max_length=8,
+    )
+    filtered_errors: bool = quantity(
+        False, "", "the student remembers such running means of how far its arms are from their commands, too"
     )
     recurrent: int = quantity(
         0,
@@ -272,7 +283,9 @@ class Distill(Model):
             problems.append(
                 "measured_hands: there are none without those of the commanded joints; set hand_poses: true"
             )
-        if self.filters and not self.estimates:
-            problems.append("filters: only poses that the student tells can be filtered; give estimates a weight")
+        if self.filters and not self.estimates and not self.filtered_errors:
+            problems.append("filters: nothing to filter; give estimates a weight, or set filtered_errors: true")
+        if self.filtered_errors and not self.filters:
+            problems.append("filtered_errors: say how slowly they are filtered, by filters")
         require(problems)
         return self

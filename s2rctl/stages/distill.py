@@ -14,8 +14,9 @@ from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import save_policy, show_so_far
 from s2rctl.learning.student import network as student
-from s2rctl.learning.student.distill import Collector, Distiller, Snapshot
+from s2rctl.learning.student.distill import Collector, Distiller
 from s2rctl.learning.student.network import Params, StudentSettings
+from s2rctl.learning.student.snapshot import Snapshot
 from s2rctl.learning.vision.encoder_files import load_encoder
 from s2rctl.schema.learning import Distill
 from s2rctl.stages.distill_build import make_distiller
@@ -63,7 +64,7 @@ def _distilled(context: Context, distiller: Distiller, params: Params) -> Result
 
     def save(snapshot: Snapshot) -> None:
         checkpoints.save(int(snapshot.iteration), snapshot)
-        show_so_far(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.params)
+        show_so_far(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.student)
 
     with MetricsLog(context.run_folder, int(snapshot.iteration), context.profile.wandb) as log:
 
@@ -83,7 +84,7 @@ def _distilled(context: Context, distiller: Distiller, params: Params) -> Result
                 "run the same command again to resume",
             )
         files = log.files(_PANELS)
-    files |= save_policy(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.params)
+    files |= save_policy(context.run_folder, "student", settings.model_dump(mode="json"), snapshot.student)
     summary = {"action_error": last.get("action_error"), "training_success": last.get("success")}
     context.reporter.finish(", ".join(f"{name} {value:.3g}" for name, value in summary.items() if value is not None))
     shutil.rmtree(context.run_folder / "aggregate", ignore_errors=True)

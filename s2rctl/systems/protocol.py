@@ -124,6 +124,8 @@ LATER: Mapping[str, Any] = {
     "robot.motion": {},
     "distill.collectors": 0,
     "distill.measured_hands": False,
+    "distill.averaging": 0.0,
+    "distill.filtered_errors": False,
     "distill.mildest": 1.0,
     "distill.recurrent": 0,
     "distill.reuse": 1,

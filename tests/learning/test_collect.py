@@ -8,8 +8,9 @@ from s2rctl.core.interrupt import Interrupt
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.collect import Group, Groups
-from s2rctl.learning.student.distill import Distiller, Snapshot
+from s2rctl.learning.student.distill import Distiller
 from s2rctl.learning.student.fit import fixed_parts
+from s2rctl.learning.student.snapshot import Snapshot
 from s2rctl.schema.learning import Distill, Encoder
 from tests.learning.test_distill import READY
 from tests.learning.test_student import CAMERAS

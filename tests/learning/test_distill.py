@@ -125,6 +125,32 @@ def test_the_aggregate_buffer_brings_earlier_samples_back_and_survives_a_kill(tm
     assert make_replay(BUDGET, first.settings) is None
 
 
+def test_the_averaged_student_acts_and_is_kept_and_survives_a_kill(tmp_path):
+    distiller = make(BUDGET.model_copy(update={"averaging": 0.3, "iterations": 6}))
+    snapshot, newest = fresh(distiller), []
+    for _ in range(5):
+        snapshot, _ = distiller.iterate(snapshot)
+        newest.append(snapshot.params)
+    expected = newest[0]
+    for number, params in enumerate(newest[1:], start=1):
+        over = min(0.3, 0.1 * number)
+        kept = over / (1.0 + over)
+        expected = jax.tree.map(lambda old, new, kept=kept: kept * old + (1 - kept) * new, expected, params)
+    _same(snapshot.student, expected)
+    following, _ = distiller.iterate(snapshot)
+    _same(following.acting, snapshot.student)
+    assert not jnp.allclose(following.student["head"]["output"]["kernel"], following.params["head"]["output"]["kernel"])
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(5, snapshot)
+    resumed, _ = make(distiller.distill).iterate(checkpoints.restore(fresh(distiller)))
+    _same(resumed.student, following.student)
+
+
+def _same(one, other):
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
 def test_acting_ahead_changes_nothing(distiller):
     budget = BUDGET.model_copy(update={"iterations": 4})
     ahead = Distiller(ENV, distiller.settings, budget, teacher, pilot, 5)

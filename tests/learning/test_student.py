@@ -91,9 +91,41 @@ def test_a_student_with_memory_is_one_on_disk_and_as_a_graph(observation, tmp_pa
     np.testing.assert_allclose(found[memory_out("estimates")], first["estimates"], atol=1e-6)
 
 
-def test_filters_without_estimates_are_refused():
-    with pytest.raises(ValidationError, match="only poses that the student tells can be filtered"):
+def test_filters_with_nothing_to_filter_are_refused_and_so_is_filtering_without_filters():
+    with pytest.raises(ValidationError, match="nothing to filter"):
         Distill(filters=(0.5,))
+    with pytest.raises(ValidationError, match="say how slowly"):
+        Distill(filtered_errors=True)
+
+
+def test_a_student_remembers_how_far_its_arms_usually_are_from_their_commands(observation, tmp_path):
+    budget = Distill(network=(16,), filters=(0.5, 0.9), filtered_errors=True, measured_hands=True)
+    settings = student.student_settings(CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True)
+    save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
+    policy = load_policy(tmp_path)
+    # 3 numbers for each hand's place, and one for each of the 16 joints.
+    assert [(item.name, item.shape) for item in policy.memory] == [("errors", (2, 23))]
+    inputs = dict(observation.inputs)
+    memory, errors = start(policy.memory, 3), []
+    for step in range(3):
+        inputs["joint_pos"] = observation.inputs["joint_pos"] + 0.01 * step
+        action, after = policy.step(observation._replace(inputs=inputs), memory)
+        found = of_policy(policy)({**inputs, memory_in("errors"): memory["errors"]})
+        np.testing.assert_allclose(found["action"], action, atol=1e-6)
+        np.testing.assert_allclose(found[memory_out("errors")], after["errors"], atol=1e-6)
+        memory = after
+        joints = settings.joints.features(inputs)
+        errors.append(np.concatenate([joints[:, at] for at in settings.joints.errors], axis=-1))
+    weights = np.array([0.25, 0.5, 1.0])
+    mean = sum(weight * error for weight, error in zip(weights, errors, strict=True)) / weights.sum()
+    sums = np.asarray(memory["errors"])
+    np.testing.assert_allclose(sums[:, 0, :-1] / sums[:, 0, -1:], mean, atol=1e-5)
+    away, joint = settings.joints.errors
+    read = settings.joints.read(inputs)[1]
+    np.testing.assert_array_equal(errors[-1][:, away.stop - away.start :], read)
+    moved = np.abs(errors[-1][:, : away.stop - away.start] - errors[0][:, : away.stop - away.start])
+    assert moved.max() > 0.1  # 20 mrad in every joint move a hand by millimetres
+    assert joint.stop == settings.joints.size - 1
 
 
 def test_a_recurrent_student_exports_with_its_state(tmp_path, observation):

@@ -247,7 +247,9 @@ def test_values_are_split_outside_brackets_and_quotes():
     assert [cell.seed for cell in grid.cells] == [0] * 12 + [1] * 12
 
 
-@pytest.mark.parametrize("sets", [["a.b"], ["=1"], ["a=1,1"], ["a=1", "a=2"], ["seed=1,2"]])
+@pytest.mark.parametrize(
+    "sets", [["a.b"], ["=1"], ["a=1,1"], ["a=1", "a=2"], ["seed=1,2"], ["simulation.compilation=quick,full"]]
+)
 def test_axes_that_mean_nothing(sets):
     with pytest.raises(UsageError, match="--set"):
         grid_of("0", sets)

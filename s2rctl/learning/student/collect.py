@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from s2rctl.learning.student.distill import Distiller, Samples, Snapshot
+from s2rctl.learning.student.distill import Distiller
 from s2rctl.learning.student.network import Params
+from s2rctl.learning.student.snapshot import Samples, Snapshot
 
 
 class Member(Protocol):
@@ -46,7 +47,7 @@ class Group:
             self._env, self._memory = self._distiller.begin()
         params = {**self._params, **acting}
         number = np.array(iteration, np.int64)
-        state = Snapshot(params, params, None, self._env, self._memory, number, np.zeros(2, np.int64))
+        state = Snapshot(params, None, params, None, self._env, self._memory, number, np.zeros(2, np.int64))
         samples = self._distiller.collect(state)
         self._env, self._memory = samples.env, samples.memory
         return samples._replace(env={}, memory={})

@@ -28,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,7 @@ from s2rctl.learning.replay import Field, Replay
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.fit import Plan, fit, length, minibatches, runs_at_once
 from s2rctl.learning.student.network import Params, StudentSettings
+from s2rctl.learning.student.snapshot import Samples, Snapshot, averaged
 from s2rctl.learning.vision import preprocess
 from s2rctl.schema.contract import start
 from s2rctl.schema.learning import Distill
@@ -55,27 +56,6 @@ TEACHER_ITERATIONS = 2
 
 TEACHER_PREFIX_UNTIL = 0.5
 """Share of the iterations after which no episode has a teacher prefix: then the student visits its own states only."""
-
-
-class Snapshot(NamedTuple):
-    """What a checkpoint keeps: a pytree."""
-
-    params: Params
-    acting: Params  # the student that acts next, one iteration behind
-    optimiser: Any
-    env: Any
-    memory: dict[str, Any]  # of the student that acts, by name (B, ...)
-    iteration: np.ndarray  # () int64: iterations done
-    replay: np.ndarray  # (2,) int64: Replay.position() of the aggregate buffer
-
-
-class Samples(NamedTuple):
-    """What one iteration collected."""
-
-    env: Any  # the environment afterwards
-    memory: dict[str, Any]  # likewise
-    rows: dict[str, Any]  # (T, B, ...), labelled
-    counts: dict[str, float]
 
 
 class Collector(Protocol):
@@ -112,7 +92,8 @@ class Distiller:
         plan = Plan(self.settings, self.distill, self._learned(), self._total())
         optimiser = plan.optimiser().init(plan.trained(params))
         position = np.zeros(2, np.int64) if self.replay is None else self.replay.position()
-        return Snapshot(params, params, optimiser, env_state, memory, np.array(0, np.int64), position)
+        average = params if self.distill.averaging else None
+        return Snapshot(params, average, params, optimiser, env_state, memory, np.array(0, np.int64), position)
 
     def begin(self) -> tuple[Any, dict[str, Any]]:
         """Return the environment at the start, and what the student remembers then."""
@@ -134,7 +115,7 @@ class Distiller:
             while samples is not None and not interrupt.requested:
                 fitted = learner.submit(self.fit, snapshot, samples)
                 ahead = snapshot._replace(
-                    acting=snapshot.params, env=samples.env, memory=samples.memory, iteration=snapshot.iteration + 1
+                    acting=snapshot.student, env=samples.env, memory=samples.memory, iteration=snapshot.iteration + 1
                 )
                 following = collector.collect(ahead) if int(ahead.iteration) < last else None
                 snapshot, metrics = fitted.result()
@@ -185,7 +166,8 @@ class Distiller:
         metrics = samples.counts | {name: float(error) for name, error in errors.items()}
         position = snapshot.replay if self.replay is None else self.replay.position()
         done = np.array(number + 1, np.int64)
-        after = Snapshot(params, snapshot.params, optimiser, samples.env, samples.memory, done, position)
+        average = averaged(snapshot.average, params, self.distill.averaging, number)
+        after = Snapshot(params, average, snapshot.student, optimiser, samples.env, samples.memory, done, position)
         return after, metrics
 
     def label(self, observation: Observation, acting: jax.Array, still: jax.Array | None = None) -> jax.Array:

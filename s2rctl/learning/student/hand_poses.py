@@ -105,9 +105,14 @@ class HandPoses:
         return jnp.concatenate(parts + self._second(poses), axis=-1)
 
     @property
+    def away_size(self) -> int:
+        """How many of the first numbers of ``measured`` say how far the hands are from where they were sent."""
+        return 3 * self._arms
+
+    @property
     def measured_size(self) -> int:
         """How many numbers ``measured`` gives."""
-        return 3 * self._arms + (12 if self._at_ready is not None else 0)
+        return self.away_size + (12 if self._at_ready is not None else 0)
 
     def measured(self, positions: jax.Array, targets: jax.Array) -> jax.Array:
         """Return where measured joints really bring the hands, numbers of order one (N, measured_size).

@@ -2,8 +2,9 @@
 
 It may also tell from each camera's image where that camera's object is, as the simulator knows it, and remember running
 means of what it told: one image tells a pose to a few millimetres at best, but an object in the hand stays where it is.
-Or it remembers what it learns to (a GRU, Cho et al. 2014): no camera sees a peg inside its socket, so what was seen
-before it went in, and what the joints felt since, have to say where it is.
+It may remember running means of how far its arms are from their commands, too: an arm always sags, and what comes on
+top is what it touches. Or it remembers what it learns to (a GRU, Cho et al. 2014): no camera sees a peg inside its
+socket, so what was seen before it went in, and what the joints felt since, have to say where it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ Params = Any
 (of vision.encoder.Head) for a student that tells poses, ``recurrent/...`` (of Unit) for one that learns to remember."""
 
 ESTIMATES = "estimates"
+ERRORS = "errors"
 RECURRENT = "recurrent"
 """Names of the memories."""
 
@@ -57,7 +59,8 @@ class StudentSettings(Model):
     switched: bool = quantity(..., "", "whether the policy is told when its pilot has handed over")
     action_size: int = quantity(..., "", "joint-target changes", ge=1)
     estimates: int = quantity(0, "", "numbers that each camera's image tells of its object; 0: none", ge=0)
-    filters: tuple[float, ...] = quantity((), "", "shares of the past in running means of what is told")
+    filters: tuple[float, ...] = quantity((), "", "shares of the past in running means")
+    filtered_errors: bool = quantity(False, "", "whether tracking errors are filtered too, not only what is told")
     recurrent: int = quantity(0, "", "size of the recurrent unit; 0: none", ge=0)
 
     @property
@@ -69,10 +72,19 @@ class StudentSettings(Model):
     def memory(self) -> tuple[Memory, ...]:
         """What it remembers, all 0 at an episode's start.
 
-        Running sums of what was told, and the weight of each: (filters, told + 1). The recurrent unit's state.
+        Running sums of what was told, and the weight of each: (filters, told + 1); of tracking errors, likewise. The
+        recurrent unit's state.
         """
-        sums = (Memory(name=ESTIMATES, shape=(len(self.filters), self.told + 1)),) if self.filters else ()
+        sums = tuple(Memory(name=name, shape=(len(self.filters), size + 1)) for name, size in self.filtered.items())
         return sums + ((Memory(name=RECURRENT, shape=(self.recurrent,)),) if self.recurrent else ())
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """How many numbers each memory of running means is about."""
+        if not self.filters:
+            return {}
+        told = {ESTIMATES: self.told} if self.told else {}
+        return told | ({ERRORS: self.joints.errors_size} if self.filtered_errors else {})
 
     @property
     def joints(self) -> Proprioception:
@@ -107,7 +119,8 @@ def student_settings(
         switched=switched,
         action_size=len(ROBOTS.load(robot).command),
         estimates=estimates if distill.estimates else 0,
-        filters=distill.filters if estimates else (),
+        filters=distill.filters,
+        filtered_errors=distill.filtered_errors,
         recurrent=distill.recurrent,
     )
 
@@ -150,7 +163,7 @@ def feature_size(settings: StudentSettings) -> int:
     A recurrent unit's state comes on top.
     """
     latents = len(settings.cameras) * settings.encoder.latent
-    return latents + settings.joints.size + settings.told * (1 + len(settings.filters))
+    return latents + settings.joints.size + settings.told + len(settings.filters) * sum(settings.filtered.values())
 
 
 def init(key: jax.Array, settings: StudentSettings) -> Params:
@@ -204,9 +217,10 @@ def act_on(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the action from what is seen and joint features (N, n), and the memory after it."""
     features, after = [seen.latents, joints, seen.told], {}
-    if settings.filters:
-        sums = after[ESTIMATES] = _filtered(settings, memory[ESTIMATES], seen.told)
-        features.append((sums[..., :-1] / sums[..., -1:]).reshape(-1, len(settings.filters) * settings.told))
+    now = {ESTIMATES: seen.told, ERRORS: jnp.concatenate([joints[..., at] for at in settings.joints.errors], axis=-1)}
+    for name, size in settings.filtered.items():
+        sums = after[name] = _filtered(settings, memory[name], now[name])
+        features.append((sums[..., :-1] / sums[..., -1:]).reshape(-1, len(settings.filters) * size))
     if settings.recurrent:
         both = jnp.concatenate([memory[RECURRENT], *features], axis=-1)
         after[RECURRENT] = nets.apply(Unit(settings.recurrent), params["recurrent"], both)
@@ -215,10 +229,10 @@ def act_on(
     return jnp.tanh(nets.apply(head, params["head"], jnp.concatenate(features, axis=-1))), after
 
 
-def _filtered(settings: StudentSettings, sums: jax.Array, told: jax.Array) -> jax.Array:
-    """Return the running sums (N, filters, told + 1) after something was told (N, told)."""
+def _filtered(settings: StudentSettings, sums: jax.Array, value: jax.Array) -> jax.Array:
+    """Return the running sums (N, filters, n + 1) after another value (N, n)."""
     share = jnp.asarray(settings.filters, jnp.float32)[:, None]
-    now = jnp.concatenate([told, jnp.ones_like(told[:, :1])], axis=-1)[:, None]
+    now = jnp.concatenate([value, jnp.ones_like(value[:, :1])], axis=-1)[:, None]
     return share * sums + (1.0 - share) * now
 
 

@@ -45,6 +45,19 @@ class Proprioception:
         return first + real + self.joints + self._switched
 
     @property
+    def errors(self) -> tuple[slice, ...]:
+        """The columns of ``features`` that say how far the arms are from where they were sent."""
+        first = self._hands.size if self._hands is not None else self.joints
+        real = self._measured.measured_size if self._measured is not None else 0
+        hands = (slice(first, first + self._measured.away_size),) if self._measured is not None else ()
+        return (*hands, slice(first + real, first + real + self.joints))
+
+    @property
+    def errors_size(self) -> int:
+        """How many columns ``errors`` are."""
+        return sum(at.stop - at.start for at in self.errors)
+
+    @property
     def raw_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape without batch and dtype of the inputs, by ONNX input name, in graph order."""
         sizes = {JOINT_POS: self.joints, JOINT_TARGET: self.targets} | ({SWITCHED: 1} if self._switched else {})
