@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.render.apart import apart
 from s2rctl.render.pixel_noise import pixel_bits, uniform
 from s2rctl.schema.appearance import ImageRange
 
@@ -66,6 +67,7 @@ def develop_depth(key: jax.Array, depth: jax.Array, own: DepthSettings, limits: 
     if limits.depth_fattening_px > 0:
         depth = _fattened(key, depth, own.fattening, limits.depth_fattening_px)
     if limits.depth_shadow > 0:
+        depth = apart(depth)
         depth = jnp.where(_hidden(depth, own.shadow), 0.0, depth)
     if limits.depth_near_m[1] > 0:
         depth = jnp.where(depth < own.near[..., None, None], 0.0, depth)
@@ -90,16 +92,11 @@ def lose_patches(key: jax.Array, depth: jax.Array, hole: jax.Array) -> jax.Array
 
 def _fattened(key: jax.Array, depth: jax.Array, reach: jax.Array, most: float) -> jax.Array:
     """Spread near surfaces over what is behind by ``reach`` (B, C) px, ring by ring; of the last ring only a share."""
-    height, width = depth.shape[2:]
     for ring in range(math.ceil(most)):
         far = jnp.where(depth > 0, depth, jnp.inf)
         near = far
-        for axis, size in ((2, height), (3, width)):
-            edge = [(0, 0)] * 4
-            edge[axis] = (1, 1)
-            wide = jnp.pad(near, edge, mode="edge")
-            for step in (0, 2):
-                near = jnp.minimum(near, jax.lax.slice_in_dim(wide, step, step + size, axis=axis))
+        for window in ((1, 1, 3, 1), (1, 1, 1, 3)):
+            near = jax.lax.reduce_window(near, jnp.inf, jax.lax.min, window, (1, 1, 1, 1), "SAME")
         share = jnp.clip(reach - ring, 0.0, 1.0)[..., None, None]
         spread = (_patches(jax.random.fold_in(key, ring), depth.shape) < share) & (near < far - STEP_M)
         depth = jnp.where(spread, near, depth)

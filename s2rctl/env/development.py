@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.env.depth_camera import DepthSettings, draw_depth_settings
+from s2rctl.render.apart import apart
 from s2rctl.schema.appearance import ImageRange
 from s2rctl.schema.simulation import Appearance as Settings
 
@@ -85,9 +86,9 @@ def develop_colours(rgb: jax.Array, own: Development, limits: ImageRange) -> jax
         sum((matrix[:, :, i, j] * raw[j] for j in range(1, 3)), matrix[:, :, i, 0] * raw[0] + lift) for i in range(3)
     ]
     if limits.shift_px:
-        planes = [shifted(plane, own.shift, limits.shift_px) for plane in planes]
+        planes = [shifted(apart(plane), own.shift, limits.shift_px) for plane in planes]
     if limits.blur > 0:
-        planes = [_blurred(plane, own.blur) for plane in planes]
+        planes = [_blurred(apart(plane), own.blur) for plane in planes]
     if limits.vignette > 0:
         planes = [plane * _vignette(own.vignette, *rgb.shape[2:4]) for plane in planes]
     if limits.gamma != (1.0, 1.0):

@@ -16,6 +16,7 @@ from s2rctl.env.development import Development, ImageSettings, develop_colours, 
 from s2rctl.env.finish import finish, wardrobe
 from s2rctl.env.pictures import Pictures
 from s2rctl.env.rows import tiled
+from s2rctl.render.apart import apart
 from s2rctl.render.pixel_noise import pixel_bits, signed_bytes
 from s2rctl.render.protocol import Appearance, Frames, Renderer
 from s2rctl.scene.poses import Poses
@@ -130,7 +131,7 @@ class Images:
             if limits.depth_faults != (1.0, 1.0):
                 strength = own.depth.faults.reshape(-1, own.depth.faults.shape[-1])
         if self._depth_faults is not None and any(camera.depth for camera in self.cameras):
-            flat = depth.reshape(-1, *depth.shape[2:])
+            flat = apart(depth).reshape(-1, *depth.shape[2:])
             depth = self._depth_faults(key, flat, strength=strength).reshape(depth.shape)
         if limits is not None and own is not None and limits.depth_holes > 0:
             depth = lose_patches(jax.random.fold_in(key, 2), depth, own.depth.hole)

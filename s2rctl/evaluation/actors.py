@@ -60,6 +60,11 @@ class Playing:
         """The policy's last estimates, (B, k) by name."""
         return {name: np.asarray(self._memory[name]) for name in self._actor.estimates}
 
+    @property
+    def memory(self) -> State:
+        """What the policy remembers, (B, *shape) by name."""
+        return self._memory
+
     def of(self, state: EnvState) -> np.ndarray:
         """Return the action (B, n) in a state of B worlds: of its observation, unless an oracle acts."""
         return self(state.observation) if self._oracle is None else np.asarray(self._oracle.act(state))

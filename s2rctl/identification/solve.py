@@ -135,8 +135,8 @@ class Problem:
 def identifiable(derivatives: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which parameters (P,) are told, and the part of their prior deviations that is left (P,).
 
-    ``derivatives`` (N, j, P) are by scaled parameters, ``weights`` (j,) are 1 over the variance of a reading. The worst
-    parameter is left out first, and the rest judged again as if it were known only by its prior.
+    ``derivatives`` (N, j, P) are by scaled parameters, ``weights`` (j,) are 1 over the variance of a reading. All are
+    judged together, each with the others as uncertain as the recording leaves them.
     """
     size = derivatives.shape[-1]
     information = np.einsum("njp,j,njq->pq", derivatives, weights, derivatives)

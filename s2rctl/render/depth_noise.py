@@ -10,6 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from s2rctl.render.apart import apart
 from s2rctl.render.pixel_noise import GAUSSIAN_REACH, gaussian, pixel_bits, uniform
 from s2rctl.schema.simulation import DepthNoise
 
@@ -32,7 +33,7 @@ def depth_faults(
     """
     keys = jax.random.split(key, 5)
     edges, steps, loss, lines, frames = [1.0] * 5 if strength is None else [strength[:, part] for part in range(5)]
-    depth = lose_edges(keys[0], depth, noise.edge_gradient, noise.edge_gain, edges)
+    depth = apart(lose_edges(keys[0], depth, noise.edge_gradient, noise.edge_gain, edges))
     constant = noise.disparity_constant
     depth = disparity_noise(keys[1], depth, noise.disparity_shift_px, noise.disparity_sigma, constant, steps)
     depth = lose_pixels(keys[2], depth, noise.loss * _per_pixel(loss))

@@ -25,10 +25,27 @@ def targets(world: World) -> jax.Array:
     return jnp.stack([jnp.concatenate([left, way]), jnp.concatenate([right, way])])
 
 
+def points(world: World, told: jax.Array) -> dict[str, jax.Array]:
+    """Return where told targets (2, 12) put the grip points of both objects (3,) m, in the world."""
+    signals: Any = world.signals
+    return {
+        "socket": _placed(signals.left_fingertip_pos, signals.left_gripper_quat, told[0]),
+        "peg": _placed(signals.right_fingertip_pos, signals.right_gripper_quat, told[1]),
+    }
+
+
+def _placed(fingertips: jax.Array, gripper: jax.Array, told: jax.Array) -> jax.Array:
+    """Return the grip point (3,) that ``_held`` tells."""
+    return _middle(fingertips) + to_matrix(gripper, jnp) @ (_NEAR * told[:3])
+
+
+def _middle(fingertips: jax.Array) -> jax.Array:
+    return 0.5 * (fingertips[:3] + fingertips[3:])
+
+
 def _held(fingertips: jax.Array, gripper: jax.Array, grip: jax.Array, quat: jax.Array) -> jax.Array:
     """Return the object's grip point (3) and x and z axes (6) as seen from the gripper; all inputs in one frame."""
     axes = to_matrix(gripper, jnp)
-    middle = 0.5 * (fingertips[:3] + fingertips[3:])
-    offset = jnp.clip(axes.T @ (grip - middle) / _NEAR, -3.0, 3.0)
+    offset = jnp.clip(axes.T @ (grip - _middle(fingertips)) / _NEAR, -3.0, 3.0)
     turned = axes.T @ to_matrix(quat, jnp)
     return jnp.concatenate([offset, turned[:, 0], turned[:, 2]])

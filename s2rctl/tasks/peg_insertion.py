@@ -106,6 +106,7 @@ def make(settings: TaskSettings) -> Task:
         ready=(*READY["left"], *READY["right"]),
         asides=ASIDES,
         image_targets=insertion_views.targets,
+        image_points=insertion_views.points,
         acting_steps=insertion.acting_steps,
     )
 

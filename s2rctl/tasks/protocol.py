@@ -123,6 +123,8 @@ class Task:
     image_targets: Callable[[World], jax.Array] | None = None
     """Of a world: what each policy camera's image is to tell when an encoder is pretrained, (cameras, n); the first
     three are the way to the object, in units of 0.1 m. None: nothing."""
+    image_points: Callable[[World, jax.Array], Mapping[str, jax.Array]] | None = None
+    """Of a world and what images told (cameras, n): where that puts each object (3,) m, world; None: nowhere."""
     ready: tuple[float, ...] | None = None  # rad, joints of all arms from which hand poses are told; None: none needed
     asides: tuple[Aside, ...] = ()  # objects that training may hide
     acting_steps: int | None = None  # control steps that the learner acts at most; None: up to the whole episode

@@ -1,7 +1,7 @@
 """A policy that acts in its environment, one step after the other, and what a person may do to it meanwhile."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from s2rctl.env.randomise import model_edits
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
+from s2rctl.learning.student.network import ESTIMATES
 from s2rctl.learning.teacher.rollout import acting
 from s2rctl.render.protocol import Appearance
 from s2rctl.schema.profile import Profile
@@ -42,9 +43,8 @@ class Episodes:
         self.ended = self.successes = 0
         self._env, self._policy, self._pilot = env, policy, pilot
         self._playing = Playing(policy, env.worlds)
-        self._told: dict[
-            str, np.ndarray
-        ] = {}  # the policy's estimates (1, 3) m, from the pictures before the last step
+        self._told: dict[str, np.ndarray] = {}  # the policy's estimates (3,) m, from the pictures before the last step
+        self._where = _where_told(env)
         self._acting = jax.jit(lambda state: acting(env, state))
         self._outcome = ""
         self._looks = 0
@@ -114,7 +114,10 @@ class Episodes:
     def _action(self, state: EnvState) -> np.ndarray:
         """Return what the policy does, or its pilot where that drives, and keep what it estimates."""
         action = self._playing.of(state)
-        self._told = self._playing.estimates
+        self._told = {name: value[0] for name, value in self._playing.estimates.items()}
+        told = self._playing.memory.get(ESTIMATES)
+        if told is not None and self._where is not None:
+            self._told |= {name: np.asarray(place) for name, place in self._where(state, told).items()}
         if self._pilot is None:
             return action
         learner = np.asarray(self._acting(state))[:, None]
@@ -157,7 +160,7 @@ class Episodes:
     def _points(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         goal = _first(inputs, GOAL)
         points = {"goal": goal} if goal is not None and goal.shape == (3,) else {}
-        return points | {f"estimate: {name}": value[0] for name, value in self._told.items()}
+        return points | {f"estimate: {name}": place for name, place in self._told.items()}
 
     def _look(self, state: EnvState) -> Look | None:
         look = state.appearance
@@ -179,6 +182,21 @@ class Episodes:
                 fovy = float(look.camera_fovy[0, number])
             found[camera.name] = Eye(np.array(place), np.array(axes), fovy, camera.width / camera.height)
         return found
+
+
+def _where_told(env: VecEnv) -> Callable[[EnvState, Any], dict[str, jax.Array]] | None:
+    """Return where what a student's images told of late puts the objects (3,) m; None for a task that does not say."""
+    places = env.task.image_points
+    if places is None or env.images is None:
+        return None
+    cameras = len(env.images.cameras)
+
+    @jax.jit
+    def where(state: EnvState, sums: jax.Array) -> dict[str, jax.Array]:
+        told = (sums[0, 0, :-1] / sums[0, 0, -1]).reshape(cameras, -1)  # the running mean of the first filter
+        return dict(places(jax.tree.map(lambda leaf: leaf[0], env.world(state)), told))
+
+    return where
 
 
 def _drawn(env: VecEnv) -> Any:

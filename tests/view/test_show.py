@@ -11,6 +11,8 @@ pytest.importorskip("viser")
 
 from s2rctl.core.errors import UsageError
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.evaluation.actors import Actor
+from s2rctl.schema.contract import Memory
 from s2rctl.schema.load import load_profile
 from s2rctl.systems import system_named
 from s2rctl.view import opening
@@ -85,6 +87,27 @@ def test_every_task_of_a_system_can_be_shown_with_the_cameras_that_its_scene_has
     assert cameras == {"pick": ["wrist_cam_left"], "insertion": ["wrist_cam_left", "wrist_cam_right"]}
     with pytest.raises(UsageError, match="has no task 'inserton'"):
         opening.show_expert(profile, "inserton")
+
+
+def test_where_a_student_believes_the_objects_to_be_is_shown() -> None:
+    def step(observation, memory):
+        told = np.zeros((1, 1, 25), np.float32)
+        told[0, 0, [2, 24]] = 0.5, 0.5  # of weight a half: the left camera tells 0.1 m along its gripper's z axis
+        return np.zeros((1, 14), np.float32), {"estimates": told}
+
+    show = opening.show_expert(load_profile("aloha-smoke").profile, "insertion")
+    actor = Actor((Memory(name="estimates", shape=(1, 25)),), step)
+    show._policy, show._pilot = actor, None
+    assert show.begin().points == {}, "nothing was told yet"
+    signals = show._env.world(show._now).signals
+    middle = {
+        side: np.asarray(getattr(signals, f"{side}_fingertip_pos")).reshape(2, 3).mean(axis=0)
+        for side in ("left", "right")
+    }
+    points = show.advance().points
+    assert set(points) == {"estimate: socket", "estimate: peg"}
+    assert points["estimate: peg"] == pytest.approx(middle["right"], abs=1e-5)
+    assert np.linalg.norm(points["estimate: socket"] - middle["left"]) == pytest.approx(0.1, abs=1e-5)
 
 
 def test_a_recording_can_be_scrubbed(tmp_path) -> None:
