@@ -257,6 +257,12 @@ class Distill(Model):
         ge=0,
         le=1,
     )
+    resample_cameras: bool = quantity(
+        True,
+        "",
+        "with that look the cameras are drawn again: their places, optics and errors of depth; false for a student "
+        "with memory, which would learn that means over time have no such errors",
+    )
     dynamics: float = dynamics_share()
     mildest: float = quantity(
         1.0,

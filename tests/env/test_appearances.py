@@ -4,7 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2rctl.env import stepping
 from s2rctl.env.appearances import refresh
+from s2rctl.env.build import make_env
+from s2rctl.env.keys import make_key
+from s2rctl.schema.load import load_profile
 
 WORLDS = 64
 
@@ -45,3 +49,19 @@ def test_the_same_share_of_the_worlds_gets_another_look_each_time():
 def test_all_worlds_or_none():
     assert changed(START, refresh(ENV, START, jax.random.key(1))).all()
     assert not changed(START, refresh(ENV, START, jax.random.key(1), 0.0)).any()
+
+
+def test_cameras_stay_while_all_else_looks_new():
+    profile = load_profile("aloha-robust").profile
+    env = make_env(profile, "insertion", 4, seed=0)
+    before = stepping.reset(env, make_key(0))
+    after = refresh(env, before, make_key(1), cameras=False)
+    for name in ("camera_pos_offset", "camera_rot_offset", "camera_fovy"):
+        np.testing.assert_array_equal(getattr(after.appearance, name), getattr(before.appearance, name))
+        assert np.ptp(getattr(before.appearance, name)) > 0
+    jax.tree.map(np.testing.assert_array_equal, after.image.development.depth, before.image.development.depth)
+    np.testing.assert_array_equal(after.image.development.shift, before.image.development.shift)
+    assert (after.appearance.geom_rgba != before.appearance.geom_rgba).any(axis=(1, 2)).all()
+    assert (after.image.brightness != before.image.brightness).all()
+    anew = refresh(env, before, make_key(1))
+    assert (anew.appearance.camera_rot_offset != before.appearance.camera_rot_offset).any(axis=(1, 2)).all()

@@ -236,7 +236,11 @@ def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: 
     for index in range(distiller.distill.steps):
         if distiller.distill.resample_appearance > 0:
             env_state = appearances.refresh(
-                distiller.env, env_state, jax.random.fold_in(key, index), distiller.distill.resample_appearance
+                distiller.env,
+                env_state,
+                jax.random.fold_in(key, index),
+                distiller.distill.resample_appearance,
+                cameras=distiller.distill.resample_cameras,
             )
         action, memory, sample, switched, own = _consider(distiller, snapshot.acting, env_state, memory, taught)
         env_state, result = stepping.step(distiller.env, env_state, action)
