@@ -4,8 +4,8 @@ An episode has one appearance: colours, lights, camera poses. Where learning nee
 ones, worlds can be given a new one at any time; the next image shows it.
 
 Who remembers means over several images must not be taught by cameras that stand elsewhere in each of them: their errors
-cancel there, and nowhere else. One that had been succeeded in 250 of 256 episodes of such worlds, and in 207 of 256 whose
-cameras stayed where they were.
+cancel there, and nowhere else. One that had been succeeded in 250 of 256 episodes of such worlds, and in 207 of 256
+whose cameras stayed where they were.
 """
 
 from functools import partial
