@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2rctl.core.errors import MissingEnvironmentError, ProfileError
+from s2rctl.core.errors import ProfileError
+from s2rctl.core.pillow import load_image
 
 SIDE = 64
 """Pixels of a picture's side: about what a policy camera has over its field of view."""
@@ -77,10 +78,7 @@ def _leaves(rng: np.random.Generator) -> np.ndarray:
 
 def _own(folder: Path) -> np.ndarray:
     """Return the folder's pictures (n, SIDE, SIDE, 3) uint8, each the largest square in its middle."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingEnvironmentError("pictures need Pillow", "pip install 's2rctl[sim]'") from error
+    pillow = load_image()
     try:
         files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS)
     except OSError as error:
@@ -95,12 +93,12 @@ def _own(folder: Path) -> np.ndarray:
     tiles = []
     for file in chosen:
         try:
-            with Image.open(file) as opened:
+            with pillow.open(file) as opened:
                 picture = opened.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
             raise ProfileError(f"vision.backgrounds: {file} is not a readable picture: {error}", "remove it") from error
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         box = (left, top, left + side, top + side)
-        tiles.append(np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX, box), np.uint8))
+        tiles.append(np.asarray(picture.resize((SIDE, SIDE), pillow.Resampling.BOX, box), np.uint8))
     return np.stack(tiles)

@@ -217,9 +217,9 @@ def act_on(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the action from what is seen and joint features (N, n), and the memory after it."""
     features, after = [seen.latents, joints, seen.told], {}
-    now = {ESTIMATES: seen.told, ERRORS: jnp.concatenate([joints[..., at] for at in settings.joints.errors], axis=-1)}
     for name, size in settings.filtered.items():
-        sums = after[name] = _filtered(settings, memory[name], now[name])
+        now = seen.told if name == ESTIMATES else settings.joints.errors(joints)
+        sums = after[name] = _filtered(settings, memory[name], now)
         features.append((sums[..., :-1] / sums[..., -1:]).reshape(-1, len(settings.filters) * size))
     if settings.recurrent:
         both = jnp.concatenate([memory[RECURRENT], *features], axis=-1)

@@ -44,18 +44,21 @@ class Proprioception:
         real = self._measured.measured_size if self._measured is not None else 0
         return first + real + self.joints + self._switched
 
+    def errors(self, features: jax.Array) -> jax.Array:
+        """Return the columns (N, errors_size) of features that say how far the arms are from where they were sent."""
+        return jnp.concatenate([features[..., at] for at in self._of_errors], axis=-1)
+
     @property
-    def errors(self) -> tuple[slice, ...]:
-        """The columns of ``features`` that say how far the arms are from where they were sent."""
+    def errors_size(self) -> int:
+        """How many numbers ``errors`` gives."""
+        return sum(at.stop - at.start for at in self._of_errors)
+
+    @property
+    def _of_errors(self) -> tuple[slice, ...]:
         first = self._hands.size if self._hands is not None else self.joints
         real = self._measured.measured_size if self._measured is not None else 0
         hands = (slice(first, first + self._measured.away_size),) if self._measured is not None else ()
         return (*hands, slice(first + real, first + real + self.joints))
-
-    @property
-    def errors_size(self) -> int:
-        """How many columns ``errors`` are."""
-        return sum(at.stop - at.start for at in self.errors)
 
     @property
     def raw_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:

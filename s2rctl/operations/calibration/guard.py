@@ -18,6 +18,7 @@ from s2rctl.core.spatial import to_matrix, transform
 from s2rctl.operations.calibration.session import read_picture, write_picture
 from s2rctl.operations.calibration.steps import opened
 from s2rctl.operations.calibration.work import Work, stand_for
+from s2rctl.operations.documents import read_document
 from s2rctl.robots.protocol import Identity
 from s2rctl.schema.calibration import Calibration
 from s2rctl.schema.deployment import Calibration as Settings
@@ -75,12 +76,7 @@ def load(artifact: Artifact) -> Calibration:
     """Return the calibration in an artifact; ArtifactError where there is none."""
     if artifact.manifest.content.kind != "calibration":
         raise ArtifactError(f"{artifact.ref} is not a calibration", "s2rctl artifacts list --kind calibration")
-    try:
-        return Calibration.model_validate_json(artifact.path(FILE).read_text())
-    except ValueError as error:
-        raise ArtifactError(
-            f"the calibration in {artifact.ref} ({artifact.id[:12]}) cannot be read", "calibrate again"
-        ) from error
+    return read_document(artifact, FILE, Calibration, "calibrate again")
 
 
 def judge(stand: Stand, settings: Settings, found: Calibration, joints: np.ndarray, photo: np.ndarray) -> Verdict:

@@ -7,9 +7,10 @@ from typing import Any
 from s2rctl.core.atomic import write_atomic
 from s2rctl.identification.camera.clip import distinct
 from s2rctl.identification.camera.identify import identify
+from s2rctl.operations.documents import read_document
 from s2rctl.operations.identification.camera_frames import Only, clips_of, flat_of
 from s2rctl.operations.identification.camera_page import PAGE, draw_camera, write_page
-from s2rctl.operations.identification.work import KIND, Work, read_found
+from s2rctl.operations.identification.work import KIND, Work
 from s2rctl.schema.camera_faults import NEVER_TOLD, CameraIdentification
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact
@@ -79,4 +80,4 @@ def is_of_cameras(artifact: Artifact) -> bool:
 
 def load_cameras(artifact: Artifact) -> CameraIdentification:
     """Return the identification of cameras in an artifact; ArtifactError where it cannot be read."""
-    return read_found(artifact, FILE, CameraIdentification)
+    return read_document(artifact, FILE, CameraIdentification, "identify again")

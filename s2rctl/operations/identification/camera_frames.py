@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 
 from s2rctl.control.recording import read_recording
-from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, UsageError
+from s2rctl.core.errors import ArtifactError, UsageError
+from s2rctl.core.pillow import load_image
 from s2rctl.core.tables import suggestion
 from s2rctl.identification.camera.clip import GOOD_FRAMES, Clip
 from s2rctl.schema.profile import Profile
@@ -117,16 +118,13 @@ def _sorted(files: Sequence[Path], cameras: Sequence[CameraSettings]) -> dict[st
 
 def _read(path: Path) -> np.ndarray:
     """Return a picture: colour (H, W, 3) uint8, or depth (H, W) uint16."""
+    pillow = load_image()
     try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingEnvironmentError("pictures need Pillow", "pip install 's2rctl[sim]'") from error
-    try:
-        with Image.open(path) as opened:
+        with pillow.open(path) as opened:
             if opened.mode in ("RGB", "RGBA", "P"):
                 return np.asarray(opened.convert("RGB"), np.uint8)
             values = np.asarray(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
         raise ArtifactError(f"{path} is not a readable picture: {error}", "omit it") from error
     if values.ndim != 2 or values.dtype == np.uint8 or values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise UsageError(

@@ -15,9 +15,10 @@ from s2rctl.identification.check import Errors, errors_of
 from s2rctl.identification.parameters import UNITS
 from s2rctl.identification.solve import Solution, solve
 from s2rctl.identification.trace import Trace
+from s2rctl.operations.documents import read_document
 from s2rctl.operations.identification.page import PAGE, PLOTS, draw_plots, write_page
 from s2rctl.operations.identification.traces import traces_of
-from s2rctl.operations.identification.work import KIND, TRUTH, Work, bench_of, read_found
+from s2rctl.operations.identification.work import KIND, TRUTH, Work, bench_of
 from s2rctl.schema.identification import Found, Identification, JointErrors, Settings
 from s2rctl.schema.manifest import StageRef
 from s2rctl.store.store import Artifact
@@ -200,7 +201,7 @@ def load(artifact: Artifact) -> Identification:
             f"{artifact.ref} is an identification of cameras, not of motion",
             "s2rctl artifacts list --kind identification",
         )
-    return read_found(artifact, FILE, Identification)
+    return read_document(artifact, FILE, Identification, "identify again")
 
 
 def find(work: Work, ref: str | None) -> Artifact:

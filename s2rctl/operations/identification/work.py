@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import mujoco
 import numpy as np
 
-from s2rctl.core.errors import ArtifactError, UsageError
+from s2rctl.core.errors import UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import Reporter
 from s2rctl.identification.bench import Bench
@@ -16,13 +16,11 @@ from s2rctl.robots import ROBOTS
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.scene import SCENES
 from s2rctl.scene.motion import set_motion
-from s2rctl.schema.base import Model
 from s2rctl.schema.manifest import Kind
 from s2rctl.schema.profile import Profile
-from s2rctl.store.store import Artifact, Store
+from s2rctl.store.store import Store
 from s2rctl.systems import system_named
 
-_Found = TypeVar("_Found", bound=Model)
 Mode = Literal["rehearse", "live", "recordings"]
 FOLDER = "identification"
 KIND: Kind = "identification"
@@ -126,13 +124,3 @@ def clear(profile: Profile, bench: Bench, home: np.ndarray, way: np.ndarray) -> 
         if touching(reading) - allowed:
             return False
     return True
-
-
-def read_found(artifact: Artifact, file: str, model: type[_Found]) -> _Found:
-    """Return what an identification found; ArtifactError where its file cannot be read."""
-    try:
-        return model.model_validate_json(artifact.path(file).read_text())
-    except ValueError as error:
-        raise ArtifactError(
-            f"the identification in {artifact.ref} ({artifact.id[:12]}) cannot be read", "identify again"
-        ) from error

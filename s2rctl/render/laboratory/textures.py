@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from s2rctl.core.errors import MissingEnvironmentError, UsageError
+from s2rctl.core.errors import UsageError
+from s2rctl.core.pillow import load_image
 
 Make = Callable[[np.random.Generator, int], np.ndarray]
 MOST_PICTURES = 64
@@ -169,18 +170,15 @@ def read_pictures(folder: Path, n: int) -> Sequence[np.ndarray]:
 
     Raises UsageError for a folder without any, MissingEnvironmentError without Pillow.
     """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise MissingEnvironmentError("reading photographs needs Pillow", "pip install pillow") from error
+    pillow = load_image()
     images: list[np.ndarray] = []
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.suffix.lower() not in (".png", ".jpg", ".jpeg") or len(images) == MOST_PICTURES:
             continue
         try:
-            with Image.open(file) as image:
+            with pillow.open(file) as image:
                 images.append(np.asarray(image.convert("RGB").resize((n, n)), float) / 255)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        except (OSError, pillow.DecompressionBombError):
             continue
     if not images:
         raise UsageError(f"no photographs in {folder}", "put PNG or JPEG files there, or leave pictures empty")
