@@ -188,7 +188,10 @@ class Calibration(Model):
     max_offset_px: float = quantity(4.0, "px", "gate of check: shift between picture and render", ge=0.1, le=1000)
     max_position_error_m: float = quantity(0.003, "m", "gate: held-out position error", ge=1e-6, le=10)
     max_rotation_error_deg: float = quantity(0.3, "deg", "gate: held-out rotation error", ge=1e-6, le=180)
-    max_reprojection_px: float = quantity(1.0, "px", "gate: held-out reprojection error", ge=1e-6, le=1000)
+    max_reprojection_px: float = quantity(
+        1.0, "px", "gate: error of the corners on one axis that no pose of the board explains", ge=1e-6, le=1000
+    )
+    max_joint_error_deg: float = quantity(1.0, "deg", "gate: error of the joints that the pictures show", gt=0, le=45)
 
     def safety(self, deploy: Safety) -> Safety:
         """Return the limits while calibrating: slow, within the box of this section if it has one.

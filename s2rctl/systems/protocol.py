@@ -122,6 +122,7 @@ SCENE = (
 
 LATER: Mapping[str, Any] = {
     "robot.motion": {},
+    "calibration.max_joint_error_deg": 1.0,
     "distill.collectors": 0,
     "distill.measured_hands": False,
     "distill.averaging": 0.0,

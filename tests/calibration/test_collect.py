@@ -5,17 +5,19 @@ import pytest
 
 from s2rctl.calibration.rehearse import Printer
 from s2rctl.core.clock import VirtualClock
-from s2rctl.core.errors import Interrupted, RunError, SafetyStop
+from s2rctl.core.errors import Interrupted, RunError, SafetyStop, UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.progress import NullReporter
 from s2rctl.core.spatial import inverse
 from s2rctl.operations.calibration.arm import Driven, Guided, Still
 from s2rctl.operations.calibration.collect import collect
 from s2rctl.operations.calibration.session import Session
+from s2rctl.operations.calibration.work import Work, board_of, make_board
 from s2rctl.robots.cameras.stream import Shot
 from s2rctl.robots.protocol import State, StopLevel
 from s2rctl.robots.xarm7.specification import IN_JOINTS
 from s2rctl.schema.load import load_profile
+from s2rctl.store.store import Store
 from tests.calibration.helpers import bench
 from tests.kinematic_robot import KinematicRobot
 
@@ -187,3 +189,15 @@ def test_rest_is_told_from_places_not_from_speeds() -> None:
     resting = [still.add(State(3 + t, zero + 0.1, zero, np.zeros((1, 7)))) for t in times]
     assert resting.index(True) in (6, 7)
     assert still.mean() == pytest.approx(zero + 0.1) and still.since >= 3
+
+
+def test_a_rehearsal_goes_on_with_its_own_seed_alone(tmp_path) -> None:
+    def work(seed: int) -> Work:
+        profile = load_profile("xarm7-reach", [], seed=seed).profile
+        return Work(profile, Store(tmp_path), NullReporter(), Interrupt(), "rehearse")
+
+    make_board(work(3))
+    assert board_of(work(3)) == PROFILE.calibration.board
+    with pytest.raises(UsageError, match="has 3 as its seed, the profile 4") as caught:
+        board_of(work(4))
+    assert "--fresh" in caught.value.hint

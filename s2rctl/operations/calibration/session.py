@@ -154,9 +154,13 @@ def session_of(root: Path, profile: Profile, mode: str) -> Session:
 
 
 def require_same(told: Told, profile: Profile, session: Session) -> None:
-    """Raise UsageError for a session of another robot, camera or board than the profile's."""
+    """Raise UsageError for a session of another robot, camera or board than the profile's.
+
+    So for one that rehearses with another seed: it has another camera in another place as its truth.
+    """
     settings = profile.calibration
     for what, was, now in (
+        *([("seed", told.seed, profile.seed)] if told.mode == "rehearse" else []),
         ("robot", told.robot, profile.robot.name),
         ("camera", told.camera, settings.camera),
         ("board's columns", told.board.columns, settings.board.columns),
