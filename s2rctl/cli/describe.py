@@ -75,7 +75,10 @@ def contract_text(contract: "Contract") -> str:
     for item in contract.estimates:
         figures = {"median": item.median_m, "95 %": item.p95_m, "99 %": item.p99_m, "filtered": item.filtered_max_m}
         errors = ", ".join(f"{name} {value * 1e3:.1f}" for name, value in figures.items())
-        lines[f"estimate {item.output}"] = f"of '{item.of}', errors in mm: {errors} max ({item.episodes} episodes)"
+        whose = "what is held by" if item.frame == "gripper" else "the place of"
+        lines[f"estimate {item.output}"] = (
+            f"of {whose} '{item.of}', errors in mm: {errors} max ({item.episodes} episodes)"
+        )
     for tier in contract.tiers:
         state = "void" if tier.void else f"at least {100 * tier.wilson_low:.1f} % (Wilson)"
         lines[f"success in {tier.name}"] = f"{tier.successes}/{tier.episodes}, {state}: {tier.title}"

@@ -1,9 +1,12 @@
-"""The perception check: a policy's estimate of its tool's position against forward kinematics.
+"""The perception check: a policy's estimate of its tool's position, or of what it holds, against what the joints know.
 
 The estimate belongs to the image, so it is compared with the tool's position at the image's capture time. The check
 fails when in more than half of the last images the error exceeds a limit derived from the errors in the export's own
 episodes (``schema/contract.py:Estimate``). A reflection or a hand in front of the lens affects a few images and does
 not stop the robot; a wall of another colour affects all of them and does, after half the filter's length.
+
+An object that a hand holds is at its fingertips: an estimate in a gripper's frame is off by its own length. While
+nothing is held it is 0, which no limit minds.
 
 Pure functions of (window, track, capture times, estimate), and ``Monitor``, which carries their state through an
 episode. Meanwhile ``trust`` slows the motion down.
@@ -18,7 +21,7 @@ import numpy as np
 
 from s2rctl.core.errors import PerceptionStop
 from s2rctl.robots.protocol import RobotSpecification, State
-from s2rctl.schema.contract import Estimate
+from s2rctl.schema.contract import Estimate, Frame
 from s2rctl.schema.deployment import Perception
 
 LEAST_LIMIT_M = 0.01
@@ -41,6 +44,7 @@ class Limits:
     limit_m: float  # largest error of a good image
     frames: int  # length of the filter in images
     speed: float  # m/s, largest tool speed: bounds the motion where the track has no readings
+    frame: Frame = "base"  # gripper: of an object that this tool holds
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def update(window: Window, limits: Limits, track: Track, captured: Sequence[floa
     times = tuple(captured)
     if times == window.captured or not track.times:
         return window
-    error = min(_error(limits, track, t, estimate) for t in times)
+    held = limits.frame == "gripper"
+    error = _length(estimate) if held else min(_error(limits, track, t, estimate) for t in times)
     return Window(times, (*window.errors, error)[-limits.frames :])
 
 
@@ -123,17 +128,24 @@ def _error(limits: Limits, track: Track, t: float, estimate: np.ndarray) -> floa
     return max(0.0, gap - limits.speed * outside_s) if isfinite(gap) else float("inf")
 
 
+def _length(estimate: np.ndarray) -> float:
+    length = float(np.linalg.norm(estimate))
+    return length if isfinite(length) else float("inf")
+
+
 def require(window: Window, limits: Limits) -> None:
     """Raise PerceptionStop when the filtered error exceeds the limit; at once if an estimate is not finite."""
     error = window.filtered(limits.frames)
     if not isfinite(error):
         raise PerceptionStop(f"the policy's '{limits.output}' is not finite", "train and export the policy again")
     if error > limits.limit_m:
-        raise PerceptionStop(
-            f"perception check: in most of the last {limits.frames} images the policy's estimate of '{limits.of}' is "
-            f"{error * 100:.1f} cm or more from forward kinematics (limit {limits.limit_m * 100:.1f} cm)",
-            HINT,
+        where, limit = f"in most of the last {limits.frames} images", f"(limit {limits.limit_m * 100:.1f} cm)"
+        what = (
+            f"the object that '{limits.of}' holds seems {error * 100:.1f} cm or more from its fingertips"
+            if limits.frame == "gripper"
+            else f"the policy's estimate of '{limits.of}' is {error * 100:.1f} cm or more from forward kinematics"
         )
+        raise PerceptionStop(f"perception check: {where} {what} {limit}", HINT)
 
 
 class Monitor:
@@ -182,6 +194,7 @@ def limits_of(
             limit_m=limit_of(item, settings),
             frames=settings.frames(rate_hz),
             speed=speed,
+            frame=item.frame,
         )
         for item in estimates
     )

@@ -1,4 +1,4 @@
-"""Forward kinematics as the reference of a policy's estimates, in simulated episodes.
+"""What the joints know as the reference of a policy's estimates, in simulated episodes.
 
 The environment delays observations, so the tool's position is looked up at the same time. It comes from the robot's
 nominal kinematics, as on the robot computer, even where a world's own links differ.
@@ -14,6 +14,7 @@ import numpy as np
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.robots.protocol import RobotSpecification
+from s2rctl.schema.contract import Frame
 
 
 class Kinematics(Protocol):
@@ -24,6 +25,22 @@ class Kinematics(Protocol):
 
     def at_capture(self, state: EnvState) -> np.ndarray:
         """Return the tool's position (B, 3) m when the observation was captured; called at every step, in order."""
+
+
+def reference(env: VecEnv, specification: RobotSpecification, tool: str, frame: Frame) -> Kinematics:
+    """Return what an estimate of a tool's position, or of what it holds, is compared with."""
+    return ToolKinematics(env, specification, tool) if frame == "base" else AtFingertips()
+
+
+class AtFingertips:
+    """Implements ``Kinematics`` for what a hand holds, from its fingertips."""
+
+    def begin(self) -> None:
+        """Start new episodes."""
+
+    def at_capture(self, state: EnvState) -> np.ndarray:
+        """Return the way (B, 3) m: none."""
+        return np.zeros((len(state.step), 3))
 
 
 class ToolKinematics:

@@ -11,9 +11,9 @@ from s2rctl.export.graph import Graph
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.tensors import elements_of, limits_of
 from s2rctl.scene.mount import place_cameras
-from s2rctl.schema.contract import CameraContract, Contract, Tensor, TierResult
+from s2rctl.schema.contract import CameraContract, Contract, Frame, Tensor, TierResult
 from s2rctl.schema.simulation import CameraSettings, Delays, Vision
-from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, POSITION, QUANTITIES, Quantity, image_of
+from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, POSITION, QUANTITIES, Quantity, holder_of, image_of, quantity_of
 
 _JOINT_ACTION = "change of each joint target, in action_scale per step; then clipped to the actuator's range"
 _TOOL_ACTION = (
@@ -59,9 +59,20 @@ def build(
     )
 
 
-def estimated_tools(graph: Graph, specification: RobotSpecification) -> dict[str, str]:
-    """Return the graph's outputs that estimate the position of a tool, and which tool."""
-    return {POSITION: specification.tools[0]} if POSITION in graph.outputs else {}
+def checkable(graph: Graph, specification: RobotSpecification, model: mujoco.MjModel) -> dict[str, tuple[str, Frame]]:
+    """Return the graph's outputs that the joints can check: of which tool each tells, and in which frame."""
+    found: dict[str, tuple[str, Frame]] = {}
+    if POSITION in graph.outputs:
+        found[POSITION] = (specification.tools[0], "base")
+    for name in graph.outputs:
+        camera = holder_of(name)
+        if camera is None:
+            continue
+        body = model.body(int(model.cam_bodyid[model.camera(camera).id])).name
+        on = [tool for arm, tool in zip(specification.arms, specification.tools, strict=True) if body.startswith(arm)]
+        if on:
+            found[name] = (on[0], "gripper")
+    return found
 
 
 def versions(onnx_model: Any) -> dict[str, str]:
@@ -112,7 +123,7 @@ def _image(name: str, vision: Vision | None) -> Quantity:
 
 def _output(name: str, size: int, specification: RobotSpecification, action_scale: Sequence[float]) -> Tensor:
     if name != ACTION:
-        known = QUANTITIES[name]
+        known = quantity_of(name) or Quantity("", "", "")
         return Tensor(
             name=name,
             dtype="float32",

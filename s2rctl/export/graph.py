@@ -15,6 +15,7 @@ from s2rctl.learning.policy_files import Policy
 from s2rctl.learning.policy_kinds import upgraded_student
 from s2rctl.learning.reach import networks as reach_networks
 from s2rctl.learning.reach.networks import ReachSettings
+from s2rctl.learning.student import holding
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.network import StudentSettings
 from s2rctl.schema.contract import Memory
@@ -74,10 +75,7 @@ def of_policy(policy: Policy) -> Graph:
 
 def of_student(policy: Policy) -> Graph:
     """Return a loaded student as a graph."""
-    settings = StudentSettings.model_validate(upgraded_student(policy.config))
-    if policy.memory:
-        return remembering_graph(policy, student.raw_shapes(settings), settings.action_size)
-    return student_graph(settings, policy.params)
+    return student_graph(StudentSettings.model_validate(upgraded_student(policy.config)), policy.params)
 
 
 def of_reach(policy: Policy) -> Graph:
@@ -111,12 +109,16 @@ def remembering_graph(policy: Policy, inputs: Mapping[str, tuple[tuple[int, ...]
 
 
 def student_graph(settings: StudentSettings, params: Any) -> Graph:
-    """Return the student: images, joints and the switch -> ``action`` (N, 14) in [-1, 1]."""
-    return Graph(
-        student.raw_shapes(settings),
-        {ACTION: settings.action_size},
-        lambda inputs: {ACTION: student.mean(params, settings, inputs)},
-    )
+    """Return the student: images, joints and the switch -> ``action`` (N, 14) in [-1, 1] and what it holds."""
+
+    def call(arrays: Arrays) -> dict[str, jax.Array]:
+        before = {item.name: arrays[memory_in(item.name)] for item in settings.memory}
+        action, after, seen = student.decide(params, settings, arrays, before)
+        told = holding.held(settings, seen, arrays)
+        return {ACTION: action, **told, **{memory_out(item.name): after[item.name] for item in settings.memory}}
+
+    outputs = {ACTION: settings.action_size, **dict.fromkeys(holding.names(settings), 3)}
+    return Graph(student.raw_shapes(settings), outputs, call, settings.memory)
 
 
 def reach_graph(settings: ReachSettings, params: Any) -> Graph:

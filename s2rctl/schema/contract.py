@@ -119,16 +119,23 @@ class CameraContract(Model):
         return values
 
 
-class Estimate(Model):
-    """An output that estimates from images what forward kinematics knows, and its errors.
+Frame = Literal["base", "gripper"]
+"""In which frame an estimate is: base, the robot's base frame; gripper, at the fingertips of the hand itself."""
 
-    The errors are distances from forward kinematics at the images' capture times, in episodes that export played in
-    the profile's own worlds. ``filtered_max_m`` is after the perception check's filter over images.
+
+class Estimate(Model):
+    """An output that estimates from images what the joints know, and its errors.
+
+    In the base frame the errors are distances from forward kinematics at the images' capture times; in a gripper's they
+    are how far away an object seems that the fingers hold, counted while they hold one. Both in episodes that export
+    played in the profile's own worlds. ``filtered_max_m`` is after the perception check's filter over images.
     """
 
     output: str = quantity(..., "", "output of the graph, (batch, 3) in m")
-    of: str = quantity(..., "", "the robot's tool whose position it is, by name")
-    frame: Literal["base"] = quantity("base", "", "base: the robot's base frame")
+    of: str = quantity(..., "", "the robot's tool whose position it is, or that of the object that it holds, by name")
+    frame: Frame = quantity(
+        "base", "", "base: the robot's base frame; gripper: from the tool's fingertips to an object"
+    )
     median_m: float = quantity(..., "m", "median error", ge=0)
     p95_m: float = quantity(..., "m", "95th percentile of the error", ge=0)
     p99_m: float = quantity(..., "m", "99th percentile of the error", ge=0)

@@ -109,9 +109,12 @@ def _perception(context: Context, player: Player, result: Episodes) -> dict[str,
 
 
 def _median_error(output: str, result: Episodes) -> float | None:
-    """Return the median error of an estimate over all steps, m; None if it was never finite."""
+    """Return the median error of an estimate over all steps, m; None if it was never finite.
+
+    Steps count in which there was something to estimate: an object that nobody holds has an error of exactly 0.
+    """
     errors = np.concatenate([episode.estimate_errors[output] for episode in result.episodes])
-    finite = errors[np.isfinite(errors)]
+    finite = errors[np.isfinite(errors) & (errors > 0)]
     return float(np.median(finite)) if len(finite) else None
 
 

@@ -15,7 +15,7 @@ from s2rctl.env.stepping import prepare
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.actors import Act, Actor, State, as_actor
 from s2rctl.evaluation.episodes import Episodes
-from s2rctl.evaluation.perception import ToolKinematics
+from s2rctl.evaluation.perception import reference
 from s2rctl.evaluation.policies import is_physical, onnx_policy
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
@@ -177,25 +177,30 @@ def _estimates(
     varies from 20 to 43 mm where it is 26.
     """
     specification, settings = ROBOTS.load(context.profile.robot.name), context.profile.deploy.safety.perception
-    found = []
-    for output, tool in card.estimated_tools(exported, specification).items():
-        episodes = player.play(
-            env,
-            ESTIMATE_EPISODES,
-            derived_seed(context.seed, "export", "estimates"),
-            context.interrupt,
-            act=onnx_policy(content, contract, (output,)),
-            kinematics={output: ToolKinematics(env, specification, tool)},
-        ).episodes
+    outputs = card.checkable(exported, specification, env.model)
+    if not outputs:
+        return ()
+    episodes = player.play(
+        env,
+        ESTIMATE_EPISODES,
+        derived_seed(context.seed, "export", "estimates"),
+        context.interrupt,
+        act=onnx_policy(content, contract, tuple(outputs)),
+        kinematics={name: reference(env, specification, tool, frame) for name, (tool, frame) in outputs.items()},
+    ).episodes
+    frames, found = settings.frames(context.profile.simulation.rate_hz), []
+    for output, (tool, frame) in outputs.items():
         errors = [episode.estimate_errors[output] for episode in episodes]
-        if not np.isfinite(np.concatenate(errors)).all():
-            continue  # the parity gate fails
-        frames = settings.frames(context.profile.simulation.rate_hz)
-        median, p95, p99 = (float(q) for q in np.quantile(np.concatenate(errors), (0.5, 0.95, 0.99)))
+        told = np.concatenate(errors)
+        told = told[told != 0]  # an object that nobody holds
+        if not np.isfinite(told).all() or not len(told):
+            continue  # the parity gate fails, or nothing was ever held
+        median, p95, p99 = (float(q) for q in np.quantile(told, (0.5, 0.95, 0.99)))
         found.append(
             Estimate(
                 output=output,
                 of=tool,
+                frame=frame,
                 median_m=median,
                 p95_m=p95,
                 p99_m=p99,

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from s2rctl.core.spatial import to_matrix
-from s2rctl.tasks.protocol import World
+from s2rctl.tasks.protocol import WAY_UNIT_M, World
 
-_NEAR = 0.1  # m: unit of offsets; beyond 3 units an object is as good as out of sight
+_FAR = 3.0  # units: beyond, an object is as good as out of sight
 _INSIDE = 0.05  # m: unit of the peg's way in the socket's axes
 
 
@@ -36,7 +36,7 @@ def points(world: World, told: jax.Array) -> dict[str, jax.Array]:
 
 def _placed(fingertips: jax.Array, gripper: jax.Array, told: jax.Array) -> jax.Array:
     """Return the grip point (3,) that ``_held`` tells."""
-    return _middle(fingertips) + to_matrix(gripper, jnp) @ (_NEAR * told[:3])
+    return _middle(fingertips) + to_matrix(gripper, jnp) @ (WAY_UNIT_M * told[:3])
 
 
 def _middle(fingertips: jax.Array) -> jax.Array:
@@ -46,6 +46,6 @@ def _middle(fingertips: jax.Array) -> jax.Array:
 def _held(fingertips: jax.Array, gripper: jax.Array, grip: jax.Array, quat: jax.Array) -> jax.Array:
     """Return the object's grip point (3) and x and z axes (6) as seen from the gripper; all inputs in one frame."""
     axes = to_matrix(gripper, jnp)
-    offset = jnp.clip(axes.T @ (grip - _middle(fingertips)) / _NEAR, -3.0, 3.0)
+    offset = jnp.clip(axes.T @ (grip - _middle(fingertips)) / WAY_UNIT_M, -_FAR, _FAR)
     turned = axes.T @ to_matrix(quat, jnp)
     return jnp.concatenate([offset, turned[:, 0], turned[:, 2]])

@@ -57,6 +57,10 @@ class Observation(NamedTuple):
     inputs: Mapping[str, jax.Array]  # raw tensors of the deployed policy by ONNX input name; only real signals
 
 
+WAY_UNIT_M = 0.1
+"""Unit of the way to an object that images are to tell."""
+
+
 class Outcome(NamedTuple):
     """What one control step meant."""
 
@@ -122,7 +126,7 @@ class Task:
     """Return the points (P, 3) m, world, that every policy camera has to see when an episode begins; None: none."""
     image_targets: Callable[[World], jax.Array] | None = None
     """Of a world: what each policy camera's image is to tell when an encoder is pretrained, (cameras, n); the first
-    three are the way to the object, in units of 0.1 m. None: nothing."""
+    three are the way from the hand's fingertips to its object, in the hand's axes and ``WAY_UNIT_M``. None: nothing."""
     image_points: Callable[[World, jax.Array], Mapping[str, jax.Array]] | None = None
     """Of a world and what images told (cameras, n): where that puts each object (3,) m, world; None: nowhere."""
     ready: tuple[float, ...] | None = None  # rad, joints of all arms from which hand poses are told; None: none needed

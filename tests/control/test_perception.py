@@ -132,6 +132,33 @@ def test_readings_that_are_not_finite_or_older_are_left_to_the_safety_filter():
     assert update(Window(), LIMITS, Track(), [0.0], off(1.0)) == Window()
 
 
+HELD = replace(LIMITS, output="held_wrist", frame="gripper")
+
+
+@given(st.lists(ERRORS, min_size=1, max_size=20), FRAMES)
+def test_what_a_hand_holds_is_at_its_fingertips_wherever_the_hand_is(errors, frames):
+    limits, window = replace(HELD, frames=frames), Window()
+    track = Track().after(reading(0.0, off(x=7.0)))
+    for number, error in enumerate(errors):
+        window = update(window, limits, track, [0.05 * number], np.array([0.0, -error, 0.0]))
+    assert window.errors == pytest.approx(errors[-frames:])
+
+
+def test_a_hand_that_holds_nothing_is_never_stopped_and_one_whose_object_seems_elsewhere_is():
+    window, track = Window(), Track().after(reading(0.0))
+    for number in range(20):
+        window = update(window, HELD, track, [0.05 * number], np.zeros(3))
+        require(window, HELD)
+    with pytest.raises(
+        PerceptionStop, match=r"the object that .gripper. holds seems 8\.0 cm or more from its fingertips"
+    ):
+        for number in range(20, 30):
+            window = update(window, HELD, track, [0.05 * number], np.array([0.08, 0.0, 0.0]))
+            require(window, HELD)
+    with pytest.raises(PerceptionStop, match="not finite"):
+        require(update(window, HELD, track, [9.0], np.full(3, np.nan)), HELD)
+
+
 FIGURES = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 64}
 
 

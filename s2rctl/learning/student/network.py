@@ -203,8 +203,16 @@ def act(
     params: Params, settings: StudentSettings, inputs: Inputs, memory: State
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the action (N, actions) in [-1, 1], tanh of the network's mean, and the memory from then on."""
+    action, after, _ = decide(params, settings, inputs, memory)
+    return action, after
+
+
+def decide(
+    params: Params, settings: StudentSettings, inputs: Inputs, memory: State
+) -> tuple[jax.Array, dict[str, jax.Array], Seen]:
+    """Return what ``act`` does, and what was seen."""
     seen = tell(params, settings, latents(params["encoder"], settings, inputs))
-    return act_on(params, settings, seen, settings.joints.features(inputs), memory)
+    return *act_on(params, settings, seen, settings.joints.features(inputs), memory), seen
 
 
 def mean(params: Params, settings: StudentSettings, inputs: Inputs) -> jax.Array:
