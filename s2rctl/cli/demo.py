@@ -1,5 +1,6 @@
 """``demo``: every system that comes with a ready policy, shown side by side in processes of their own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -57,7 +58,7 @@ def demo(
         lanes = _side_by_side(session, opening)
         for lane in lanes if opening else ():
             _open(Path(lane["report"]))
-    data = {"lanes": lanes, "seconds": round(time.monotonic() - begun, 1), "next": _next(session, lanes[0])}
+    data = {"lanes": lanes, "seconds": round(time.monotonic() - begun, 1), "next": _next(session, lanes[-1])}
     return Answer(data, _told(data))
 
 
@@ -169,14 +170,22 @@ def _told(data: Mapping[str, Any]) -> str:
             f"{lane['policy']}, as it comes with s2rctl",
             f"  rehearsed  {lane['rehearsal']['text']}   through the driver and the vendor's SDK",
             f"  evaluated  {lane['evaluation']}   in episodes that its training never saw",
-            *([f"  film       {lane['rehearsal']['film']}"] if lane["rehearsal"]["film"] else []),
-            f"  report     {lane['report']}",
+            *([f"  film       {_near(lane['rehearsal']['film'])}"] if lane["rehearsal"]["film"] else []),
+            f"  report     {_near(lane['report'])}",
             f"{smoke['profile']}, trained here in {smoke['stages']} stages with budgets too small to learn from",
             f"  evaluated  {smoke['evaluation']}",
-            f"  report     {smoke['report']}",
+            f"  report     {_near(smoke['report'])}",
             "",
         ]
-    return "\n".join([*lines, "next:", *(f"  {command}" for command in data["next"])])
+    after = "docs/quickstart.md goes on from here; next:"
+    return "\n".join([*lines, after, *(f"  {command}" for command in data["next"])])
+
+
+def _near(path: str) -> str:
+    """Return a path as it can be typed from here."""
+    with contextlib.suppress(ValueError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return path
 
 
 def _next(session: Session, lane: Mapping[str, Any]) -> list[str]:
@@ -189,7 +198,7 @@ def _next(session: Session, lane: Mapping[str, Any]) -> list[str]:
     store = [] if find_store(None).absolute() == root.absolute() else ["--store", str(root)]
     return [
         command(program, "artifacts", "show", lane["policy"], *store),
-        command(program, "evaluate", lane["policy"], "--episodes", "32", "--perturb", "brightness=0.5", *store),
+        command(program, "render", lane["profile"], "--output", "cameras.png"),
         command(program, "pipeline", "run", "-p", lane["profile"], *store),
     ]
 

@@ -137,11 +137,10 @@ def outcome_answer(outcome: "Outcome") -> Answer:
     }
     state = "cached" if outcome.cached else f"made in {duration(outcome.seconds)}"
     lines: dict[str, object] = {"artifact": f"{artifact.ref} {artifact.id[:12]} ({state})"}
-    lines |= {
-        name: f"{value:.4g}" if isinstance(value, float) else value
-        for name, value in metrics.items()
-        if isinstance(value, bool | int | float | str)
-    }
+    shown = {name: value for name, value in metrics.items() if isinstance(value, bool | int | float | str)}
+    if "text" in shown:  # the figure that was asked for comes first
+        lines["success"] = shown.pop("text")
+    lines |= {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in shown.items()}
     fault = None
     try:
         check_gates([outcome])

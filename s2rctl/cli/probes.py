@@ -1,6 +1,7 @@
 """The checks of ``doctor``: each runs in a separate process, so that a crash affects nothing else."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ from s2rctl.core.interpreter import python
 Status = Literal["ok", "missing", "failed", "timeout"]
 
 
+_ABSENT = 3
+
+
 @dataclass(frozen=True)
 class Probe:
-    """One check: a program that prints one line and exits with 0 when the part works."""
+    """One check: a program that prints one line and exits with 0 when the part works, with 3 where there is none."""
 
     name: str
     program: str
@@ -114,13 +118,13 @@ ports = sorted(Path('/dev').glob('ttyDXL*')) or sorted(Path('/dev').glob('ttyUSB
 timers = {p: Path('/sys/bus/usb-serial/devices') / p.resolve().name / 'latency_timer' for p in ports}
 waits = {p: int(t.read_text()) if t.exists() else 0 for p, t in timers.items()}
 print(', '.join(f'{p} (latency timer {ms} ms)' for p, ms in waits.items()) or 'no serial adapter is connected')
-sys.exit(not ports or max(waits.values()) > 4)
+sys.exit(3 if not ports else max(waits.values()) > 4)
 """
 _CAMERAS = """
 import glob, sys
 found = sorted(glob.glob('/dev/v4l/by-id/*')) or sorted(glob.glob('/dev/video*'))
 print(', '.join(found) if found else 'none connected')
-sys.exit(not found)
+sys.exit(0 if found else 3)
 """
 _GPU = """
 import jax
@@ -222,7 +226,8 @@ def examine(
         return Finding(probe.name, "ok", said[-1] if said else "", "", probe.required)
     complaint = [line for line in done.stderr.splitlines() if line.strip()]
     detail = said[-1] if said else complaint[-1] if complaint else f"ended with status {done.returncode}"
-    missing = "ModuleNotFoundError" in detail
+    missing = done.returncode == _ABSENT or "ModuleNotFoundError" in detail or "MissingEnvironmentError" in detail
+    detail = re.sub(r"^s2rctl\.core\.errors\.\w+: ", "", detail)
     return Finding(probe.name, "missing" if missing else "failed", detail[:200], probe.hint, probe.required)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 MUJOCO = ("mujoco", "mujoco-core", "mujoco-studio")
 """Since 4.0 three packages that share a folder; until 3.x the first one was all there was."""
-_PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", re.MULTILINE)
+_PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)(?: *;([^\\\n]*))?", re.MULTILINE)
 
 
 def mujoco_parts() -> list[Distribution]:
@@ -54,8 +54,14 @@ def _matters(name: str) -> bool:
 
 
 def locked(text: str) -> dict[str, str]:
-    """Return package -> version of a requirements file."""
-    return {_plain(name): version for name, version in _PINNED.findall(text)}
+    """Return package -> version of a requirements file, of what it names for this Python and this machine."""
+    from packaging.markers import Marker  # here, for only this question needs it
+
+    return {
+        _plain(name): version
+        for name, version, marker in _PINNED.findall(text)
+        if not marker.strip() or Marker(marker).evaluate()
+    }
 
 
 def unlike(lock: Mapping[str, str], installed: Iterable[tuple[str, str]]) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from s2rctl.core.atomic import write_atomic
 from s2rctl.core.errors import MissingEnvironmentError, ProfileError, S2rError
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.resources import pretrained
@@ -17,6 +18,8 @@ from s2rctl.store.store import Artifact
 from s2rctl.systems import archive_of, system_named
 from s2rctl.systems.protocol import Stage, System
 
+FOLDER = "demo"
+"""Where in the store films and reports are kept under names that can be typed."""
 SMOKE = "-smoke"
 """How the names of profiles end that run every stage of a system with the smallest budgets."""
 SETTINGS = (
@@ -58,10 +61,14 @@ def demonstrate(smoke: Job, look: Look) -> dict[str, Any]:
     system = system_named(smoke.profile.system)
     graph = graph_of(system.name)
     ready = _imported(system, smoke)
+    store, folder = smoke.store, smoke.store.root / FOLDER
     policy = ready["onnx", system.deployed.export]
     settings = [*SETTINGS, f"name={system.profile}-demo"]
     job = replace(smoke, profile=load_resolved(policy.manifest.content.profile, settings).profile)
     rehearsal, text, film = _rehearsed(stage_named(graph, "rehearse"), job, policy)
+    film = _kept(film, folder / f"{system.name}.mp4") if film else None
+    if film is not None:
+        job.reporter.note(f"film of the rehearsal: {film}")
     look(film)
     evaluation = run_alone(evaluation_stage(system, system.deployed), job, {"onnx": policy}).artifact
     for made in (rehearsal, evaluation):
@@ -71,18 +78,20 @@ def demonstrate(smoke: Job, look: Look) -> dict[str, Any]:
     inputs = {i.role: ready[i.kind, i.name] for i in stage.inputs if (i.kind, i.name) in ready}
     report = run_alone(stage, job, inputs).artifact
     trained = {outcome.stage.kind: outcome.artifact for outcome in run_pipeline(graph, smoke)}
+    for (kind, name), artifact in ready.items():  # whoever names no alias wants what works
+        store.set_ref(f"{kind}/{name}:latest", artifact.id, "demo")
     return {
         "system": system.name,
         "policy": f"{policy.ref}:pretrained",
         "profile": system.profile,
         "rehearsal": {"text": text, "film": str(film) if film else None},
         "evaluation": _text(evaluation),
-        "report": _page(report),
+        "report": str(_kept(_page(report), folder / f"{system.name}.html")),
         "smoke": {
             "profile": smoke.profile.name,
             "stages": len(graph),
             "evaluation": _text(trained["evaluation"]),
-            "report": _page(trained["report"]),
+            "report": str(_kept(_page(trained["report"]), folder / f"{smoke.profile.name}.html")),
         },
     }
 
@@ -112,7 +121,6 @@ def _rehearsed(stage: Stage, job: Job, policy: Artifact) -> tuple[Artifact | Non
     film = artifact.lasting_folder() / "rehearsal.mp4"
     if not film.is_file():  # no display driver
         return artifact, _text(artifact), None
-    job.reporter.note(f"film of the rehearsal: {film}")
     return artifact, _text(artifact), film
 
 
@@ -121,5 +129,12 @@ def _text(artifact: Artifact) -> str:
     return str(artifact.manifest.origin.metrics.get("text", ""))
 
 
-def _page(report: Artifact) -> str:
-    return str(report.lasting_folder() / "report.html")
+def _page(report: Artifact) -> Path:
+    return report.lasting_folder() / "report.html"
+
+
+def _kept(source: Path, place: Path) -> Path:
+    """Copy a file to a place whose name can be typed."""
+    place.parent.mkdir(exist_ok=True)
+    write_atomic(place, source.read_bytes())
+    return place

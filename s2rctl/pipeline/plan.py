@@ -79,7 +79,11 @@ def why(
     if previous is None:
         return "never made"
     changes = differences(stage, profile, inputs, previous)
-    return "; ".join(changes) if changes else f"{previous.id[:12]} was not made by this cache"
+    if not changes:
+        return f"{previous.id[:12]} was not made by this cache"
+    other = previous.manifest.content.profile.get("name")
+    unlike = f"unlike {other}'s: " if other != profile.name else ""
+    return unlike + "; ".join(changes)
 
 
 def differences(stage: Stage, profile: Profile, inputs: Mapping[str, str], previous: Artifact) -> list[str]:

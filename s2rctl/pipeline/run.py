@@ -133,7 +133,7 @@ def work(
     try:
         with translated(job.store.root):
             function = stage.load()
-            with CompileClock(lambda: job.reporter.note(f"{stage.name}: compiling; the next run loads it")) as clock:
+            with CompileClock(lambda: job.reporter.note("compiling (kept for the next run)")) as clock:
                 result: Result = function(context)
     except (Interrupted, KeyboardInterrupt) as stop:
         save_state()
@@ -256,10 +256,20 @@ def check_gates(outcomes: Sequence[Outcome]) -> None:
     """Raise GateError if the result of any stage says that its gate is not met."""
     missed = [outcome for outcome in outcomes if outcome.artifact.manifest.origin.metrics.get("gate_passed") is False]
     if missed:
-        names = ", ".join(f"{outcome.stage.name} ({outcome.artifact.id[:12]})" for outcome in missed)
+        names = ", ".join(_missed(outcome) for outcome in missed)
         raise GateError(
             f"the gate is not met: {names}", f"s2rctl artifacts show {missed[0].artifact.id[:12]}   (its figures)"
         )
+
+
+def _missed(outcome: Outcome) -> str:
+    """Return which stage missed its gate, and by how much where it is about a success rate."""
+    metrics = outcome.artifact.manifest.origin.metrics
+    name, has, wants = outcome.stage.name, metrics.get("wilson_low"), metrics.get("gate_success_low")
+    figures = ""
+    if isinstance(has, int | float) and isinstance(wants, int | float):
+        figures = f": at least {100 * wants:.3g} % are asked for, at least {100 * has:.1f} % are sure"
+    return f"{name} ({outcome.artifact.id[:12]}){figures}"
 
 
 def command(*words: str) -> str:

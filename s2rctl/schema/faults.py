@@ -14,6 +14,19 @@ MOST_SUGGESTIONS = 50
 """Unknown keys for which a known one is sought: it takes a while."""
 
 
+_NEEDS = {
+    "tuple_type": "a list, such as [0.5, 1.5]",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+}
+"""What pydantic asks for, by its name for the error, in words of a profile."""
+
+
 def faults_of(error: ValidationError, model: type[BaseModel], source: Source) -> list[Fault]:
     """Return one fault per validation error, in the order of the profile's lines."""
     found: list[Fault] = []
@@ -32,6 +45,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], source: Source) ->
             message = f"needs keys of its own, not a single value (got {shown(item['input'])})"
         elif item["type"] == "string_type" and isinstance(item["input"], int | float):
             message = f"needs text: quote it (got {shown(item['input'])})"
+        elif item["type"] in _NEEDS:
+            message = f"needs {_NEEDS[item['type']]} (got {shown(item['input'])})"
         else:
             message = item["msg"][:1].lower() + item["msg"][1:]
             if not isinstance(item["input"], dict | list):

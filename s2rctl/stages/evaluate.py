@@ -44,8 +44,9 @@ def run(context: Context) -> Result:
     pilot = context.inputs.get(policy_of(player.artifact).pilot_role)
     env, result = _play(context, player, pilot.id if pilot else "", asked, "evaluate")
     figures = summary(result) | about(context, player) | _perception(context, player, result)
-    figures["gate_success_low"] = settings.gate.success_low
-    figures["gate_passed"] = float(str(figures["wilson_low"])) >= settings.gate.success_low
+    if not settings.perturb:  # the gate is about the worlds that the policy was trained for
+        figures["gate_success_low"] = settings.gate.success_low
+        figures["gate_passed"] = float(str(figures["wilson_low"])) >= settings.gate.success_low
     if other is not None:
         _, second = _play(context, other, "", replace(asked, clips=0), f"evaluate against {other.artifact.ref}")
         figures |= _comparison(other, result, second)

@@ -150,7 +150,7 @@ class TeacherRun:
                 checkpoints.save(int(state.round), state)
                 self._show(_taught_params(starter.taught(state)))
                 saved = time.monotonic()
-        reporter.finish(f"warm start: imitated the expert on {int(state.filled)} samples")
+        reporter.finish(f"imitated the expert on {int(state.filled)} samples")
         return starter.taught(state)
 
     def _show(self, params: Params) -> None:

@@ -54,6 +54,12 @@ def test_old_and_new_side_by_side(tmp_path):
     assert mixed([install(tmp_path / "alone", "mujoco", "4.0.0", "mujoco/__init__.py")]) == ["mujoco-core is missing"]
 
 
+def test_of_versions_for_different_pythons_this_one_counts():
+    older, newer = "numpy==2.4 ; python_full_version < '3.0' \\", "numpy==2.5 ; python_full_version >= '3.0' \\"
+    assert locked("\n".join([older, newer])) == locked("\n".join([newer, older])) == {"numpy": "2.5"}
+    assert locked("winsock==1 ; sys_platform == 'nowhere'") == {}
+
+
 def test_versions_against_the_lock():
     lines = [
         "# made by a tool",

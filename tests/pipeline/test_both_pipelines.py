@@ -186,8 +186,10 @@ def test_a_demonstration_shows_the_ready_policy_at_work_and_runs_no_stage_twice(
     )
     films: list[Path | None] = []
     found = demonstrate(job, films.append)
-    assert found["smoke"]["report"].split("/")[-2] == pipeline.done["report"].outcome.artifact.id
+    made = pipeline.done["report"].outcome.artifact
+    assert Path(found["smoke"]["report"]).read_bytes() == made.path("report.html").read_bytes()
     policy = pipeline.store.resolve(found["policy"])
+    assert pipeline.store.resolve(policy.ref).id == policy.id, "without an alias it is the policy that works"
     evaluation = pipeline.store.resolve(f"{policy.ref.replace('onnx/', 'evaluation/')}:{found['profile']}-demo")
     figures = evaluation.manifest.origin.metrics
     assert figures["policy_id"] == policy.id and figures["episodes"] == 32 and figures["successes"] >= 16
