@@ -39,12 +39,11 @@ def contact_sheet(profile: Profile, path: Path, worlds: int) -> tuple[str, ...]:
 
 def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
     """Return enlarged RGB frames (H, W, 3) uint8 by input name, one per world."""
-    import jax
-
+    from s2rctl.env import stepping
     from s2rctl.env.build import make_env
 
     env = make_env(profile, system_named(profile.system).deployed.task, worlds, seed=profile.seed)
-    inputs = jax.jit(env.reset)(make_key(profile.seed)).observation.inputs
+    inputs = stepping.reset(env, make_key(profile.seed)).observation.inputs  # in parts, for those are kept compiled
     frames: dict[str, list[np.ndarray]] = {}
     for camera in profile.vision.cameras:
         factor = max(1, LONG_SIDE // max(camera.width, camera.height))
