@@ -15,7 +15,7 @@ _MORE_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH", "DISPLAY", "LANG", "LC_ALL",
 """Settings that decide what works. No tokens are among them, so that the block can be published."""
 
 
-_ALL_WELL = "All that s2rctl needs works; rows in brackets are about parts that not everybody has."
+_ALL_WELL = "Everything that s2rctl requires works. A status in brackets is optional; the last column says what to do."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -73,7 +73,7 @@ def doctor(
         names = ", ".join(finding.name for finding in broken)
         fault = MissingEnvironmentError(f"needed, but not working: {names}", broken[0].hint)
     text = table(("check", "status", "detail", "what to do"), rows)
-    text += "\n\n" + ("Something that s2rctl needs does not work." if broken else _ALL_WELL)
+    text += "\n\n" + ("Something that s2rctl requires does not work." if broken else _ALL_WELL)
     if report:
         text = _block(text)
         data["report"] = text

@@ -240,12 +240,12 @@ class _Loop:
 
         Raises PerceptionStop when the perception check fails. Policies without an estimate are not scaled.
         """
-        captured = [frame.t for frame in frames.values()] or [state.t]
-        self.monitor.step(state, captured, outputs)
+        captured = {name: frame.t for name, frame in frames.items()} or {"": state.t}
+        self.monitor.step(state, captured, outputs, self.memory.last)
         limits, track = self._rig.trust, self.monitor.track
         if limits is None or POSITION not in outputs or not track.times:
             return action
-        self._trust = follow(self._trust, outputs[POSITION][0], track.at(min(captured), 0)[0], limits)
+        self._trust = follow(self._trust, outputs[POSITION][0], track.at(min(captured.values()), 0)[0], limits)
         if self._trust.lost(limits):
             raise PerceptionStop(
                 f"the policy's tool estimate is {self._trust.gap_m * 100:.0f} cm from forward kinematics",

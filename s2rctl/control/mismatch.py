@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from s2rctl.robots.holding import fingers_of
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.tensors import elements_of, limits_of
 from s2rctl.schema.contract import CameraContract, Contract, Tensor
@@ -13,11 +14,11 @@ from s2rctl.schema.tensors import (
     JOINT_POS,
     JOINT_TARGET,
     JOINT_VEL,
-    QUANTITIES,
     depth_name,
     first_unit,
     image_of,
     is_memory,
+    quantity_of,
     rgb_name,
 )
 
@@ -57,7 +58,7 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
     """Return what is wrong with a contract in itself, and which limits differ from the robot's."""
     faults = []
     for tensor in (*contract.inputs, *contract.outputs):
-        unit, known = first_unit(tensor.unit), QUANTITIES.get(tensor.name)
+        unit, known = first_unit(tensor.unit), quantity_of(tensor.name)
         if unit and known is not None and known.unit and unit != known.first_unit:
             faults.append(f"'{tensor.name}' is in {unit}, it must be in {known.first_unit}")
         if is_memory(tensor.name):
@@ -85,13 +86,15 @@ def card_faults(contract: Contract, specification: RobotSpecification) -> list[s
 
 
 def _estimate_faults(contract: Contract, specification: RobotSpecification) -> list[str]:
-    """Return which estimates cannot be compared with forward kinematics."""
+    """Return which estimates cannot be compared with what the joints know."""
     shapes, faults = {tensor.name: tensor.shape for tensor in contract.outputs}, []
     for item in contract.estimates:
         if shapes.get(item.output) != ("batch", 3):
             faults.append(f"the estimate '{item.output}' is no output of three numbers")
         if item.of not in specification.tools:
-            faults.append(f"it estimates the position of '{item.of}', the robot has {', '.join(specification.tools)}")
+            faults.append(f"'{item.output}' is about '{item.of}', the robot has {', '.join(specification.tools)}")
+        elif item.frame == "gripper" and fingers_of(specification, item.of) is None:
+            faults.append(f"'{item.output}' is about what '{item.of}' holds, and it has no fingers")
     if len({item.output for item in contract.estimates}) < len(contract.estimates):
         faults.append("an estimate is described twice")
     return faults

@@ -5,8 +5,8 @@ fails when in more than half of the last images the error exceeds a limit derive
 episodes (``schema/contract.py:Estimate``). A reflection or a hand in front of the lens affects a few images and does
 not stop the robot; a wall of another colour affects all of them and does, after half the filter's length.
 
-An object that a hand holds is at its fingertips: an estimate in a gripper's frame is off by its own length. While
-nothing is held it is 0, which no limit minds.
+An object that a hand holds is at its fingertips: an estimate in a gripper's frame is off by its own length while its
+fingers hold something, and by nothing while they do not.
 
 Pure functions of (window, track, capture times, estimate), and ``Monitor``, which carries their state through an
 episode. Meanwhile ``trust`` slows the motion down.
@@ -20,9 +20,11 @@ from math import dist, isfinite
 import numpy as np
 
 from s2rctl.core.errors import PerceptionStop
+from s2rctl.robots.holding import Fingers, fingers_of
 from s2rctl.robots.protocol import RobotSpecification, State
-from s2rctl.schema.contract import Estimate, Frame
+from s2rctl.schema.contract import Estimate
 from s2rctl.schema.deployment import Perception
+from s2rctl.schema.tensors import viewer_of
 
 LEAST_LIMIT_M = 0.01
 """Lower bound of the limit: camera calibration and the arm's own joint readings may be off by several millimetres."""
@@ -44,7 +46,8 @@ class Limits:
     limit_m: float  # largest error of a good image
     frames: int  # length of the filter in images
     speed: float  # m/s, largest tool speed: bounds the motion where the track has no readings
-    frame: Frame = "base"  # gripper: of an object that this tool holds
+    fingers: Fingers | None = None  # of a gripper: it is about the object that they hold
+    camera: str | None = None  # the only one whose images it is from; None: all of them
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,7 @@ def update(window: Window, limits: Limits, track: Track, captured: Sequence[floa
     times = tuple(captured)
     if times == window.captured or not track.times:
         return window
-    held = limits.frame == "gripper"
-    error = _length(estimate) if held else min(_error(limits, track, t, estimate) for t in times)
+    error = _length(estimate) if limits.fingers else min(_error(limits, track, t, estimate) for t in times)
     return Window(times, (*window.errors, error)[-limits.frames :])
 
 
@@ -142,7 +144,7 @@ def require(window: Window, limits: Limits) -> None:
         where, limit = f"in most of the last {limits.frames} images", f"(limit {limits.limit_m * 100:.1f} cm)"
         what = (
             f"the object that '{limits.of}' holds seems {error * 100:.1f} cm or more from its fingertips"
-            if limits.frame == "gripper"
+            if limits.fingers
             else f"the policy's estimate of '{limits.of}' is {error * 100:.1f} cm or more from forward kinematics"
         )
         raise PerceptionStop(f"perception check: {where} {what} {limit}", HINT)
@@ -157,11 +159,20 @@ class Monitor:
         self._largest = dict.fromkeys(self._windows, 0.0)
         self.track = Track()
 
-    def step(self, state: State, captured: Sequence[float], outputs: Mapping[str, np.ndarray]) -> None:
-        """Check a policy's outputs (batch of one) for images captured at these times; raise PerceptionStop."""
+    def step(
+        self, state: State, captured: Mapping[str, float], outputs: Mapping[str, np.ndarray], command: np.ndarray
+    ) -> None:
+        """Check a policy's outputs (batch of one) for images captured at these times, by camera; raise PerceptionStop.
+
+        ``command`` (m,) is what the robot was sent last.
+        """
         self.track = self.track.after(state)
         for item in self._limits:
-            window = update(self._windows[item.output], item, self.track, captured, outputs[item.output][0])
+            times = [t for camera, t in captured.items() if item.camera in (None, camera)] or list(captured.values())
+            told = outputs[item.output][0]
+            if item.fingers and not item.fingers.hold(state.joint_pos, state.joint_vel, command):
+                told = np.where(np.isfinite(told), 0.0, told)
+            window = update(self._windows[item.output], item, self.track, times, told)
             self._windows[item.output] = window
             self._largest[item.output] = max(self._largest[item.output], window.filtered(item.frames))
             require(window, item)
@@ -194,7 +205,8 @@ def limits_of(
             limit_m=limit_of(item, settings),
             frames=settings.frames(rate_hz),
             speed=speed,
-            frame=item.frame,
+            fingers=fingers_of(specification, item.of) if item.frame == "gripper" else None,
+            camera=viewer_of(item.output),
         )
         for item in estimates
     )

@@ -1,4 +1,4 @@
-"""A look at what the policy's cameras see: one PNG, the nominal scene above, randomised worlds below."""
+"""A look at what the policy's cameras see: one PNG, the nominal scene on the left, then randomised worlds."""
 
 import io
 from pathlib import Path
@@ -43,7 +43,7 @@ def _frames(profile: Profile, worlds: int) -> dict[str, list[np.ndarray]]:
     from s2rctl.env.build import make_env
 
     env = make_env(profile, system_named(profile.system).deployed.task, worlds, seed=profile.seed)
-    inputs = stepping.reset(env, make_key(profile.seed)).observation.inputs  # in parts, for those are kept compiled
+    inputs = stepping.reset(env, make_key(profile.seed)).observation.inputs  # in parts: these are cached
     frames: dict[str, list[np.ndarray]] = {}
     for camera in profile.vision.cameras:
         factor = max(1, LONG_SIDE // max(camera.width, camera.height))

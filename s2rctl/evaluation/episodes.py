@@ -15,7 +15,7 @@ from s2rctl.env import stepping
 from s2rctl.env.keys import make_key
 from s2rctl.env.types import EnvState, Step
 from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
-from s2rctl.evaluation.perception import Kinematics
+from s2rctl.evaluation.perception import Truth
 from s2rctl.evaluation.seen import pictures
 from s2rctl.evaluation.statistics import exact, rate
 from s2rctl.learning.teacher.rollout import acting
@@ -157,7 +157,7 @@ def play(
     interrupt: Interrupt,
     pilot: Act | None = None,
     reference: Act | Actor | None = None,
-    kinematics: Mapping[str, Kinematics] | None = None,
+    truths: Mapping[str, Truth] | None = None,
     clips: int = 0,
     first: int = 0,
     begun: Callable[[EnvState], None] | None = None,
@@ -167,7 +167,7 @@ def play(
     ``env`` is a VecEnv, or anything with its ``worlds``, ``reset`` and ``step``. ``pilot`` drives every world until the
     task says that the policy acts. ``reference`` (for example the teacher) is asked for its action on the same
     observations, to measure the action error; it never acts. Policies with memory begin each batch anew.
-    ``kinematics`` are the references of the policy's estimates, by output. ``clips`` keeps what ``chosen`` chooses for
+    ``truths`` are what the policy's estimates are compared with, by output. ``clips`` keeps what ``chosen`` chooses for
     filming; ``first`` is the number of the first batch, for callers that play batch by batch; ``begun`` is told of the
     state in which each batch begins. Raises Interrupted between steps when asked to stop.
     """
@@ -181,15 +181,14 @@ def play(
             begun(state)
         book, tape, drive = _Batch(env.worlds), _Tape(), Playing(act, env.worlds)
         compare = None if reference is None else Playing(reference, env.worlds)
-        for truth in (kinematics or {}).values():
+        for truth in (truths or {}).values():
             truth.begin()
         for index in range(episode_steps):
             if interrupt.requested:
                 raise Interrupted("evaluation interrupted", "run the same command again")
             action = drive.of(state)
-            for name, truth in (kinematics or {}).items():
-                gap = np.linalg.norm(drive.estimates[name] - truth.at_capture(state), axis=1)
-                book.estimates.setdefault(name, []).append(gap)
+            for name, truth in (truths or {}).items():
+                book.estimates.setdefault(name, []).append(truth.error(state, drive.estimates[name]))
             error = None if compare is None else np.abs(action - compare(state.observation))
             if pilot is not None:
                 action = np.where(np.asarray(acting(env, state))[:, None], action, pilot(state.observation))

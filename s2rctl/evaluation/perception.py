@@ -13,38 +13,54 @@ import numpy as np
 
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
+from s2rctl.robots.holding import Fingers, fingers_of
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.contract import Frame
 
 
-class Kinematics(Protocol):
-    """A tool's position in B worlds that play episodes side by side."""
+class Truth(Protocol):
+    """What the joints know of an estimate in B worlds that play episodes side by side."""
 
     def begin(self) -> None:
         """Start new episodes."""
 
-    def at_capture(self, state: EnvState) -> np.ndarray:
-        """Return the tool's position (B, 3) m when the observation was captured; called at every step, in order."""
+    def error(self, state: EnvState, estimate: np.ndarray) -> np.ndarray:
+        """Return how far off (B,) m an estimate (B, 3) m is; called at every step, in order. 0: nothing to estimate."""
 
 
-def reference(env: VecEnv, specification: RobotSpecification, tool: str, frame: Frame) -> Kinematics:
-    """Return what an estimate of a tool's position, or of what it holds, is compared with."""
-    return ToolKinematics(env, specification, tool) if frame == "base" else AtFingertips()
+def truth_of(env: VecEnv, specification: RobotSpecification, tool: str, frame: Frame) -> Truth:
+    """Return what an estimate of a tool's position, or of the object that it holds, is compared with."""
+    return ToolKinematics(env, specification, tool) if frame == "base" else InHand(env, specification, tool)
 
 
-class AtFingertips:
-    """Implements ``Kinematics`` for what a hand holds, from its fingertips."""
+class InHand:
+    """Implements ``Truth`` for the object that a hand holds: it is at the fingertips."""
+
+    def __init__(self, env: VecEnv, specification: RobotSpecification, tool: str) -> None:
+        fingers = fingers_of(specification, tool)
+        if fingers is None:
+            raise ValueError(f"'{tool}' has no fingers")
+        joint, target = specification.joints[fingers.joint], specification.command[fingers.entry].name
+        model = env.model
+        self._position, self._speed = int(model.joint(joint).qposadr[0]), int(model.joint(joint).dofadr[0])
+        self._target, self._fingers = int(model.actuator(target).id), Fingers(0, 0)
 
     def begin(self) -> None:
         """Start new episodes."""
 
-    def at_capture(self, state: EnvState) -> np.ndarray:
-        """Return the way (B, 3) m: none."""
-        return np.zeros((len(state.step), 3))
+    def error(self, state: EnvState, estimate: np.ndarray) -> np.ndarray:
+        """Return the length (B,) m of the way to the object where the fingers hold something, else 0."""
+        physics = state.physics
+        position, speed = (
+            np.asarray(values)[:, at : at + 1]
+            for values, at in ((physics.qpos, self._position), (physics.qvel, self._speed))
+        )
+        command = np.asarray(physics.ctrl)[:, self._target : self._target + 1]
+        return np.where(self._fingers.hold(position, speed, command), np.linalg.norm(estimate, axis=1), 0.0)
 
 
 class ToolKinematics:
-    """Implements ``Kinematics`` for one tool of a robot in a VecEnv."""
+    """Implements ``Truth`` for one tool of a robot in a VecEnv."""
 
     def __init__(self, env: VecEnv, specification: RobotSpecification, tool: str) -> None:
         addresses = np.array([int(env.model.joint(name).qposadr[0]) for name in specification.joints])
@@ -61,3 +77,7 @@ class ToolKinematics:
         self._places.appendleft(np.asarray(self._place(state.physics.qpos)))
         late = np.minimum(np.asarray(state.lag), np.asarray(state.step))
         return np.stack(self._places)[late, np.arange(len(late))]
+
+    def error(self, state: EnvState, estimate: np.ndarray) -> np.ndarray:
+        """Return the distance (B,) m of an estimate from where the tool was."""
+        return np.asarray(np.linalg.norm(estimate - self.at_capture(state), axis=1))

@@ -8,12 +8,13 @@ import mujoco
 
 from s2rctl.core import seal
 from s2rctl.export.graph import Graph
+from s2rctl.robots.holding import fingers_of
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.robots.tensors import elements_of, limits_of
 from s2rctl.scene.mount import place_cameras
 from s2rctl.schema.contract import CameraContract, Contract, Frame, Tensor, TierResult
 from s2rctl.schema.simulation import CameraSettings, Delays, Vision
-from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, POSITION, QUANTITIES, Quantity, holder_of, image_of, quantity_of
+from s2rctl.schema.tensors import ACTION, CONTRACT_KEY, POSITION, QUANTITIES, Quantity, image_of, quantity_of, viewer_of
 
 _JOINT_ACTION = "change of each joint target, in action_scale per step; then clipped to the actuator's range"
 _TOOL_ACTION = (
@@ -65,11 +66,12 @@ def checkable(graph: Graph, specification: RobotSpecification, model: mujoco.MjM
     if POSITION in graph.outputs:
         found[POSITION] = (specification.tools[0], "base")
     for name in graph.outputs:
-        camera = holder_of(name)
-        if camera is None:
+        camera = viewer_of(name)
+        if camera is None or mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera) < 0:
             continue
         body = model.body(int(model.cam_bodyid[model.camera(camera).id])).name
-        on = [tool for arm, tool in zip(specification.arms, specification.tools, strict=True) if body.startswith(arm)]
+        arms = zip(specification.arms, specification.tools, strict=True)
+        on = [tool for arm, tool in arms if body.startswith(arm) and fingers_of(specification, tool)]
         if on:
             found[name] = (on[0], "gripper")
     return found

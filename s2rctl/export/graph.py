@@ -15,8 +15,8 @@ from s2rctl.learning.policy_files import Policy
 from s2rctl.learning.policy_kinds import upgraded_student
 from s2rctl.learning.reach import networks as reach_networks
 from s2rctl.learning.reach.networks import ReachSettings
-from s2rctl.learning.student import holding
 from s2rctl.learning.student import network as student
+from s2rctl.learning.student import objects
 from s2rctl.learning.student.network import StudentSettings
 from s2rctl.schema.contract import Memory
 from s2rctl.schema.tensors import ACTION, OBSERVATION, POSITION, memory_in, memory_out
@@ -109,15 +109,15 @@ def remembering_graph(policy: Policy, inputs: Mapping[str, tuple[tuple[int, ...]
 
 
 def student_graph(settings: StudentSettings, params: Any) -> Graph:
-    """Return the student: images, joints and the switch -> ``action`` (N, 14) in [-1, 1] and what it holds."""
+    """Return the student: images, joints and the switch -> ``action`` (N, 14) in [-1, 1] and where it sees objects."""
 
     def call(arrays: Arrays) -> dict[str, jax.Array]:
         before = {item.name: arrays[memory_in(item.name)] for item in settings.memory}
-        action, after, seen = student.decide(params, settings, arrays, before)
-        told = holding.held(settings, seen, arrays)
+        action, after, found = student.decide(params, settings, arrays, before)
+        told = objects.seen(settings, found)
         return {ACTION: action, **told, **{memory_out(item.name): after[item.name] for item in settings.memory}}
 
-    outputs = {ACTION: settings.action_size, **dict.fromkeys(holding.names(settings), 3)}
+    outputs = {ACTION: settings.action_size, **dict.fromkeys(objects.names(settings), 3)}
     return Graph(student.raw_shapes(settings), outputs, call, settings.memory)
 
 

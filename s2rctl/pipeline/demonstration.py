@@ -13,6 +13,7 @@ from s2rctl.pipeline.graph import evaluation_stage, graph_of, stage_named
 from s2rctl.pipeline.run import Job, run_alone, run_pipeline
 from s2rctl.schema.load import load_profile, load_resolved, profile_files
 from s2rctl.store.archive import import_archive
+from s2rctl.store.faults import translated
 from s2rctl.store.refs import split
 from s2rctl.store.store import Artifact
 from s2rctl.systems import archive_of, system_named
@@ -135,6 +136,7 @@ def _page(report: Artifact) -> Path:
 
 def _kept(source: Path, place: Path) -> Path:
     """Copy a file to a place whose name can be typed."""
-    place.parent.mkdir(exist_ok=True)
-    write_atomic(place, source.read_bytes())
+    with translated(place.parent):
+        place.parent.mkdir(exist_ok=True)
+        write_atomic(place, source.read_bytes())
     return place

@@ -29,7 +29,7 @@ def export_stage(system: System, policy: Policy) -> Stage:
     """
     return Stage(
         "export" if policy is system.deployed else f"export-{policy.name}",
-        version=3,
+        version=4,
         reads=(*_environment(system, policy), "export", "deploy.safety.perception"),
         inputs=(Input("policy", policy.kind, policy.name),),
         kind="onnx",

@@ -81,7 +81,7 @@ def why(
     changes = differences(stage, profile, inputs, previous)
     if not changes:
         return f"{previous.id[:12]} was not made by this cache"
-    other = previous.manifest.content.profile.get("name")
+    other = previous.manifest.content.profile.get("name") or previous.id[:12]
     unlike = f"unlike {other}'s: " if other != profile.name else ""
     return unlike + "; ".join(changes)
 

@@ -8,8 +8,9 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import floor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from s2rctl.core.atomic import write_atomic
 from s2rctl.core.compile_cache import hurry
@@ -254,12 +255,17 @@ def run_alone(stage: Stage, job: Job, inputs: Mapping[str, Artifact]) -> Outcome
 
 def check_gates(outcomes: Sequence[Outcome]) -> None:
     """Raise GateError if the result of any stage says that its gate is not met."""
-    missed = [outcome for outcome in outcomes if outcome.artifact.manifest.origin.metrics.get("gate_passed") is False]
+    missed = [outcome for outcome in outcomes if _misses(outcome.artifact.manifest.origin.metrics)]
     if missed:
-        names = ", ".join(_missed(outcome) for outcome in missed)
+        names = "; ".join(_missed(outcome) for outcome in missed)
         raise GateError(
             f"the gate is not met: {names}", f"s2rctl artifacts show {missed[0].artifact.id[:12]}   (its figures)"
         )
+
+
+def _misses(metrics: Mapping[str, Any]) -> bool:
+    """Return whether figures miss their gate; perturbed episodes have none (earlier versions gave them one)."""
+    return metrics.get("gate_passed") is False and not metrics.get("perturb")
 
 
 def _missed(outcome: Outcome) -> str:
@@ -268,7 +274,7 @@ def _missed(outcome: Outcome) -> str:
     name, has, wants = outcome.stage.name, metrics.get("wilson_low"), metrics.get("gate_success_low")
     figures = ""
     if isinstance(has, int | float) and isinstance(wants, int | float):
-        figures = f": at least {100 * wants:.3g} % are asked for, at least {100 * has:.1f} % are sure"
+        figures = f": Wilson's lower bound is {floor(1e4 * has) / 100:.2f} %, the gate {100 * wants:g} %"
     return f"{name} ({outcome.artifact.id[:12]}){figures}"
 
 

@@ -1,5 +1,6 @@
 """What a camera calibration found, and how sure it is of it."""
 
+import math
 from typing import Literal
 
 from pydantic import ValidationError
@@ -89,10 +90,19 @@ class Calibration(Model):
 
     def ellipsoid_m(self) -> tuple[float, float, float]:
         """Return the half axes (m) of the ellipsoid that holds the camera's position with 95 %, the longest first."""
+        return self._axes(0)
+
+    def ellipsoid_deg(self) -> tuple[float, float, float]:
+        """Return those (deg) of the ellipsoid that holds its rotation with 95 %."""
+        longest, middle, shortest = (math.degrees(axis) for axis in self._axes(3))
+        return longest, middle, shortest
+
+    def _axes(self, first: int) -> tuple[float, float, float]:
+        """Return the 95 % half axes of three entries of the covariance."""
         import numpy as np
 
-        scale = hotelling(3, self.freedom)
-        axes = np.sqrt(np.maximum(np.linalg.eigvalsh(np.array(self.covariance)[:3, :3]), 0.0) * scale)
+        part, scale = np.array(self.covariance)[first : first + 3, first : first + 3], hotelling(3, self.freedom)
+        axes = np.sqrt(np.maximum(np.linalg.eigvalsh(part), 0.0) * scale)
         longest, middle, shortest = (float(axis) for axis in axes[::-1])
         return longest, middle, shortest
 

@@ -186,8 +186,12 @@ class Calibration(Model):
     max_age_h: float = quantity(168.0, "h", "age from which a calibration stops a deployment", ge=0.01, le=1e5)
     min_silhouette_iou: float = quantity(0.85, "", "gate of check: overlap of seen and rendered silhouette", ge=0, le=1)
     max_offset_px: float = quantity(4.0, "px", "gate of check: shift between picture and render", ge=0.1, le=1000)
-    max_position_error_m: float = quantity(0.003, "m", "gate: held-out position error", ge=1e-6, le=10)
-    max_rotation_error_deg: float = quantity(0.3, "deg", "gate: held-out rotation error", ge=1e-6, le=180)
+    max_position_error_m: float = quantity(
+        0.003, "m", "gate: 95 % half axis of the camera's position; in rehearsal its error, too", ge=1e-6, le=10
+    )
+    max_rotation_error_deg: float = quantity(
+        0.3, "deg", "gate: 95 % half axis of the camera's rotation; in rehearsal its error, too", ge=1e-6, le=180
+    )
     max_reprojection_px: float = quantity(
         1.0, "px", "gate: error of the corners on one axis that no pose of the board explains", ge=1e-6, le=1000
     )

@@ -15,7 +15,8 @@ MOST_SUGGESTIONS = 50
 
 
 _NEEDS = {
-    "tuple_type": "a list, such as [0.5, 1.5]",
+    "tuple_type": "a list in square brackets",
+    "dict_type": "keys of its own, not a single value",
     "int_parsing": "a whole number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",

@@ -177,9 +177,9 @@ def _locate(name: str, beside: Path | None) -> Path:
     known = profile_files()
     if name not in known:
         close = difflib.get_close_matches(name[:100], known, n=3) or sorted(known)
-        here = (beside or Path.cwd()) / f"{name}.yaml"
-        if len(name) < 100 and here.is_file():
-            close = [f"./{here.name}", *close]
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if ((beside or Path.cwd()) / f"{name}.yaml").is_file():
+                close = [f"./{name}.yaml", *close]
         raise ProfileError(
             f"there is no profile {shown(name)}",
             f"use {', '.join(close)}, or the path of a .yaml file (s2rctl profile list)",

@@ -45,30 +45,27 @@ QUANTITIES = {
     OBSERVATION: Quantity("", "the task's observation of the simulator's state: for simulation only", "", real=False),
     POSITION: Quantity("m", "tool position seen in the image, robot base frame", "axes", real=False),
 }
-"""Known tensors by name. Images, memory and what hands hold follow rules; what an ``action`` is the robot says."""
+"""Known tensors by name. Images, memory and objects seen follow rules; what an ``action`` is the robot says."""
 
-IN_HAND = Quantity(
-    "m",
-    "from the fingertips to the object that they hold, as the camera on the hand sees it, hand's axes; 0: hold nothing",
-    "axes",
-    real=False,
+OF_HAND = Quantity(
+    "m", "from the fingertips to the hand's object, as its camera sees it, hand's axes", "axes", real=False
 )
-_HELD = "held_"
+_OBJECT = "object_"
 
 
-def held_name(camera: str) -> str:
-    """Return the name of the output that tells where the object is that the hand behind a camera holds."""
-    return _HELD + camera
+def object_name(camera: str) -> str:
+    """Return the name of the output that tells where a camera on a hand sees the object of that hand."""
+    return _OBJECT + camera
 
 
-def holder_of(name: str) -> str | None:
-    """Return the camera on whose hand that output tells of what is held; None for any other tensor."""
-    return name.removeprefix(_HELD) if name.startswith(_HELD) else None
+def viewer_of(name: str) -> str | None:
+    """Return the camera that such an output tells of; None for any other tensor."""
+    return name.removeprefix(_OBJECT) if name.startswith(_OBJECT) else None
 
 
 def quantity_of(name: str) -> Quantity | None:
     """Return what the numbers of a tensor are; None for images, memory, actions and unknown ones."""
-    return IN_HAND if holder_of(name) else QUANTITIES.get(name)
+    return OF_HAND if viewer_of(name) else QUANTITIES.get(name)
 
 
 def first_unit(unit: str) -> str:

@@ -52,8 +52,19 @@ def _estimates(env: VecEnv) -> int:
     targets = env.task.image_targets
     if targets is None:
         raise ProfileError(f"the task {env.task.name} does not say what its images show", "set distill.estimates to 0")
+    require_hands_in_order(env)
     told = jax.eval_shape(lambda state: jax.vmap(targets)(env.world(state)), env.shapes)
     return int(told.shape[-1])
+
+
+def require_hands_in_order(env: VecEnv) -> None:
+    """Raise ProfileError for cameras that are not in the order of the arms that carry them, as image targets are."""
+    model, images = env.model, env.images
+    bodies = [int(model.cam_bodyid[model.camera(camera.name).id]) for camera in images.cameras] if images else []
+    if bodies != sorted(bodies):
+        raise ProfileError(
+            "vision.cameras: what images show is told in the order of the arms", "list the cameras in that order"
+        )
 
 
 def make_distiller(context: Context, *, acts: bool = True, learns: bool = True) -> Distiller:

@@ -19,7 +19,7 @@ from s2rctl.core.progress import Reporter
 from s2rctl.core.seeds import derived_seed
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.episodes import Clip, Episodes, chosen
-from s2rctl.evaluation.perception import reference
+from s2rctl.evaluation.perception import truth_of
 from s2rctl.evaluation.worlds import Worlds, make_worlds
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.load import load_resolved
@@ -90,8 +90,8 @@ def play_slice(
 ) -> Episodes:
     """Play some episodes here; ``env`` has ``asked.worlds()``."""
     robot = ROBOTS.load(asked.profile.robot.name)
-    kinematics = {item.output: reference(env, robot, item.of, item.frame) for item in player.estimates}
-    options: dict[str, Any] = {"kinematics": kinematics, "clips": asked.clips, "first": part.first}
+    truths = {item.output: truth_of(env, robot, item.of, item.frame) for item in player.estimates}
+    options: dict[str, Any] = {"truths": truths, "clips": asked.clips, "first": part.first}
     return player.play(env, part.episodes, asked.worlds().seed, interrupt, reporter=reporter, **options)
 
 

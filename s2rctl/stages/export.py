@@ -15,7 +15,7 @@ from s2rctl.env.stepping import prepare
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.actors import Act, Actor, State, as_actor
 from s2rctl.evaluation.episodes import Episodes
-from s2rctl.evaluation.perception import reference
+from s2rctl.evaluation.perception import truth_of
 from s2rctl.evaluation.policies import is_physical, onnx_policy
 from s2rctl.evaluation.statistics import paired
 from s2rctl.evaluation.worlds import Worlds, make_worlds
@@ -186,7 +186,7 @@ def _estimates(
         derived_seed(context.seed, "export", "estimates"),
         context.interrupt,
         act=onnx_policy(content, contract, tuple(outputs)),
-        kinematics={name: reference(env, specification, tool, frame) for name, (tool, frame) in outputs.items()},
+        truths={name: truth_of(env, specification, tool, frame) for name, (tool, frame) in outputs.items()},
     ).episodes
     frames, found = settings.frames(context.profile.simulation.rate_hz), []
     for output, (tool, frame) in outputs.items():

@@ -20,6 +20,7 @@ from s2rctl.learning.vision.encoder import EncoderSettings
 from s2rctl.learning.vision.encoder_files import save_encoder
 from s2rctl.learning.vision.preprocess import camera_from
 from s2rctl.schema.learning import Encoder
+from s2rctl.stages.distill_build import require_hands_in_order
 from s2rctl.stages.protocol import Context, Result
 from s2rctl.systems import system_named
 from s2rctl.tasks.protocol import World
@@ -61,6 +62,7 @@ def _on_states(context: Context, budget: Encoder, settings: EncoderSettings) -> 
     targets, folder = env.task.image_targets, context.run_folder / "images"
     if targets is None:
         raise ProfileError(f"the task {task} defines no image targets for the encoder", "set encoder.images to 0")
+    require_hands_in_order(env)
     data = pretrain.collect(
         env, drive, targets, cameras, budget.images, context.seed, folder, reporter, context.interrupt
     )

@@ -21,7 +21,7 @@ from s2rctl.learning.student.network import ESTIMATES
 from s2rctl.learning.teacher.rollout import acting
 from s2rctl.render.protocol import Appearance
 from s2rctl.schema.profile import Profile
-from s2rctl.schema.tensors import GOAL, depth_name, holder_of, rgb_name
+from s2rctl.schema.tensors import GOAL, depth_name, rgb_name, viewer_of
 from s2rctl.view.moment import Eye, Look, Moment
 from s2rctl.view.pictures import with_depth
 
@@ -115,7 +115,7 @@ class Episodes:
         """Return what the policy does, or its pilot where that drives, and keep what it estimates."""
         action = self._playing.of(state)
         estimates = self._playing.estimates.items()
-        self._told = {name: value[0] for name, value in estimates if holder_of(name) is None}  # those are in the hand
+        self._told = {name: value[0] for name, value in estimates if viewer_of(name) is None}  # those are in the hand
         told = self._playing.memory.get(ESTIMATES)
         if told is not None and self._where is not None:
             self._told |= {name: np.asarray(place) for name, place in self._where(state, told).items()}

@@ -8,13 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2rctl.control.loop import Settings, run_episode
-from s2rctl.control.perception import Limits, Track, Window, filtered, limit_of, limits_of, require, running, update
+from s2rctl.control.perception import (
+    Limits,
+    Monitor,
+    Track,
+    Window,
+    filtered,
+    limit_of,
+    limits_of,
+    require,
+    running,
+    update,
+)
 from s2rctl.control.recorder import McapRecorder
 from s2rctl.control.recording import read_recording
 from s2rctl.core.clock import VirtualClock
 from s2rctl.core.errors import PerceptionStop, SafetyStop
 from s2rctl.core.exits import ExitCode
 from s2rctl.core.interrupt import Interrupt
+from s2rctl.robots import ROBOTS
+from s2rctl.robots.holding import Fingers, fingers_of
 from s2rctl.robots.protocol import Frame, State, StopLevel
 from s2rctl.schema.contract import Estimate
 from s2rctl.schema.deployment import Perception
@@ -132,7 +145,8 @@ def test_readings_that_are_not_finite_or_older_are_left_to_the_safety_filter():
     assert update(Window(), LIMITS, Track(), [0.0], off(1.0)) == Window()
 
 
-HELD = replace(LIMITS, output="held_wrist", frame="gripper")
+HELD = replace(LIMITS, output="object_wrist", fingers=Fingers(joint=3, entry=0), camera="wrist")
+CLOSED = np.zeros(1)
 
 
 @given(st.lists(ERRORS, min_size=1, max_size=20), FRAMES)
@@ -144,19 +158,47 @@ def test_what_a_hand_holds_is_at_its_fingertips_wherever_the_hand_is(errors, fra
     assert window.errors == pytest.approx(errors[-frames:])
 
 
-def test_a_hand_that_holds_nothing_is_never_stopped_and_one_whose_object_seems_elsewhere_is():
-    window, track = Window(), Track().after(reading(0.0))
-    for number in range(20):
-        window = update(window, HELD, track, [0.05 * number], np.zeros(3))
-        require(window, HELD)
-    with pytest.raises(
-        PerceptionStop, match=r"the object that .gripper. holds seems 8\.0 cm or more from its fingertips"
-    ):
+def fingers(t, at, speed=0.0):
+    return replace(reading(t), joint_pos=np.array([0, 0, 0, at]), joint_vel=np.array([0, 0, 0, speed]))
+
+
+def told(way):
+    return {"object_wrist": np.array([[way, 0.0, 0.0]])}
+
+
+def test_fingers_that_rest_on_something_tell_of_an_object_that_seems_elsewhere():
+    monitor = Monitor([HELD])
+    for number in range(20):  # close by, in the hand
+        monitor.step(fingers(0.05 * number, 0.01), {"wrist": 0.05 * number}, told(0.005), CLOSED)
+    with pytest.raises(PerceptionStop, match=r"object that .gripper. holds seems 8\.0 cm or more from its fingertips"):
         for number in range(20, 30):
-            window = update(window, HELD, track, [0.05 * number], np.array([0.08, 0.0, 0.0]))
-            require(window, HELD)
+            monitor.step(fingers(0.05 * number, 0.01), {"wrist": 0.05 * number}, told(0.08), CLOSED)
+
+
+@pytest.mark.parametrize(("at", "speed"), [(0.002, 0.0), (0.02, -0.03), (0.0, 0.0)])
+def test_open_closed_and_moving_fingers_hold_nothing_so_the_object_may_be_anywhere(at, speed):
+    monitor = Monitor([HELD])
+    for number in range(20):
+        monitor.step(fingers(0.05 * number, at, speed), {"wrist": 0.05 * number}, told(0.3), CLOSED)
+    assert monitor.errors()["object_wrist"]["filtered_m"] == 0
     with pytest.raises(PerceptionStop, match="not finite"):
-        require(update(window, HELD, track, [9.0], np.full(3, np.nan)), HELD)
+        monitor.step(fingers(1.0, at, speed), {"wrist": 1.0}, told(np.nan), CLOSED)
+
+
+def test_images_of_the_other_hand_do_not_count_for_this_one():
+    monitor = Monitor([HELD])
+    for number in range(20):
+        captured = {"wrist": 0.0, "other": 0.05 * number}
+        monitor.step(fingers(0.05 * number, 0.01), captured, told(0.08), CLOSED)
+    assert monitor.errors()["object_wrist"]["filtered_m"] == 0, "one bad image, however often it is looked at"
+
+
+def test_aloha_has_fingers_on_each_arm_and_the_xarm_has_none():
+    aloha, xarm = ROBOTS.load("aloha"), ROBOTS.load("xarm7")
+    found = [fingers_of(aloha, tool) for tool in aloha.tools]
+    assert [aloha.joints[each.joint] for each in found] == ["left/left_finger", "right/left_finger"]
+    assert [aloha.command[each.entry].name for each in found] == ["left/gripper", "right/gripper"]
+    assert fingers_of(xarm, "tcp") is None
 
 
 FIGURES = {"median_m": 0.01, "p95_m": 0.02, "p99_m": 0.03, "filtered_max_m": 0.025, "filter_s": 0.35, "episodes": 64}

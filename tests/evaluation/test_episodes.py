@@ -201,8 +201,8 @@ def test_estimates_are_compared_with_kinematics_until_its_episode_ends() -> None
         def begin(self) -> None:
             self.begun += 1
 
-        def at_capture(self, state: Any) -> np.ndarray:
-            return np.full((2, 3), float(state.time))
+        def error(self, state: Any, estimate: np.ndarray) -> np.ndarray:
+            return np.linalg.norm(estimate - float(state.time), axis=1)
 
     def estimating(observation: Observation, memory: Any) -> tuple[np.ndarray, Any]:
         place = np.array([[3.0, 0.0, 0.0], [0.0, 0.0, np.nan]])
@@ -212,7 +212,7 @@ def test_estimates_are_compared_with_kinematics_until_its_episode_ends() -> None
     options: dict[str, Any] = {"seed": 0, "reporter": NullReporter(), "interrupt": Interrupt(), "taxonomy": TAXONOMY}
     env = Scripted(success=[1, 99], end=[3, 2], failure=[0, 2])
     actor = Actor((), estimating, ("position",))
-    result = play(env, actor, episodes=4, episode_steps=10, kinematics={"position": clock}, **options)
+    result = play(env, actor, episodes=4, episode_steps=10, truths={"position": clock}, **options)
     assert clock.begun == 2
     first, second = result.episodes[:2]
     expected = [np.linalg.norm([3 - t, -t, -t]) for t in range(3)]

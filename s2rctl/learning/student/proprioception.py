@@ -13,7 +13,6 @@ from s2rctl.learning.vision.preprocess import Inputs
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.tensors import JOINT_POS, JOINT_TARGET, SWITCHED
 
-_BLOCKED_M = 0.004  # travel that fingers lack of where they are sent: something is between them
 _ERROR_SCALE = 5.0  # 1/rad: a target runs ahead of a moving joint by up to about 0.2 rad
 
 
@@ -35,8 +34,6 @@ class Proprioception:
         # A slide's travel reads 1, an angle is as it is.
         self._scale = np.where(slides, 1.0 / travel, 1.0).astype(np.float32)
         self._error_scale = np.where(slides, 1.0 / travel, _ERROR_SCALE).astype(np.float32)
-        grips = [target for target, entry in enumerate(spec.command) if entry.kind == "gripper"]
-        self._grippers, self._fingers = grips, [spec.target_joint[target] for target in grips]
         self._hands = HandPoses(spec, ready) if ready is not None else None
         self._measured = self._hands if measured else None
 
@@ -46,15 +43,6 @@ class Proprioception:
         first = self._hands.size if self._hands is not None else self.joints
         real = self._measured.measured_size if self._measured is not None else 0
         return first + real + self.joints + self._switched
-
-    @property
-    def grippers(self) -> int:
-        """How many grippers the robot has."""
-        return len(self._grippers)
-
-    def holds(self, inputs: Inputs) -> jax.Array:
-        """Return whether something keeps each gripper (N, grippers) from closing as far as it is sent, bool."""
-        return _columns(inputs[JOINT_POS], self._fingers) - _columns(inputs[JOINT_TARGET], self._grippers) > _BLOCKED_M
 
     def errors(self, features: jax.Array) -> jax.Array:
         """Return the columns (N, errors_size) of features that say how far the arms are from where they were sent."""

@@ -113,15 +113,14 @@ def pose_of(parent: str, camera: np.ndarray) -> CameraPose:
 def faults(found: Calibration, settings: Settings) -> list[str]:
     """Return every limit of the profile that a calibration exceeds.
 
-    The held-out error in pixels is none of them: joints that read 0.1° wrong move the board by two pixels, and fifteen
-    such views still tell the camera to a millimetre. What they tell is judged as it is used, in mm and degrees.
+    Held-out errors are none of them: a single view is off by what its joints read wrong, with 0.1° by two pixels and
+    two millimetres, and fifteen such views tell the camera several times better. How well they do is what is judged.
     """
     limits = (
         ("corners' error", found.pixel_sigma, settings.max_reprojection_px, "px"),
         ("joints' error", found.joint_sigma_deg, settings.max_joint_error_deg, "°"),
-        ("held-out position", 1000 * found.held_out_position_m, 1000 * settings.max_position_error_m, "mm"),
-        ("held-out rotation", found.held_out_rotation_deg, settings.max_rotation_error_deg, "°"),
         ("95 % ellipsoid's half axis", 1000 * found.ellipsoid_m()[0], 1000 * settings.max_position_error_m, "mm"),
+        ("that of the rotation", found.ellipsoid_deg()[0], settings.max_rotation_error_deg, "°"),
     )
     return [
         f"{name} is {value:.3g} {unit}, the limit {limit:.3g} {unit}"
