@@ -232,13 +232,13 @@ class Distill(Model):
     filtered_errors: bool = quantity(
         False, "", "the student remembers such running means of how far its arms are from their commands, too"
     )
-    recurrent: int = quantity(
-        0,
+    filtered_hands: bool = quantity(
+        False,
         "",
-        "size of a recurrent unit with which the student learns what to remember, over the steps of an iteration; 0: "
-        "none",
-        ge=0,
-        le=8192,
+        "and of where its measured hands were to each other: what was seen then tells which joints read wrong",
+    )
+    recurrent: int = quantity(
+        0, "", "size of a recurrent unit with which the student learns what to remember; 0: none", ge=0, le=8192
     )
     behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
     teacher_prefix: float = quantity(
@@ -289,9 +289,12 @@ class Distill(Model):
             problems.append(
                 "measured_hands: there are none without those of the commanded joints; set hand_poses: true"
             )
-        if self.filters and not self.estimates and not self.filtered_errors:
+        filtered = [name for name in ("filtered_errors", "filtered_hands") if getattr(self, name)]
+        if self.filters and not self.estimates and not filtered:
             problems.append("filters: nothing to filter; give estimates a weight, or set filtered_errors: true")
-        if self.filtered_errors and not self.filters:
-            problems.append("filtered_errors: say how slowly they are filtered, by filters")
+        if not self.filters:
+            problems += [f"{name}: say how slowly they are filtered, by filters" for name in filtered]
+        if self.filtered_hands and not self.measured_hands:
+            problems.append("filtered_hands: there are none without measured_hands: true")
         require(problems)
         return self

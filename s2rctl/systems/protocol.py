@@ -127,6 +127,7 @@ LATER: Mapping[str, Any] = {
     "distill.measured_hands": False,
     "distill.averaging": 0.0,
     "distill.filtered_errors": False,
+    "distill.filtered_hands": False,
     "distill.resample_cameras": True,
     "distill.mildest": 1.0,
     "distill.recurrent": 0,

@@ -96,6 +96,8 @@ def test_filters_with_nothing_to_filter_are_refused_and_so_is_filtering_without_
         Distill(filters=(0.5,))
     with pytest.raises(ValidationError, match="say how slowly"):
         Distill(filtered_errors=True)
+    with pytest.raises(ValidationError, match="filtered_hands: there are none"):
+        Distill(filtered_hands=True, filters=(0.5,))
 
 
 def test_a_student_remembers_how_far_its_arms_usually_are_from_their_commands(observation, tmp_path):
@@ -122,6 +124,25 @@ def test_a_student_remembers_how_far_its_arms_usually_are_from_their_commands(ob
     np.testing.assert_array_equal(errors[-1][:, 6:], settings.joints.read(inputs)[1])
     moved = np.abs(errors[-1][:, :6] - errors[0][:, :6])
     assert moved.max() > 0.1  # 20 mrad in every joint move a hand by millimetres
+
+
+def test_a_student_remembers_where_its_hands_were_to_each_other(observation, tmp_path):
+    budget = Distill(network=(16,), filters=(0.5,), filtered_hands=True, measured_hands=True)
+    settings = student.student_settings(CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True)
+    save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
+    policy = load_policy(tmp_path)
+    assert [(item.name, item.shape) for item in policy.memory] == [("hands", (1, 13))]
+    inputs = dict(observation.inputs)
+    first = settings.joints.hands(settings.joints.features(inputs))
+    inputs["joint_target"] = inputs["joint_target"] + 0.02
+    np.testing.assert_array_equal(settings.joints.hands(settings.joints.features(inputs)), first)  # as measured
+    inputs["joint_pos"] = inputs["joint_pos"].at[:, 0].add(0.02)  # the left waist alone
+    second = settings.joints.hands(settings.joints.features(inputs))
+    assert np.abs(second - first).max() > 0.05
+    _, memory = policy.step(observation, start(policy.memory, 3))
+    _, memory = policy.step(observation._replace(inputs=inputs), memory)
+    sums = np.asarray(memory["hands"])
+    np.testing.assert_allclose(sums[:, 0, :-1] / sums[:, 0, -1:], (first + 2 * second) / 3, atol=1e-5)
 
 
 def test_a_recurrent_student_exports_with_its_state(tmp_path, observation):

@@ -34,6 +34,7 @@ Params = Any
 
 ESTIMATES = "estimates"
 ERRORS = "errors"
+HANDS = "hands"
 RECURRENT = "recurrent"
 """Names of the memories."""
 
@@ -61,6 +62,7 @@ class StudentSettings(Model):
     estimates: int = quantity(0, "", "numbers that each camera's image tells of its object; 0: none", ge=0)
     filters: tuple[float, ...] = quantity((), "", "shares of the past in running means")
     filtered_errors: bool = quantity(False, "", "whether tracking errors are filtered too, not only what is told")
+    filtered_hands: bool = quantity(False, "", "whether where the measured hands are to each other is filtered, too")
     recurrent: int = quantity(0, "", "size of the recurrent unit; 0: none", ge=0)
 
     @property
@@ -72,8 +74,8 @@ class StudentSettings(Model):
     def memory(self) -> tuple[Memory, ...]:
         """What it remembers, all 0 at an episode's start.
 
-        Running sums of what was told, and the weight of each: (filters, told + 1); of tracking errors, likewise. The
-        recurrent unit's state.
+        Running sums of what was told, and the weight of each: (filters, told + 1); of tracking errors and of the hands,
+        likewise. The recurrent unit's state.
         """
         sums = tuple(Memory(name=name, shape=(len(self.filters), size + 1)) for name, size in self.filtered.items())
         return sums + ((Memory(name=RECURRENT, shape=(self.recurrent,)),) if self.recurrent else ())
@@ -84,7 +86,8 @@ class StudentSettings(Model):
         if not self.filters:
             return {}
         told = {ESTIMATES: self.told} if self.told else {}
-        return told | ({ERRORS: self.joints.errors_size} if self.filtered_errors else {})
+        errors = {ERRORS: self.joints.errors_size} if self.filtered_errors else {}
+        return told | errors | ({HANDS: self.joints.hands_size} if self.filtered_hands else {})
 
     @property
     def joints(self) -> Proprioception:
@@ -121,6 +124,7 @@ def student_settings(
         estimates=estimates if distill.estimates else 0,
         filters=distill.filters,
         filtered_errors=distill.filtered_errors,
+        filtered_hands=distill.filtered_hands and ready is not None,
         recurrent=distill.recurrent,
     )
 
@@ -225,9 +229,10 @@ def act_on(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the action from what is seen and joint features (N, n), and the memory after it."""
     features, after = [seen.latents, joints, seen.told], {}
+    now = {ESTIMATES: lambda: seen.told, ERRORS: lambda: settings.joints.errors(joints)}
+    now[HANDS] = lambda: settings.joints.hands(joints)
     for name, size in settings.filtered.items():
-        now = seen.told if name == ESTIMATES else settings.joints.errors(joints)
-        sums = after[name] = _filtered(settings, memory[name], now)
+        sums = after[name] = _filtered(settings, memory[name], now[name]())
         features.append((sums[..., :-1] / sums[..., -1:]).reshape(-1, len(settings.filters) * size))
     if settings.recurrent:
         both = jnp.concatenate([memory[RECURRENT], *features], axis=-1)

@@ -60,6 +60,21 @@ class Proprioception:
         hands = (slice(first, first + self._measured.away_size),) if self._measured is not None else ()
         return (*hands, slice(first + real, first + real + self.joints))
 
+    def hands(self, features: jax.Array) -> jax.Array:
+        """Return the columns (N, hands_size) of features that say where the measured hands are to each other."""
+        return features[..., self._of_hands]
+
+    @property
+    def hands_size(self) -> int:
+        """How many numbers ``hands`` gives; 0 without measured hands."""
+        return self._of_hands.stop - self._of_hands.start
+
+    @property
+    def _of_hands(self) -> slice:
+        if self._hands is None or self._measured is None:
+            return slice(0, 0)
+        return slice(self._hands.size + self._measured.away_size, self._hands.size + self._measured.measured_size)
+
     @property
     def raw_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape without batch and dtype of the inputs, by ONNX input name, in graph order."""
