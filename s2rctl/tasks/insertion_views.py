@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from s2rctl.core.spatial import to_matrix
+from s2rctl.tasks.arm import Arm, in_world
 from s2rctl.tasks.protocol import WAY_UNIT_M, World
 
 _FAR = 3.0  # units: beyond, an object is as good as out of sight
@@ -25,17 +26,16 @@ def targets(world: World) -> jax.Array:
     return jnp.stack([jnp.concatenate([left, way]), jnp.concatenate([right, way])])
 
 
-def points(world: World, told: jax.Array) -> dict[str, jax.Array]:
+def points(left: Arm, right: Arm, world: World, told: jax.Array) -> dict[str, jax.Array]:
     """Return where told targets (2, 12) put the grip points of both objects (3,) m, in the world."""
     signals: Any = world.signals
-    return {
-        "socket": _placed(signals.left_fingertip_pos, signals.left_gripper_quat, told[0]),
-        "peg": _placed(signals.right_fingertip_pos, signals.right_gripper_quat, told[1]),
-    }
+    socket = _placed(signals.left_fingertip_pos, signals.left_gripper_quat, told[0])
+    peg = _placed(signals.right_fingertip_pos, signals.right_gripper_quat, told[1])
+    return {"socket": in_world(left, socket), "peg": in_world(right, peg)}
 
 
 def _placed(fingertips: jax.Array, gripper: jax.Array, told: jax.Array) -> jax.Array:
-    """Return the grip point (3,) that ``_held`` tells."""
+    """Return the grip point (3,) that ``_held`` tells, in the frame of its inputs: the arm's base."""
     return _middle(fingertips) + to_matrix(gripper, jnp) @ (WAY_UNIT_M * told[:3])
 
 

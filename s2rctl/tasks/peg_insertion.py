@@ -6,6 +6,7 @@ for good. Figures: the reference Aloha set-up.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -106,7 +107,7 @@ def make(settings: TaskSettings) -> Task:
         ready=(*READY["left"], *READY["right"]),
         asides=ASIDES,
         image_targets=insertion_views.targets,
-        image_points=insertion_views.points,
+        image_points=partial(insertion_views.points, insertion.left, insertion.right),
         acting_steps=insertion.acting_steps,
     )
 

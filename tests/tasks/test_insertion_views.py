@@ -1,42 +1,21 @@
-from types import SimpleNamespace
-
-import jax.numpy as jnp
+import jax
+import mujoco
 import numpy as np
+import pytest
 
-from s2rctl.core.spatial import from_matrix, from_rotation_vector
-from s2rctl.tasks import insertion_views
-from s2rctl.tasks.protocol import World
-
-RNG = np.random.default_rng(3)
+from tests.tasks.task_worlds import build, measured_world, nominal
 
 
-def turned():
-    return jnp.asarray(from_matrix(from_rotation_vector(RNG.normal(size=3))), jnp.float32)
-
-
-def near(place):
-    return jnp.asarray(place + RNG.uniform(-0.1, 0.1, 3), jnp.float32)
-
-
-def world():
-    left, right = np.array([-0.2, 0.0, 0.3]), np.array([0.2, 0.0, 0.3])
-    signals = {
-        "left_fingertip_pos": jnp.concatenate([near(left), near(left)]),
-        "right_fingertip_pos": jnp.concatenate([near(right), near(right)]),
-        "left_gripper_quat": turned(),
-        "right_gripper_quat": turned(),
-        "socket_grip_pos": near(left),
-        "peg_grip_pos": near(right),
-        "socket_quat": turned(),
-        "peg_quat": turned(),
-        "peg_end_in_socket": jnp.asarray(RNG.uniform(-0.1, 0.1, 3), jnp.float32),
-    }
-    return World(SimpleNamespace(**signals), jnp.zeros(1), None, {})
-
-
-def test_what_was_told_puts_the_objects_where_they_are():
-    for _ in range(20):
-        truth = world()
-        found = insertion_views.points(truth, insertion_views.targets(truth))
-        np.testing.assert_allclose(found["socket"], truth.signals.socket_grip_pos, atol=1e-6)
-        np.testing.assert_allclose(found["peg"], truth.signals.peg_grip_pos, atol=1e-6)
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_told_puts_the_objects_where_they_are_in_the_world(seed):
+    model, task = build("insertion")
+    start = task.reset(jax.random.key(seed), nominal(task))
+    qpos = np.array(start.qpos)
+    qpos[:6] += np.random.default_rng(seed).uniform(-0.2, 0.2, 6)  # arms somewhere, not mirrored
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    mujoco.mj_forward(model, data)
+    truth = measured_world(model, task, qpos, start.state)
+    found = task.image_points(truth, task.image_targets(truth))
+    for name in ("socket", "peg"):
+        np.testing.assert_allclose(found[name], data.site(f"{name}_grip").xpos, atol=1e-3)
