@@ -257,4 +257,4 @@ def test_what_is_measured_on_the_print_counts(tmp_path, recorded) -> None:
     make_board(job, 0.0303)
     with pytest.raises(GateError, match="not good enough") as caught_gate:
         run(job)  # a board that is said to be 1 % larger than it is
-    assert "held out" in caught_gate.value.message
+    assert "half axis" in caught_gate.value.message

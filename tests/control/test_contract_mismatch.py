@@ -383,7 +383,7 @@ def test_a_reach_policy_that_fits_is_never_refused(tmp_path, name, known):
     ("change", "text"),
     [
         (estimating("place"), "estimate 'place' is no output of three numbers"),
-        (estimating("position", of="left/gripper"), "position of 'left/gripper', the robot has tcp"),
+        (estimating("position", of="left/gripper"), "'position' is about 'left/gripper', the robot has tcp"),
         (estimating("position", "position"), "described twice"),
     ],
 )
