@@ -8,19 +8,24 @@ from s2rctl.schema.profile import Profile
 from s2rctl.store.canonical import digest
 from s2rctl.systems.protocol import APART, EVERYTHING, LATER, Stage
 
+_ABSENT: Any = object()
 
-def read_fields(stage: Stage, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the profile values that the stage declares to read, by dotted path."""
+
+def read_fields(stage: Stage, resolved: Mapping[str, Any], lenient: bool = False) -> dict[str, Any]:
+    """Return the profile values that the stage declares to read, by dotted path.
+
+    UsageError for a path that the profile does not have, unless ``lenient``: an earlier one may not.
+    """
     fields: dict[str, Any] = {}
     for path in stage.reads:
         if path == EVERYTHING:
             return dict(resolved)
         value: Any = resolved
         for part in path.split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                raise UsageError(f"stage {stage.name} reads '{path}', which this profile does not have")
-            value = value[part]
-        if path not in LATER or value != LATER[path]:
+            value = value[part] if isinstance(value, Mapping) and part in value else _ABSENT
+        if value is _ABSENT and not lenient:
+            raise UsageError(f"stage {stage.name} reads '{path}', which this profile does not have")
+        if value is not _ABSENT and (path not in LATER or value != LATER[path]):
             fields[path] = _without_later(path, _without_apart(path, value))
     return fields
 

@@ -105,16 +105,10 @@ def differences(stage: Stage, profile: Profile, inputs: Mapping[str, str], previ
 
 
 def _changed(stage: Stage, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    fields = read_fields(stage, now)
-    prefixes = tuple(fields)
-    old, new = flat(before), flat(now)
-    paths = [
-        path
-        for path in sorted({*old, *new})
-        if old.get(path) != new.get(path)
-        and any(path == prefix or path.startswith(f"{prefix}.") for prefix in prefixes)
-    ]
-    return [f"{path} {_text(old.get(path))} -> {_text(new.get(path))}" for path in paths]
+    """Return what the stage reads and would read otherwise; fields that came later and say nothing yet do not count."""
+    old, new, everything = flat(read_fields(stage, before, lenient=True)), flat(read_fields(stage, now)), flat(now)
+    paths = [path for path in sorted({*old, *new}) if old.get(path) != new.get(path)]
+    return [f"{path} {_text(old.get(path))} -> {_text(everything.get(path))}" for path in paths]
 
 
 def flat(resolved: Mapping[str, Any]) -> dict[str, Any]:
