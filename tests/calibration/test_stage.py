@@ -84,7 +84,7 @@ def test_a_calibration_that_is_too_unsure_is_no_range_for_training() -> None:
 
 
 def test_noisy_joints_do_not_pass_the_gate(tmp_path) -> None:
-    with pytest.raises(GateError, match=r"ellipsoid.s half axis is") as caught:
+    with pytest.raises(GateError, match=r"position.s 95 % half axis is") as caught:
         run(_context(tmp_path, "xarm7-reach", "calibration.joint_noise_deg=0.5"))
     assert "calibration.poses" in caught.value.hint
     assert (tmp_path / "overlay.png").is_file(), "what failed can be looked at"

@@ -119,8 +119,8 @@ def faults(found: Calibration, settings: Settings) -> list[str]:
     limits = (
         ("corners' error", found.pixel_sigma, settings.max_reprojection_px, "px"),
         ("joints' error", found.joint_sigma_deg, settings.max_joint_error_deg, "°"),
-        ("95 % ellipsoid's half axis", 1000 * found.ellipsoid_m()[0], 1000 * settings.max_position_error_m, "mm"),
-        ("that of the rotation", found.ellipsoid_deg()[0], settings.max_rotation_error_deg, "°"),
+        ("the position's 95 % half axis", 1000 * found.ellipsoid_m()[0], 1000 * settings.max_position_error_m, "mm"),
+        ("the rotation's 95 % half axis", found.ellipsoid_deg()[0], settings.max_rotation_error_deg, "°"),
     )
     return [
         f"{name} is {value:.3g} {unit}, the limit {limit:.3g} {unit}"
