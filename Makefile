@@ -20,7 +20,7 @@ help:  ## list the verbs
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python >= 3.11 is needed, this is " + sys.version.split()[0] + "\nhint: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@mkdir -p build && rm -f build/lock-*.txt
-	@echo "installing $$(grep -c '^[^ #].*==' requirements.lock) packages into .venv (about a minute)"
+	@echo "installing the locked packages into .venv (about a minute)"
 	@awk '/^[^ #]/ { entry++ } entry { print > ("build/lock-" entry % 6 ".txt") }' requirements.lock requirements-nodeps.lock
 	@printf '%s\n' build/lock-*.txt | xargs -n 1 -P 2 $(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps --requirement
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -177,7 +177,8 @@ def _told(data: Mapping[str, Any]) -> str:
             f"  report     {_near(smoke['report'])}",
             "",
         ]
-    after = "docs/quickstart.md goes on from here; next:"
+    guide = "docs/quickstart.md"  # in a checkout
+    after = f"{guide} goes on from here; next:" if Path(guide).is_file() else "next:"
     return "\n".join([*lines, after, *(f"  {command}" for command in data["next"])])
 
 

@@ -118,7 +118,7 @@ class Pace:
 
 def describe(done: float, total: float, unit: str, rate: float, metrics: Mapping[str, float]) -> str:
     """Return ``1.2M/20M steps 9.9k/s eta 6m reward=3.1`` for one progress line; ``rate`` in units/s, 0: unknown."""
-    whole = float(math.floor(done + 1e-6)) if total >= 2 and math.isfinite(done) else done  # no third of an episode
+    whole = float(math.floor(done + 1e-6)) if total >= 2 else done  # no third of an episode
     parts = [f"{quantity(whole)}/{quantity(total)} {unit}" if total else f"{quantity(whole)} {unit}"]
     if rate > 0:
         parts.append(f"{quantity(float(f'{rate:.3g}'))}/s")

@@ -13,7 +13,7 @@ import numpy as np
 
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
-from s2rctl.robots.holding import Fingers, fingers_of
+from s2rctl.robots.holding import fingers_of, holds
 from s2rctl.robots.protocol import RobotSpecification
 from s2rctl.schema.contract import Frame
 
@@ -43,7 +43,7 @@ class InHand:
         joint, target = specification.joints[fingers.joint], specification.command[fingers.entry].name
         model = env.model
         self._position, self._speed = int(model.joint(joint).qposadr[0]), int(model.joint(joint).dofadr[0])
-        self._target, self._fingers = int(model.actuator(target).id), Fingers(0, 0)
+        self._target = int(model.actuator(target).id)
 
     def begin(self) -> None:
         """Start new episodes."""
@@ -51,12 +51,15 @@ class InHand:
     def error(self, state: EnvState, estimate: np.ndarray) -> np.ndarray:
         """Return the length (B,) m of the way to the object where the fingers hold something, else 0."""
         physics = state.physics
-        position, speed = (
-            np.asarray(values)[:, at : at + 1]
-            for values, at in ((physics.qpos, self._position), (physics.qvel, self._speed))
+        position, speed, target = (
+            np.asarray(values)[:, at]
+            for values, at in (
+                (physics.qpos, self._position),
+                (physics.qvel, self._speed),
+                (physics.ctrl, self._target),
+            )
         )
-        command = np.asarray(physics.ctrl)[:, self._target : self._target + 1]
-        return np.where(self._fingers.hold(position, speed, command), np.linalg.norm(estimate, axis=1), 0.0)
+        return np.where(holds(position, speed, target), np.linalg.norm(estimate, axis=1), 0.0)
 
 
 class ToolKinematics:

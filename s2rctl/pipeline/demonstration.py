@@ -78,6 +78,7 @@ def demonstrate(smoke: Job, look: Look) -> dict[str, Any]:
     stage = stage_named(graph, "report")
     inputs = {i.role: ready[i.kind, i.name] for i in stage.inputs if (i.kind, i.name) in ready}
     report = run_alone(stage, job, inputs).artifact
+    ready[stage.kind, stage.output] = report
     trained = {outcome.stage.kind: outcome.artifact for outcome in run_pipeline(graph, smoke)}
     for (kind, name), artifact in ready.items():  # whoever names no alias wants what works
         store.set_ref(f"{kind}/{name}:latest", artifact.id, "demo")

@@ -3,12 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from s2rctl.robots.protocol import RobotSpecification
 
 SHORT_M = 0.004
 """Fingers that are this far from their target rest against something, once they rest."""
 REST_M_S = 0.01
 """The emulated and the simulated fingers close on nothing at 25 mm/s or more until they are within ``SHORT_M``."""
+
+
+def holds(position: Any, speed: Any, target: Any) -> Any:
+    """Return whether fingers hold something: place m, speed m/s and target m of each, numbers or arrays."""
+    return (position - target > SHORT_M) & (abs(speed) < REST_M_S)
 
 
 @dataclass(frozen=True)
@@ -18,10 +25,9 @@ class Fingers:
     joint: int  # index of the measured finger
     entry: int  # index of its command
 
-    def hold(self, position: Any, speed: Any, command: Any) -> Any:
-        """Return whether they hold something; joints (..., n) in m and m/s and the command (..., m)."""
-        short = position[..., self.joint] - command[..., self.entry]
-        return (short > SHORT_M) & (abs(speed[..., self.joint]) < REST_M_S)
+    def hold(self, position: np.ndarray, speed: np.ndarray, command: np.ndarray) -> bool:
+        """Return whether they hold something; joints (n,) in m and m/s and the command (m,)."""
+        return bool(holds(position[self.joint], speed[self.joint], command[self.entry]))
 
 
 def fingers_of(specification: RobotSpecification, tool: str) -> Fingers | None:

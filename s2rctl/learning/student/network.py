@@ -229,10 +229,8 @@ def act_on(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the action from what is seen and joint features (N, n), and the memory after it."""
     features, after = [seen.latents, joints, seen.told], {}
-    now = {ESTIMATES: lambda: seen.told, ERRORS: lambda: settings.joints.errors(joints)}
-    now[HANDS] = lambda: settings.joints.hands(joints)
     for name, size in settings.filtered.items():
-        sums = after[name] = _filtered(settings, memory[name], now[name]())
+        sums = after[name] = _filtered(settings, memory[name], _now(settings, name, seen, joints))
         features.append((sums[..., :-1] / sums[..., -1:]).reshape(-1, len(settings.filters) * size))
     if settings.recurrent:
         both = jnp.concatenate([memory[RECURRENT], *features], axis=-1)
@@ -240,6 +238,13 @@ def act_on(
         features.append(after[RECURRENT])
     head = Policy(settings.hidden, settings.action_size)
     return jnp.tanh(nets.apply(head, params["head"], jnp.concatenate(features, axis=-1))), after
+
+
+def _now(settings: StudentSettings, name: str, seen: Seen, joints: jax.Array) -> jax.Array:
+    """Return what is filtered into a memory (N, n), as it is now."""
+    if name == ESTIMATES:
+        return seen.told
+    return settings.joints.errors(joints) if name == ERRORS else settings.joints.hands(joints)
 
 
 def _filtered(settings: StudentSettings, sums: jax.Array, value: jax.Array) -> jax.Array:
