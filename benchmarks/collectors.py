@@ -25,8 +25,8 @@ from s2rctl.learning.student.distill import Collector, Distiller
 from s2rctl.learning.student.snapshot import Samples, Snapshot
 from s2rctl.pipeline.graph import graph_of, stage_named
 from s2rctl.pipeline.launch import launcher_of
+from s2rctl.schema.distillation import Distill
 from s2rctl.schema.launcher import Launcher
-from s2rctl.schema.learning import Distill
 from s2rctl.schema.load import load_profile
 from s2rctl.stages.distill_build import make_distiller
 from s2rctl.stages.distill_groups import recipes_of

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.core.kinematics import jacobian
+from s2rctl.robots.aloha.kinematics import GRIP
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import kinematics, rotation
 from s2rctl.tasks.protocol import TaskSettings
@@ -20,7 +21,6 @@ SOLVER_STEPS = 4
 DAMPING = 2e-4
 LEAD = 0.12  # s, by which joint motion is looked ahead: about the lag of the joints behind their targets
 GAIN = 0.4  # share of the joint error that one step's target change makes up; more swings when commands come late
-TIP = (0.0089, 0.0, -0.0003)  # m, fingertip midpoint in the frame of the site ``gripper`` (the fingers are mirrored)
 
 
 class Pose(NamedTuple):
@@ -37,7 +37,7 @@ class Servo:
         self._scale = settings.section.action_scale
         self.chain = kinematics.read_chain(settings.model, f"{arm}/base_link", f"{arm}/gripper")
         offsets = self.chain.offsets
-        self._tip = np.array(TIP)
+        self._tip = np.array(GRIP)
         self._shoulder = float(offsets[0][2] + offsets[1][2])  # m above the base
         self._upper = offsets[2][[0, 2]]  # (2,) m, shoulder to elbow in the arm's plane
         self._forearm = float(offsets[3][0] + offsets[4][0])  # m, elbow to wrist centre

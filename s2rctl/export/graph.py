@@ -17,7 +17,7 @@ from s2rctl.learning.reach import networks as reach_networks
 from s2rctl.learning.reach.networks import ReachSettings
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student import objects
-from s2rctl.learning.student.network import StudentSettings
+from s2rctl.learning.student.settings import StudentSettings
 from s2rctl.schema.contract import Memory
 from s2rctl.schema.tensors import ACTION, OBSERVATION, POSITION, memory_in, memory_out
 from s2rctl.tasks.protocol import Observation

@@ -37,7 +37,8 @@ def upgraded_student(config: Mapping[str, Any]) -> dict[str, Any]:
 def student(config: Mapping[str, Any]) -> "Apply | Remembering":
     """Return the image student over the raw input tensors."""
     from s2rctl.learning.policy_files import Remembering
-    from s2rctl.learning.student.network import StudentSettings, act, mean
+    from s2rctl.learning.student.network import act, mean
+    from s2rctl.learning.student.settings import StudentSettings
 
     settings = StudentSettings.model_validate(upgraded_student(config))
     if settings.memory:

@@ -40,6 +40,7 @@ class RobotSpecification:
     hand_body: str  # body that carries the tool, without the prefix
     tool_axis: tuple[float, float, float]  # unit vector out of the hand, in the hand body's frame
     command: tuple[Entry, ...]  # what the policy's action moves, and the order of Target.values
+    grip: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, from the tool to where a hand holds things, in its axes
     mimic: Mapping[int, int] = field(default_factory=dict)  # joint index -> joint index it copies (second fingers)
 
     @cached_property

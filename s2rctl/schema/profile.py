@@ -9,9 +9,10 @@ from s2rctl.core.tables import Table
 from s2rctl.schema.base import SEED_LIMIT, WORLDS_LIMIT, Line, Model, quantity, require, too_many, within
 from s2rctl.schema.consistency import SMALLEST_IMAGE, camera_problems, device_problems, size_problems, watchdog_problems
 from s2rctl.schema.deployment import Calibration, Deploy
+from s2rctl.schema.distillation import Distill
 from s2rctl.schema.identification import Settings as IdentificationSettings
 from s2rctl.schema.launcher import Launcher
-from s2rctl.schema.learning import Distill, Encoder, Teacher
+from s2rctl.schema.learning import Encoder, Teacher
 from s2rctl.schema.reach import Reach
 from s2rctl.schema.robots import AlohaRobot, RobotSection, ToolLimits, XArm7Robot
 from s2rctl.schema.simulation import Simulation, Vision

@@ -15,10 +15,11 @@ from s2rctl.learning.metrics_log import MetricsLog
 from s2rctl.learning.policy_files import save_policy, show_so_far
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Collector, Distiller
-from s2rctl.learning.student.network import Params, StudentSettings
+from s2rctl.learning.student.network import Params
+from s2rctl.learning.student.settings import StudentSettings
 from s2rctl.learning.student.snapshot import Snapshot
 from s2rctl.learning.vision.encoder_files import load_encoder
-from s2rctl.schema.learning import Distill
+from s2rctl.schema.distillation import Distill
 from s2rctl.stages.distill_build import make_distiller
 from s2rctl.stages.distill_groups import here, recipes_of
 from s2rctl.stages.protocol import Context, Result

@@ -10,12 +10,12 @@ from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.experts import make_expert
 from s2rctl.learning.policy_files import load_policy
-from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Distiller, make_replay
-from s2rctl.learning.student.network import StudentSettings
+from s2rctl.learning.student.settings import StudentSettings, student_settings
 from s2rctl.learning.teacher.handover import Pilot, kept_bank
 from s2rctl.robots import ROBOTS
-from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.schema.distillation import Distill
+from s2rctl.schema.learning import Encoder
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context
 from s2rctl.systems import system_named
@@ -36,7 +36,7 @@ def _taught(context: Context) -> Policy:
 def _settings(context: Context, distill: Distill, taught: Policy, env: VecEnv) -> StudentSettings:
     """Return what the student is made of."""
     profile = context.profile
-    return student.student_settings(
+    return student_settings(
         profile.vision.cameras,
         profile.section("encoder", Encoder),
         distill,
@@ -44,6 +44,7 @@ def _settings(context: Context, distill: Distill, taught: Policy, env: VecEnv) -
         ready=env.task.ready,
         switched=taught.pilot is not None,
         estimates=_estimates(env) if distill.estimates else 0,
+        ends=_ends(env) if distill.mating else None,
     )
 
 
@@ -55,6 +56,13 @@ def _estimates(env: VecEnv) -> int:
     require_hands_in_order(env)
     told = jax.eval_shape(lambda state: jax.vmap(targets)(env.world(state)), env.shapes)
     return int(told.shape[-1])
+
+
+def _ends(env: VecEnv) -> tuple[float, float]:
+    """Return the ends of the parts that the task puts together; ProfileError if it does not."""
+    if env.task.ends is None:
+        raise ProfileError(f"the task {env.task.name} puts no parts together", "set distill.mating to false")
+    return env.task.ends
 
 
 def require_hands_in_order(env: VecEnv) -> None:

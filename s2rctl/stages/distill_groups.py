@@ -13,7 +13,7 @@ from s2rctl.learning.student.collect import Group, Groups
 from s2rctl.learning.student.distill import Collector
 from s2rctl.learning.student.fit import fixed_parts
 from s2rctl.learning.student.network import Params
-from s2rctl.schema.learning import Distill
+from s2rctl.schema.distillation import Distill
 from s2rctl.schema.load import load_resolved
 from s2rctl.stages import work
 from s2rctl.stages.distill_build import make_distiller

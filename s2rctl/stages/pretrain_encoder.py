@@ -14,7 +14,7 @@ from s2rctl.env.build import make_env
 from s2rctl.experts import make_expert
 from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.metrics_log import LoggedProgress, MetricsLog
-from s2rctl.learning.student.network import encoder_shape
+from s2rctl.learning.student.settings import encoder_shape
 from s2rctl.learning.vision import cifar, pretrain
 from s2rctl.learning.vision.encoder import EncoderSettings
 from s2rctl.learning.vision.encoder_files import save_encoder

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 
 from s2rctl.core.spatial import to_matrix
 from s2rctl.tasks.arm import Arm, in_world
-from s2rctl.tasks.protocol import WAY_UNIT_M, World
+from s2rctl.tasks.protocol import ENDS_UNIT_M, WAY_UNIT_M, World
 
 _FAR = 3.0  # units: beyond, an object is as good as out of sight
-_INSIDE = 0.05  # m: unit of the peg's way in the socket's axes
 
 
 def targets(world: World) -> jax.Array:
@@ -20,7 +19,7 @@ def targets(world: World) -> jax.Array:
     axes (6); in the socket's axes the peg end's place (3).
     """
     signals: Any = world.signals
-    way = jnp.clip(signals.peg_end_in_socket / _INSIDE, -3.0, 3.0)
+    way = jnp.clip(signals.peg_end_in_socket / ENDS_UNIT_M, -3.0, 3.0)
     left = _held(signals.left_fingertip_pos, signals.left_gripper_quat, signals.socket_grip_pos, signals.socket_quat)
     right = _held(signals.right_fingertip_pos, signals.right_gripper_quat, signals.peg_grip_pos, signals.peg_quat)
     return jnp.stack([jnp.concatenate([left, way]), jnp.concatenate([right, way])])

@@ -104,6 +104,7 @@ def make(settings: TaskSettings) -> Task:
         observe=insertion.observe,
         acting=lambda state: state.switched,
         remember=insertion.remember if settings.section.tracking else None,
+        ends=insertion.ends,
         ready=(*READY["left"], *READY["right"]),
         asides=ASIDES,
         image_targets=insertion_views.targets,
@@ -131,6 +132,7 @@ class _Insertion:
         self.grips = tuple(arms.grip_offset(settings.model, thing) for thing in ("socket", "peg"))
         self.peg_end = np.array(settings.model.site("peg_end1").pos)  # (3,) m, in the peg's frame
         self.socket_end = np.array(settings.model.site("socket_end").pos)  # (3,) m, in the socket's
+        self.ends = (float(self.socket_end[0] - self.grips[0][0]), float(self.peg_end[0] - self.grips[1][0]))
         self.scale = settings.section.action_scale
         self.rewards = replace_weights(self._terms(), settings.section.rewards)
 

@@ -59,6 +59,8 @@ class Observation(NamedTuple):
 
 WAY_UNIT_M = 0.1
 """Unit of the way to an object that images are to tell."""
+ENDS_UNIT_M = 0.05
+"""Unit of the way between the ends of two held parts that they are to tell."""
 
 
 class Outcome(NamedTuple):
@@ -129,6 +131,11 @@ class Task:
     three are the way from the hand's fingertips to its object, in the hand's axes and ``WAY_UNIT_M``. None: nothing."""
     image_points: Callable[[World, jax.Array], Mapping[str, jax.Array]] | None = None
     """Of a world and what images told (cameras, n): where that puts each object (3,) m, world; None: nowhere."""
+    ends: tuple[float, float] | None = None
+    """Of two parts that are put together, one in each hand: how far the ends that meet are from where the hands grip
+    them, m, along each part's x axis. Image targets are then, after the way: the part's x and z axes (6) in the hand's;
+    and the way of the second part's end from the first one's (3), in the first one's axes and ``ENDS_UNIT_M``. None:
+    there are no such parts."""
     ready: tuple[float, ...] | None = None  # rad, joints of all arms from which hand poses are told; None: none needed
     asides: tuple[Aside, ...] = ()  # objects that training may hide
     acting_steps: int | None = None  # control steps that the learner acts at most; None: up to the whole episode

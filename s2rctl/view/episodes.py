@@ -17,7 +17,7 @@ from s2rctl.env.randomise import model_edits
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
-from s2rctl.learning.student.network import ESTIMATES
+from s2rctl.learning.student.settings import ESTIMATES
 from s2rctl.learning.teacher.rollout import acting
 from s2rctl.render.protocol import Appearance
 from s2rctl.schema.profile import Profile

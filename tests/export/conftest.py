@@ -7,7 +7,7 @@ from s2rctl.export.session import open_session
 from s2rctl.learning.reach import networks as reach_networks
 from s2rctl.learning.reach.networks import ReachSettings
 from s2rctl.learning.student import network as student
-from s2rctl.learning.student.network import StudentSettings
+from s2rctl.learning.student.settings import StudentSettings
 from s2rctl.learning.vision.encoder import Size, settings_for
 from s2rctl.learning.vision.preprocess import Camera
 from s2rctl.tasks.peg_insertion import READY

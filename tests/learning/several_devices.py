@@ -9,10 +9,12 @@ from s2rctl.learning.reach import asym_ddpg
 from s2rctl.learning.reach.loop import Loop, Parts, make_replay
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Distiller
+from s2rctl.learning.student.settings import student_settings
 from s2rctl.learning.teacher import networks
 from s2rctl.learning.teacher.ppo import PpoTrainer
 from s2rctl.learning.teacher.warm_start import WarmStarter
-from s2rctl.schema.learning import Distill, Encoder, Network, Ppo, WarmStart
+from s2rctl.schema.distillation import Distill
+from s2rctl.schema.learning import Encoder, Network, Ppo, WarmStart
 from tests.learning import test_asym_ddpg as reach
 from tests.learning import test_distill
 from tests.learning.point_mass import PointWorlds, linear_expert
@@ -40,7 +42,7 @@ def teachers():
 
 def students():
     budget = Distill(worlds=32, iterations=4, steps=2, epochs=2, batch=32, learning_rate=1e-3, network=(16,))
-    settings = student.student_settings(
+    settings = student_settings(
         test_distill.CAMERAS, Encoder(latent=8), budget, "aloha", ready=test_distill.READY, switched=True, estimates=2
     )
     distiller = Distiller(ToyInsertion(budget.worlds), settings, budget, teacher, pilot, seed=5)

@@ -10,8 +10,10 @@ from s2rctl.learning.student import network as student
 from s2rctl.learning.student.collect import Group, Groups
 from s2rctl.learning.student.distill import Distiller
 from s2rctl.learning.student.fit import fixed_parts
+from s2rctl.learning.student.settings import student_settings
 from s2rctl.learning.student.snapshot import Snapshot
-from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.schema.distillation import Distill
+from s2rctl.schema.learning import Encoder
 from tests.learning.test_distill import READY
 from tests.learning.test_student import CAMERAS
 from tests.learning.toy_insertion import ToyInsertion, pilot, teacher
@@ -21,7 +23,7 @@ WHOLE, HALF = ToyInsertion(16), ToyInsertion(8)
 
 
 def distiller(budget: Distill, env: ToyInsertion, seed: int = 5, collector: Groups | None = None) -> Distiller:
-    settings = student.student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True)
+    settings = student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True)
     return Distiller(env, settings, budget, teacher, pilot, seed, collector=collector)
 
 

@@ -10,7 +10,9 @@ from s2rctl.learning.checkpoint import Checkpoints
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Distiller, make_replay
 from s2rctl.learning.student.fit import Plan, acted, fit, length
-from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.learning.student.settings import student_settings
+from s2rctl.schema.distillation import Distill
+from s2rctl.schema.learning import Encoder
 from s2rctl.tasks.peg_insertion import READY as FACING
 from tests.learning.test_student import CAMERAS
 from tests.learning.toy_insertion import ToyInsertion, pilot, teacher
@@ -24,9 +26,7 @@ READY = (*FACING["left"], *FACING["right"])
 
 
 def make(budget):
-    settings = student.student_settings(
-        CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True, estimates=2
-    )
+    settings = student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True, estimates=2)
     return Distiller(ENV, settings, budget, teacher, pilot, seed=5)
 
 
@@ -106,7 +106,7 @@ def test_the_aggregate_buffer_brings_earlier_samples_back_and_survives_a_kill(tm
     budget = BUDGET.model_copy(update={"aggregate": 64 * 32, "iterations": 4})
 
     def begin():
-        settings = student.student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True)
+        settings = student_settings(CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True)
         replay = make_replay(budget, settings, tmp_path)
         return Distiller(ENV, settings, budget, teacher, pilot, 5, replay)
 

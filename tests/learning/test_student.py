@@ -7,8 +7,10 @@ from pydantic import ValidationError
 from s2rctl.export.graph import of_policy
 from s2rctl.learning.policy_files import load_policy, save_policy
 from s2rctl.learning.student import network as student
+from s2rctl.learning.student.settings import student_settings
 from s2rctl.schema.contract import start
-from s2rctl.schema.learning import Distill, Encoder
+from s2rctl.schema.distillation import Distill
+from s2rctl.schema.learning import Encoder
 from s2rctl.schema.simulation import CameraSettings
 from s2rctl.schema.tensors import memory_in, memory_out
 from s2rctl.tasks.peg_insertion import READY as FACING
@@ -22,9 +24,7 @@ CAMERAS = tuple(
 
 @pytest.fixture(scope="module")
 def parts():
-    settings = student.student_settings(
-        CAMERAS, Encoder(latent=8), Distill(network=(16,)), "aloha", ready=READY, switched=True
-    )
+    settings = student_settings(CAMERAS, Encoder(latent=8), Distill(network=(16,)), "aloha", ready=READY, switched=True)
     return settings, student.init(jax.random.key(0), settings)
 
 
@@ -70,9 +70,7 @@ def test_files_give_back_the_same_policy(parts, observation, tmp_path):
 
 def test_a_student_with_memory_is_one_on_disk_and_as_a_graph(observation, tmp_path):
     budget = Distill(network=(16,), estimates=1.0, filters=(0.6,))
-    settings = student.student_settings(
-        CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=3
-    )
+    settings = student_settings(CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=3)
     params = student.init(jax.random.key(0), settings)
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), params)
     policy = load_policy(tmp_path)
@@ -102,7 +100,7 @@ def test_filters_with_nothing_to_filter_are_refused_and_so_is_filtering_without_
 
 def test_a_student_remembers_how_far_its_arms_usually_are_from_their_commands(observation, tmp_path):
     budget = Distill(network=(16,), filters=(0.5, 0.9), filtered_errors=True, measured_hands=True)
-    settings = student.student_settings(CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True)
+    settings = student_settings(CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True)
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
     policy = load_policy(tmp_path)
     # 3 numbers for each hand's place, and one for each of the 16 joints.
@@ -128,7 +126,7 @@ def test_a_student_remembers_how_far_its_arms_usually_are_from_their_commands(ob
 
 def test_a_student_remembers_where_its_hands_were_to_each_other(observation, tmp_path):
     budget = Distill(network=(16,), filters=(0.5,), filtered_hands=True, measured_hands=True)
-    settings = student.student_settings(CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True)
+    settings = student_settings(CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True)
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
     policy = load_policy(tmp_path)
     assert [(item.name, item.shape) for item in policy.memory] == [("hands", (1, 13))]
@@ -147,9 +145,7 @@ def test_a_student_remembers_where_its_hands_were_to_each_other(observation, tmp
 
 def test_a_recurrent_student_exports_with_its_state(tmp_path, observation):
     distill = Distill(network=(16,), estimates=1.0, filters=(0.5,), recurrent=6)
-    settings = student.student_settings(
-        CAMERAS, Encoder(latent=8), distill, "aloha", ready=READY, switched=True, estimates=3
-    )
+    settings = student_settings(CAMERAS, Encoder(latent=8), distill, "aloha", ready=READY, switched=True, estimates=3)
     params = student.init(jax.random.key(0), settings)
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), params)
     policy = load_policy(tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from s2rctl.core.errors import ArtifactError, ProfileError
 from s2rctl.env.build import make_images, make_model, make_task
 from s2rctl.learning.reach.networks import reach_settings
-from s2rctl.learning.student import network as student
+from s2rctl.learning.student.settings import encoder_shape
 from s2rctl.learning.vision.encoder import Encoder
 from s2rctl.learning.vision.encoder import init as init_encoder
 from s2rctl.pipeline.graph import graph_of
@@ -87,7 +87,7 @@ def build(profile: Profile, store: Store) -> None:
     make_images(profile, system.deployed.task, model)
     cameras = profile.vision.cameras
     if isinstance(profile, AlohaProfile):
-        shape = student.encoder_shape(cameras, profile.encoder)
+        shape = encoder_shape(cameras, profile.encoder)
     else:
         shape = reach_settings(cameras, profile.extractor, profile.reach, 0.03, (0, 0, 0), 0.1).encoder
     size = (shape.height, shape.width, shape.channels)

@@ -41,11 +41,12 @@ from s2rctl.learning import devices
 from s2rctl.learning.replay import Field, Replay
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.fit import Plan, fit, length, minibatches, runs_at_once
-from s2rctl.learning.student.network import Params, StudentSettings
+from s2rctl.learning.student.network import Params
+from s2rctl.learning.student.settings import StudentSettings
 from s2rctl.learning.student.snapshot import Samples, Snapshot, averaged
 from s2rctl.learning.vision import preprocess
 from s2rctl.schema.contract import start
-from s2rctl.schema.learning import Distill
+from s2rctl.schema.distillation import Distill
 from s2rctl.tasks.protocol import Observation
 
 Teacher = Callable[[Observation], jax.Array]

@@ -29,8 +29,9 @@ class Hands(NamedTuple):
 class Between(NamedTuple):
     """The second hand as seen from the first one."""
 
-    way: jax.Array  # (N, 3) m, in the first hand's axes
-    turn: jax.Array  # (N, 9) rotation by rows
+    way: jax.Array  # (..., 3) m, in the first hand's axes
+    turn: jax.Array  # (..., 9) rotation by rows
+    grip: np.ndarray  # (3,) m, from a hand's tool to where it holds a thing, in the hand's axes
 
 
 class HandPoses:
@@ -43,6 +44,7 @@ class HandPoses:
     def __init__(self, specification: RobotSpecification, ready: Sequence[float]) -> None:
         kinematics = specification.kinematics
         self._arms = len(specification.arms)
+        self._grip = np.array(specification.grip, np.float32)
         chains = [kinematics.links_to(tool) for tool in specification.tools]
         constants = [_constants(*chain) for chain in chains]
         if any((ours != theirs).any() for one in constants[1:] for ours, theirs in zip(constants[0], one, strict=True)):
@@ -125,6 +127,17 @@ class HandPoses:
         off = [_clip(40.0 * (there - wanted)) for there, wanted in zip(real.position, sent.position, strict=True)]
         return jnp.concatenate(off + self._second(real), axis=-1)
 
+    def between(self, second: jax.Array) -> Between:
+        """Return the second hand as seen from the first one by the last 12 numbers (..., 12) of ``features``.
+
+        Of hands that are not further than 0.3 m along any axis from how they stand at ``ready``.
+        """
+        assert self._at_ready is not None
+        way, turn = self._at_ready
+        rows = turn[:6] + second[..., 6:] / 3.0
+        third = jnp.cross(rows[..., :3], rows[..., 3:])
+        return Between(second[..., :3] / 10.0 + way, jnp.concatenate([rows, third], axis=-1), self._grip)
+
     def _by_arm(self, targets: jax.Array) -> jax.Array:
         return targets.reshape(-1, self._arms, self._per_arm)
 
@@ -132,7 +145,7 @@ class HandPoses:
         """Return the second hand as seen from the first one, relative to how they stand at ``ready``."""
         if self._at_ready is None:
             return []
-        way, turn = between(poses)
+        way, turn = _between(poses)
         way, turn = way - self._at_ready[0], (turn - self._at_ready[1])[:, :6]
         return [_clip(10.0 * way), _clip(40.0 * way), 3.0 * turn]
 
@@ -148,11 +161,11 @@ class HandPoses:
         return way.astype(np.float32), turn.ravel().astype(np.float32)
 
 
-def between(poses: Hands) -> Between:
-    """Return the second hand's pose in the first one's axes."""
+def _between(poses: Hands) -> tuple[jax.Array, jax.Array]:
+    """Return the second hand's place (N, 3) and rotation (N, 9) in the first one's axes."""
     back = jnp.swapaxes(poses.rotation[0], 1, 2)
     way = back @ (poses.position[1] - poses.position[0])[..., None]
-    return Between(way[..., 0], (back @ poses.rotation[1]).reshape(-1, 9))
+    return way[..., 0], (back @ poses.rotation[1]).reshape(-1, 9)
 
 
 def _constants(links: Sequence[Link], point: Point) -> list[np.ndarray]:

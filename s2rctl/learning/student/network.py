@@ -4,39 +4,31 @@ It may also tell from each camera's image where that camera's object is, as the 
 means of what it told: one image tells a pose to a few millimetres at best, but an object in the hand stays where it is.
 It may remember running means of how far its arms are from their commands, too: an arm always sags, and what comes on
 top is what it touches. Or it remembers what it learns to (a GRU, Cho et al. 2014): no camera sees a peg inside its
-socket, so what was seen before it went in, and what the joints felt since, have to say where it is.
+socket, so what was seen before it went in, and what the joints felt since, have to say where it is; ``mating.py`` says
+how that is done by geometry.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s2rctl.learning.student.proprioception import Proprioception, proprioception
+from s2rctl.learning.student import mating
+from s2rctl.learning.student.settings import ERRORS, ESTIMATES, RECURRENT, StudentSettings
 from s2rctl.learning.vision import encoder as nets
 from s2rctl.learning.vision import preprocess
-from s2rctl.learning.vision.encoder import Encoder, EncoderSettings, Head, Size, settings_for
-from s2rctl.learning.vision.preprocess import Camera, Inputs, camera_from
-from s2rctl.robots import ROBOTS
-from s2rctl.schema.base import Model, quantity
-from s2rctl.schema.contract import Memory, start
-from s2rctl.schema.learning import Distill
-from s2rctl.schema.learning import Encoder as EncoderProfile
-from s2rctl.schema.simulation import CameraSettings
+from s2rctl.learning.vision.encoder import Encoder, Head
+from s2rctl.learning.vision.preprocess import Inputs
+from s2rctl.schema.contract import start
 
 State = Mapping[str, jax.Array]
 """Memory of N worlds by name."""
 Params = Any
 """Nested dictionary of arrays: ``encoder/...`` (flax parameters of Encoder), ``head/...`` (of Policy), ``estimate/...``
-(of vision.encoder.Head) for a student that tells poses, ``recurrent/...`` (of Unit) for one that learns to remember."""
-
-ESTIMATES = "estimates"
-ERRORS = "errors"
-HANDS = "hands"
-RECURRENT = "recurrent"
-"""Names of the memories."""
+(of vision.encoder.Head) for a student that tells poses, ``confidence/...`` (likewise) for one that mates parts by them,
+``recurrent/...`` (of Unit) for one that learns to remember."""
 
 
 class Seen(NamedTuple):
@@ -44,95 +36,7 @@ class Seen(NamedTuple):
 
     latents: jax.Array  # (N, cameras * latent)
     told: jax.Array  # (N, cameras * estimates) poses, in the units of the task's image targets
-
-
-class StudentSettings(Model):
-    """What the student is made of; the ``config`` of its policy.json."""
-
-    cameras: tuple[Camera, ...] = quantity(..., "", "policy cameras in the order of the latents")
-    encoder: EncoderSettings
-    hidden: tuple[int, ...] = quantity(..., "", "hidden layers after the encoder")
-    robot: str = quantity(..., "", "robot table name: its specification says what the joint inputs are")
-    ready: tuple[float, ...] | None = quantity(
-        None, "rad", "joints from which hand poses of the commanded joints are told; null: they are no features"
-    )
-    measured: bool = quantity(False, "", "whether hand poses of the measured joints are told too")
-    switched: bool = quantity(..., "", "whether the policy is told when its pilot has handed over")
-    action_size: int = quantity(..., "", "joint-target changes", ge=1)
-    estimates: int = quantity(0, "", "numbers that each camera's image tells of its object; 0: none", ge=0)
-    filters: tuple[float, ...] = quantity((), "", "shares of the past in running means")
-    filtered_errors: bool = quantity(False, "", "whether tracking errors are filtered too, not only what is told")
-    filtered_hands: bool = quantity(False, "", "whether where the measured hands are to each other is filtered, too")
-    recurrent: int = quantity(0, "", "size of the recurrent unit; 0: none", ge=0)
-
-    @property
-    def told(self) -> int:
-        """How many numbers all cameras tell."""
-        return len(self.cameras) * self.estimates
-
-    @property
-    def memory(self) -> tuple[Memory, ...]:
-        """What it remembers, all 0 at an episode's start.
-
-        Running sums of what was told, and the weight of each: (filters, told + 1); of tracking errors and of the hands,
-        likewise. The recurrent unit's state.
-        """
-        sums = tuple(Memory(name=name, shape=(len(self.filters), size + 1)) for name, size in self.filtered.items())
-        return sums + ((Memory(name=RECURRENT, shape=(self.recurrent,)),) if self.recurrent else ())
-
-    @property
-    def filtered(self) -> dict[str, int]:
-        """How many numbers each memory of running means is about."""
-        if not self.filters:
-            return {}
-        told = {ESTIMATES: self.told} if self.told else {}
-        errors = {ERRORS: self.joints.errors_size} if self.filtered_errors else {}
-        return told | errors | ({HANDS: self.joints.hands_size} if self.filtered_hands else {})
-
-    @property
-    def joints(self) -> Proprioception:
-        """The joint features."""
-        return proprioception(self.robot, self.ready, self.switched, self.measured)
-
-
-def student_settings(
-    cameras: tuple[CameraSettings, ...],
-    encoder: EncoderProfile,
-    distill: Distill,
-    robot: str,
-    *,
-    ready: Sequence[float] | None = None,
-    switched: bool = False,
-    estimates: int = 0,
-) -> StudentSettings:
-    """Return the student that a profile describes, for a robot that is commanded by joint targets.
-
-    ``ready`` (rad) is where the task's work with both hands begins: hand poses are told from there, if the profile
-    wants them; ``switched``: whether a pilot drives at first; ``estimates``: how many numbers the task asks of each
-    camera's image, which the student tells if the profile wants it.
-    """
-    read = tuple(camera_from(camera) for camera in cameras)
-    return StudentSettings(
-        cameras=read,
-        encoder=encoder_shape(cameras, encoder),
-        hidden=distill.network,
-        robot=robot,
-        ready=tuple(ready) if ready is not None and distill.hand_poses else None,
-        measured=ready is not None and distill.measured_hands,
-        switched=switched,
-        action_size=len(ROBOTS.load(robot).command),
-        estimates=estimates if distill.estimates else 0,
-        filters=distill.filters,
-        filtered_errors=distill.filtered_errors,
-        filtered_hands=distill.filtered_hands and ready is not None,
-        recurrent=distill.recurrent,
-    )
-
-
-def encoder_shape(cameras: tuple[CameraSettings, ...], encoder: EncoderProfile) -> EncoderSettings:
-    """Return the shape of the image encoder; all cameras share it and so have one image size."""
-    first = camera_from(cameras[0])
-    return settings_for(Size(first.height, first.width), first.channels, encoder.latent, fine=encoder.stem == "fine")
+    log_variance: jax.Array  # (N, cameras * 3) of where the ends of parts are told to be; (N, 0) if that is not asked
 
 
 class Policy(nn.Module):
@@ -167,7 +71,9 @@ def feature_size(settings: StudentSettings) -> int:
     A recurrent unit's state comes on top.
     """
     latents = len(settings.cameras) * settings.encoder.latent
-    return latents + settings.joints.size + settings.told + len(settings.filters) * sum(settings.filtered.values())
+    means = len(settings.filters) * sum(settings.filtered.values())
+    mated = mating.feature_size(settings.filters) if settings.ends else 0
+    return latents + settings.joints.size + settings.told + means + mated
 
 
 def init(key: jax.Array, settings: StudentSettings) -> Params:
@@ -181,6 +87,8 @@ def init(key: jax.Array, settings: StudentSettings) -> Params:
     }
     if settings.estimates:
         params["estimate"] = nets.init(Head(settings.estimates), jax.random.fold_in(first, 1), shape.latent)
+    if settings.ends:
+        params["confidence"] = nets.init(Head(3), jax.random.fold_in(first, 2), shape.latent)
     if settings.recurrent:
         both = settings.recurrent + feature_size(settings)
         params["recurrent"] = nets.init(Unit(settings.recurrent), jax.random.fold_in(second, 1), both)
@@ -197,10 +105,13 @@ def latents(encoder: Params, settings: StudentSettings, inputs: Inputs) -> jax.A
 def tell(params: Params, settings: StudentSettings, latents: jax.Array) -> Seen:
     """Return what latents (N, cameras * latent) say; nothing is told by a student without estimates."""
     if not settings.estimates:
-        return Seen(latents, latents[:, :0])
+        return Seen(latents, latents[:, :0], latents[:, :0])
     each = latents.reshape(-1, len(settings.cameras), settings.encoder.latent)
-    told = nets.apply(Head(settings.estimates), params["estimate"], each)
-    return Seen(latents, told.reshape(-1, settings.told))
+    told = nets.apply(Head(settings.estimates), params["estimate"], each).reshape(-1, settings.told)
+    if not settings.ends:
+        return Seen(latents, told, latents[:, :0])
+    sure = nets.apply(Head(3), params["confidence"], each)
+    return Seen(latents, told, sure.reshape(-1, 3 * len(settings.cameras)))
 
 
 def act(
@@ -231,7 +142,11 @@ def act_on(
     features, after = [seen.latents, joints, seen.told], {}
     for name, size in settings.filtered.items():
         sums = after[name] = _filtered(settings, memory[name], _now(settings, name, seen, joints))
-        features.append((sums[..., :-1] / sums[..., -1:]).reshape(-1, len(settings.filters) * size))
+        features.append(_means(sums).reshape(-1, len(settings.filters) * size))
+    if settings.ends:
+        mated, sums_of_mating = _mated(settings, settings.ends, seen, joints, memory, after[ESTIMATES])
+        features.append(mated)
+        after |= sums_of_mating
     if settings.recurrent:
         both = jnp.concatenate([memory[RECURRENT], *features], axis=-1)
         after[RECURRENT] = nets.apply(Unit(settings.recurrent), params["recurrent"], both)
@@ -247,11 +162,41 @@ def _now(settings: StudentSettings, name: str, seen: Seen, joints: jax.Array) ->
     return settings.joints.errors(joints) if name == ERRORS else settings.joints.hands(joints)
 
 
+def _mated(
+    settings: StudentSettings,
+    ends: tuple[float, float],
+    seen: Seen,
+    joints: jax.Array,
+    memory: State,
+    estimates: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return where the parts are to each other, as features (N, n), and the memories of that from then on."""
+    known, filters = settings.joints, len(settings.filters)
+    sent, real = known.sent_hands(joints), known.hands(joints)
+    slack = _filtered(settings, memory[mating.SLACK], real - sent)
+    told, sure = seen.told.reshape(-1, 2, mating.TOLD), seen.log_variance.reshape(-1, 2, 3)
+    now = mating.mismatch(ends, told, sure, known.between(real))
+    sums = _summed(settings, memory[mating.MISMATCH], now)
+    hands = known.between(sent[:, None] + _means(slack))
+    means = _means(estimates).reshape(-1, filters, 2, mating.TOLD)
+    features = mating.features(ends, settings.filters, means, sums, hands)
+    return features, {mating.MISMATCH: sums, mating.SLACK: slack}
+
+
 def _filtered(settings: StudentSettings, sums: jax.Array, value: jax.Array) -> jax.Array:
-    """Return the running sums (N, filters, n + 1) after another value (N, n)."""
+    """Return the running sums (N, filters, n + 1) after another value (N, n), with their weights last."""
+    return _summed(settings, sums, jnp.concatenate([value, jnp.ones_like(value[:, :1])], axis=-1))
+
+
+def _summed(settings: StudentSettings, sums: jax.Array, now: jax.Array) -> jax.Array:
+    """Return the running sums (N, filters, n) after another summand (N, n)."""
     share = jnp.asarray(settings.filters, jnp.float32)[:, None]
-    now = jnp.concatenate([value, jnp.ones_like(value[:, :1])], axis=-1)[:, None]
-    return share * sums + (1.0 - share) * now
+    return share * sums + (1.0 - share) * now[:, None]
+
+
+def _means(sums: jax.Array) -> jax.Array:
+    """Return the running means (N, filters, n) by sums (N, filters, n + 1)."""
+    return sums[..., :-1] / sums[..., -1:]
 
 
 def emptied(settings: StudentSettings, memory: State, begun: jax.Array) -> dict[str, jax.Array]:

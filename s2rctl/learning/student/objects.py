@@ -6,7 +6,8 @@ way is short, whatever the picture looks like; ``robots/holding.py`` says when s
 
 import jax
 
-from s2rctl.learning.student.network import Seen, StudentSettings
+from s2rctl.learning.student.network import Seen
+from s2rctl.learning.student.settings import StudentSettings
 from s2rctl.schema.tensors import object_name
 from s2rctl.tasks.protocol import WAY_UNIT_M
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2rctl.learning.student.hand_poses import HandPoses
+from s2rctl.learning.student.hand_poses import Between, HandPoses
 from s2rctl.learning.vision.preprocess import Inputs
 from s2rctl.robots import ROBOTS
 from s2rctl.schema.tensors import JOINT_POS, JOINT_TARGET, SWITCHED
@@ -74,6 +74,16 @@ class Proprioception:
         if self._hands is None or self._measured is None:
             return slice(0, 0)
         return slice(self._hands.size + self._measured.away_size, self._hands.size + self._measured.measured_size)
+
+    def sent_hands(self, features: jax.Array) -> jax.Array:
+        """Return what ``hands`` does of the commanded joints (N, hands_size)."""
+        assert self._hands is not None
+        return features[..., self._hands.size - self.hands_size : self._hands.size]
+
+    def between(self, hands: jax.Array) -> Between:
+        """Return the hands to each other by what ``hands`` or ``sent_hands`` gave (..., hands_size)."""
+        assert self._hands is not None
+        return self._hands.between(hands)
 
     @property
     def raw_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:

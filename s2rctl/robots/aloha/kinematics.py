@@ -69,3 +69,5 @@ KINEMATICS = Kinematics(
     joints=JOINTS,
     points={name: point for prefix in BASES for name, point in _points(prefix).items()},
 )
+GRIP = (0.0089, 0.0, -0.0003)
+"""m, from the tool ``gripper`` to the midpoint of the fingertips, in the gripper's axes; the fingers are mirrored."""

@@ -7,7 +7,7 @@ with the model in assets/aloha. Joint speeds: the no-load speed of the servos at
 
 import math
 
-from s2rctl.robots.aloha.kinematics import ARM_JOINTS, BASES, JOINTS, KINEMATICS
+from s2rctl.robots.aloha.kinematics import ARM_JOINTS, BASES, GRIP, JOINTS, KINEMATICS
 from s2rctl.robots.command import joint_entries
 from s2rctl.robots.protocol import RobotSpecification
 
@@ -67,6 +67,7 @@ SPECIFICATION = RobotSpecification(
     base_body="base_link",
     hand_body="gripper_link",
     tool_axis=(1.0, 0.0, 0.0),
+    grip=GRIP,
     command=joint_entries(
         _TARGETS,
         _TARGET_JOINT,

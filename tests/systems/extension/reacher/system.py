@@ -3,7 +3,8 @@
 from typing import Literal
 
 from s2rctl.schema.base import Model, quantity
-from s2rctl.schema.learning import Distill, Encoder, TeacherPhase
+from s2rctl.schema.distillation import Distill
+from s2rctl.schema.learning import Encoder, TeacherPhase
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.robots import RobotSection
 from s2rctl.schema.tasks import TaskSection, TaskSections

@@ -1,0 +1,109 @@
+"""Where the parts that two hands hold are to each other: what images saw of it, kept while it cannot be seen.
+
+Kinematics say it at any time: from where each hand holds its part, as its own camera sees it, and from the joints. A
+joint that reads 10 mrad wrong puts a hand 4 mm beside where it is, and a hole's play is not much more. While both parts
+are in sight the images say it, too, and the difference of the two is the joints' error as it matters here: nearly the
+same from one moment to the next. So the student remembers running means of that difference, in which each image counts
+by how sure it is (its own estimate of its variance: Nix and Weigend 1994), and corrects the kinematics by it once the
+one part has gone into the other and nothing can be seen.
+
+What the hands' kinematics need is denoised likewise: commanded joints have no noise, and how far the hands are from
+where these put them changes slowly.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from s2rctl.learning.student.hand_poses import Between
+from s2rctl.schema.contract import Memory
+from s2rctl.tasks.protocol import ENDS_UNIT_M, WAY_UNIT_M
+
+MISMATCH = "mismatch"
+SLACK = "slack"
+"""Names of the memories: of the difference between images and kinematics, and of that between joints and commands."""
+
+HELD = 9
+"""Numbers that an image tells of its own part in the hand: the way to its grip (3), its x and z axes (6)."""
+TOLD = HELD + 3
+"""All that it tells: also the way of the second part's end from the first one's, in the first one's axes (3)."""
+
+_RANGE = 2.5  # units: what is told ends at 3, so beyond this nothing is said
+_PRIOR = 25.0  # 1/unit²: joints are trusted to 1 cm before any image has shown the parts
+_LOG_VARIANCE = (-7.0, 2.0)  # of what an image tells, unit²: 1.5 mm to 14 cm
+_FINE = 0.008  # m: the play of the hole
+_FAR = 3.0
+
+
+def memories(filters: tuple[float, ...], hands: int) -> tuple[Memory, ...]:
+    """Return the memories, whose hand poses have ``hands`` numbers: weighted sums and the weight of each."""
+    return (Memory(name=MISMATCH, shape=(len(filters), 6)), Memory(name=SLACK, shape=(len(filters), hands + 1)))
+
+
+def feature_size(filters: tuple[float, ...]) -> int:
+    """Return how many numbers ``features`` gives."""
+    return 9 * len(filters)
+
+
+def mismatch(ends: tuple[float, float], told: jax.Array, log_variance: jax.Array, hands: Between) -> jax.Array:
+    """Return what this moment adds to the sums (N, 6): precision times mismatch (3), precision (3); of both images.
+
+    ``told`` (N, 2, TOLD) and ``log_variance`` (N, 2, 3) of its last three numbers; ``hands`` as measured. In units of
+    ``ENDS_UNIT_M``, in the first part's axes.
+    """
+    seen = told[..., HELD:]
+    precision = jnp.exp(-jnp.clip(log_variance, *_LOG_VARIANCE)) * (jnp.abs(seen) < _RANGE)
+    off = seen - way(ends, told[..., :HELD], hands)[:, None]
+    return jnp.sum(jnp.concatenate([precision * off, precision], axis=-1), axis=1)
+
+
+def features(
+    ends: tuple[float, float], filters: tuple[float, ...], told: jax.Array, sums: jax.Array, hands: Between
+) -> jax.Array:
+    """Return numbers of order one (N, feature_size): for each filter where the parts are, coarse, fine, and how sure.
+
+    ``told`` (N, filters, 2, TOLD) are its running means, ``sums`` (N, filters, 6) those of ``mismatch``, and ``hands``
+    (N, filters, ...) denoised.
+    """
+    prior = _PRIOR * (1.0 - jnp.asarray(filters, jnp.float32))[:, None]
+    place = way(ends, told[..., :HELD], hands) + sums[..., :3] / (sums[..., 3:] + prior)
+    coarse, fine = (jnp.clip(scale * place, -_FAR, _FAR) for scale in (1.0, ENDS_UNIT_M / _FINE))
+    sure = 0.5 * jnp.log1p(sums[..., 3:] / prior)
+    return jnp.concatenate([coarse, fine, sure], axis=-1).reshape(-1, feature_size(filters))
+
+
+def way(ends: tuple[float, float], held: jax.Array, hands: Between) -> jax.Array:
+    """Return by kinematics the way (..., 3) of the second part's end from the first one's, in units of ``ENDS_UNIT_M``.
+
+    ``held`` (..., 2, HELD) says where each hand holds its part, and ``ends`` (m) how far its end is from there along
+    its x axis. In the first part's axes.
+    """
+    turn = hands.turn.reshape(*hands.turn.shape[:-1], 3, 3)
+    first, second = held[..., 0, :], held[..., 1, :]
+    axes = _axes(first)
+    here = hands.grip + WAY_UNIT_M * first[..., :3] + ends[0] * axes[..., :, 0]
+    there = hands.grip + WAY_UNIT_M * second[..., :3] + ends[1] * _axes(second)[..., :, 0]
+    offset = hands.way + (turn @ there[..., None])[..., 0] - here
+    return (jnp.swapaxes(axes, -1, -2) @ offset[..., None])[..., 0] / ENDS_UNIT_M
+
+
+def unsure(told: jax.Array, log_variance: jax.Array, truth: jax.Array) -> jax.Array:
+    """Return the negative log likelihood () of what images tell of the ends, by which they learn how sure they are.
+
+    ``told`` and ``truth`` (N, 2, TOLD), ``log_variance`` (N, 2, 3). What is told learns nothing from it: images
+    that are hard to read would be given up (Seitzer et al. 2022).
+    """
+    square = (jax.lax.stop_gradient(told) - truth)[..., HELD:] ** 2
+    bounded = jnp.clip(log_variance, *_LOG_VARIANCE)
+    return jnp.mean(0.5 * (square * jnp.exp(-bounded) + bounded))
+
+
+def _axes(held: jax.Array) -> jax.Array:
+    """Return the axes (..., 3, 3) of a part from the x and z axes that were told, made orthonormal."""
+    x = _unit(held[..., 3:6])
+    z = held[..., 6:9]
+    z = _unit(z - jnp.sum(x * z, axis=-1, keepdims=True) * x)
+    return jnp.stack([x, jnp.cross(z, x), z], axis=-1)
+
+
+def _unit(vector: jax.Array) -> jax.Array:
+    return vector / jnp.sqrt(jnp.sum(vector**2, axis=-1, keepdims=True) + 1e-6)

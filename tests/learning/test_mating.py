@@ -1,0 +1,128 @@
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+from s2rctl.learning.student import mating
+from s2rctl.learning.student import network as student
+from s2rctl.learning.student.proprioception import proprioception
+from s2rctl.learning.student.settings import student_settings
+from s2rctl.schema.contract import start
+from s2rctl.schema.distillation import Distill
+from s2rctl.schema.learning import Encoder
+from s2rctl.tasks.peg_insertion import READY as FACING
+from s2rctl.tasks.protocol import ENDS_UNIT_M
+from tests.learning.test_student import CAMERAS
+from tests.tasks.task_worlds import build, measured_world, nominal
+
+READY = (*FACING["left"], *FACING["right"])
+KNOWN = proprioception("aloha", READY, True, True)
+MILLIMETRE = 1e-3 / ENDS_UNIT_M
+
+
+@pytest.fixture(scope="module")
+def insertion():
+    return build("insertion")
+
+
+def facing(insertion, seed):
+    """Return a world with both arms near where they mate, the parts somewhere in their hands, and its joints."""
+    model, task = insertion
+    beginning = task.reset(jax.random.key(seed), nominal(task))
+    random = np.random.default_rng(seed)
+    qpos = np.array(beginning.qpos)
+    qpos[:6] = np.add(FACING["left"], random.uniform(-0.05, 0.05, 6))
+    qpos[8:14] = np.add(FACING["right"], random.uniform(-0.05, 0.05, 6))
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    mujoco.mj_forward(model, data)
+    for first, tool, quaternion in ((16, "left/gripper", [1, 0, 0, 0]), (23, "right/gripper", [1, 0, 0, 0])):
+        qpos[first : first + 3] = data.site(tool).xpos + random.uniform(-0.01, 0.01, 3)
+        turned = np.add(quaternion, random.uniform(-0.1, 0.1, 4))
+        qpos[first + 3 : first + 7] = turned / np.linalg.norm(turned)
+    return task, measured_world(model, task, qpos, beginning.state), qpos[:16]
+
+
+def numbers_of(joints):
+    inputs = {
+        "joint_pos": jnp.asarray(joints, jnp.float32)[None],
+        "joint_target": jnp.asarray(np.delete(joints, [7, 15]), jnp.float32)[None],
+        "switched": jnp.ones((1, 1)),
+    }
+    return KNOWN.features(inputs)
+
+
+def beyond(told, found):
+    """Return what images are to tell, which ends at 3 units, further on where the parts are further apart."""
+    return np.where(np.abs(told) < 2.99, told, found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kinematics_say_where_the_parts_are_to_each_other(insertion, seed):
+    task, world, joints = facing(insertion, seed)
+    told = task.image_targets(world)
+    features = numbers_of(joints)
+    for hands in (KNOWN.hands(features), KNOWN.sent_hands(features)):
+        found = mating.way(task.ends, told[None, :, : mating.HELD], KNOWN.between(hands))
+        np.testing.assert_allclose(found[0], beyond(told[0, mating.HELD :], found[0]), atol=0.5 * MILLIMETRE)
+
+
+def test_joints_that_read_wrong_are_made_up_for_by_what_was_seen_before_nothing_could_be_seen(insertion):
+    task, world, joints = facing(insertion, 1)
+    truth = task.image_targets(world)
+    wrong = np.array(joints)
+    wrong[[0, 9]] += (0.02, -0.015)  # 8 mm beside, and 5 mm too low
+    hands = KNOWN.between(KNOWN.hands(numbers_of(wrong)))
+    filters = (0.9, 0.99)
+    share = jnp.array(filters)[:, None]
+    sums, random = jnp.zeros((1, 2, 6)), np.random.default_rng(0)
+    for step in range(120):
+        blind = step >= 60
+        noise = random.normal(size=(2, 3)) * (4.0 if blind else 0.1)  # 5 mm, then anything
+        told = truth.at[:, mating.HELD :].add(noise)[None]
+        sure = jnp.full((1, 2, 3), 2.0 if blind else 2 * np.log(0.1))
+        sums = share * sums + (1 - share) * mating.mismatch(task.ends, told, sure, hands)[:, None]
+    held = jnp.broadcast_to(truth, (1, 2, 2, mating.TOLD))
+    both = hands._replace(way=hands.way[:, None], turn=hands.turn[:, None])
+    found = mating.features(task.ends, filters, held, sums, both).reshape(2, 9)
+    error = np.abs(found[:, 1:3] - truth[0, mating.HELD + 1 :]).max(axis=1) / MILLIMETRE  # aside
+    plain = (mating.way(task.ends, held[:, 0, :, : mating.HELD], hands)[0] - truth[0, mating.HELD :])[1:]
+    assert np.abs(plain).max() / MILLIMETRE > 5
+    assert error[1] < 1.5
+    assert found[1, 7] > found[0, 7] > 0  # the longer memory is surer
+
+
+def test_images_learn_how_sure_they_are():
+    random = np.random.default_rng(0)
+    truth = jnp.asarray(random.normal(size=(4000, 2, mating.TOLD)), jnp.float32)
+    spread = np.array([0.1, 0.5])
+    told = truth + jnp.asarray(random.normal(size=truth.shape) * spread[:, None], jnp.float32)
+    slope = jax.grad(lambda sure: mating.unsure(told, jnp.broadcast_to(sure[:, None], (4000, 2, 3)), truth))
+    np.testing.assert_allclose(slope(jnp.asarray(2 * np.log(spread), jnp.float32)), 0, atol=0.01)
+    assert not jnp.any(jax.grad(lambda told: mating.unsure(told, jnp.zeros((4000, 2, 3)), truth))(told))
+
+
+def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path):
+    from s2rctl.export.graph import of_policy
+    from s2rctl.learning.policy_files import load_policy, save_policy
+    from s2rctl.schema.tensors import memory_in, memory_out
+    from tests.learning.toy_insertion import ToyInsertion
+
+    observation = ToyInsertion(3).reset(jax.random.key(0)).observation
+    budget = Distill(network=(16,), estimates=1.0, filters=(0.5, 0.9), measured_hands=True, mating=True)
+    settings = student_settings(
+        CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.028, 0.068)
+    )
+    save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
+    policy = load_policy(tmp_path)
+    shapes = {item.name: item.shape for item in policy.memory}
+    assert shapes == {"estimates": (2, 25), "mismatch": (2, 6), "slack": (2, 13)}
+    memory = start(policy.memory, 3)
+    for _ in range(2):
+        before = {memory_in(name): memory[name] for name in shapes}
+        action, memory = policy.step(observation, memory)
+        found = of_policy(policy)({**observation.inputs, **before})
+        np.testing.assert_allclose(found["action"], action, atol=1e-5)
+        for name in shapes:
+            np.testing.assert_allclose(found[memory_out(name)], memory[name], atol=1e-4)
