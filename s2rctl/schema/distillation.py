@@ -66,6 +66,11 @@ class Distill(Model):
         ge=0,
         le=1000,
     )
+    confidence: bool = quantity(
+        False,
+        "",
+        "each told number with how sure the image is of it: by that errors count in learning, and means over time weigh",
+    )
     filters: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = quantity(
         (),
         "",
@@ -143,7 +148,9 @@ class Distill(Model):
             problems += [f"{name}: say how slowly they are filtered, by filters" for name in filtered]
         if self.filtered_hands and not self.measured_hands:
             problems.append("filtered_hands: there are none without measured_hands: true")
-        if self.mating and not (self.estimates and self.filters and self.measured_hands):
-            problems.append("mating: needs estimates with a weight, filters, and measured_hands: true")
+        if self.confidence and not self.estimates:
+            problems.append("confidence: in what? give estimates a weight")
+        if self.mating and not (self.confidence and self.filters and self.measured_hands):
+            problems.append("mating: needs confidence: true, filters, and measured_hands: true")
         require(problems)
         return self

@@ -128,6 +128,7 @@ LATER: Mapping[str, Any] = {
     "distill.averaging": 0.0,
     "distill.filtered_errors": False,
     "distill.filtered_hands": False,
+    "distill.confidence": False,
     "distill.mating": False,
     "distill.resample_cameras": True,
     "distill.mildest": 1.0,

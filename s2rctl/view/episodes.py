@@ -17,6 +17,7 @@ from s2rctl.env.randomise import model_edits
 from s2rctl.env.types import EnvState
 from s2rctl.env.vec_env import VecEnv
 from s2rctl.evaluation.actors import Act, Actor, Oracle, Playing
+from s2rctl.learning.student.network import means
 from s2rctl.learning.student.settings import ESTIMATES
 from s2rctl.learning.teacher.rollout import acting
 from s2rctl.render.protocol import Appearance
@@ -187,14 +188,14 @@ class Episodes:
 
 def _where_told(env: VecEnv) -> Callable[[EnvState, Any], dict[str, jax.Array]] | None:
     """Return where what a student's images told of late puts the objects (3,) m; None for a task that does not say."""
-    places = env.task.image_points
-    if places is None or env.images is None:
+    places, targets = env.task.image_points, env.task.image_targets
+    if places is None or targets is None or env.images is None:
         return None
-    cameras = len(env.images.cameras)
+    told_of = jax.eval_shape(lambda state: targets(jax.tree.map(lambda leaf: leaf[0], env.world(state))), env.shapes)
 
     @jax.jit
     def where(state: EnvState, sums: jax.Array) -> dict[str, jax.Array]:
-        told = (sums[0, 0, :-1] / sums[0, 0, -1]).reshape(cameras, -1)  # the running mean of the first filter
+        told = means(sums[0, 0], told_of.size).reshape(told_of.shape)  # by the first filter
         return dict(places(jax.tree.map(lambda leaf: leaf[0], env.world(state)), told))
 
     return where

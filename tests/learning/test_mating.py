@@ -6,6 +6,7 @@ import pytest
 
 from s2rctl.learning.student import mating
 from s2rctl.learning.student import network as student
+from s2rctl.learning.student.confidence import precision, unlikely
 from s2rctl.learning.student.proprioception import proprioception
 from s2rctl.learning.student.settings import student_settings
 from s2rctl.schema.contract import start
@@ -81,7 +82,7 @@ def test_joints_that_read_wrong_are_made_up_for_by_what_was_seen_before_nothing_
         blind = step >= 60
         noise = random.normal(size=(2, 3)) * (4.0 if blind else 0.1)  # 5 mm, then anything
         told = truth.at[:, mating.HELD :].add(noise)[None]
-        sure = jnp.full((1, 2, 3), 2.0 if blind else 2 * np.log(0.1))
+        sure = jnp.full((1, 2, mating.TOLD), precision(jnp.float32(2.0 if blind else 2 * np.log(0.1))))
         sums = share * sums + (1 - share) * mating.mismatch(task.ends, told, sure, hands)[:, None]
     held = jnp.broadcast_to(truth, (1, 2, 2, mating.TOLD))
     both = hands._replace(way=hands.way[:, None], turn=hands.turn[:, None])
@@ -93,14 +94,17 @@ def test_joints_that_read_wrong_are_made_up_for_by_what_was_seen_before_nothing_
     assert found[1, 7] > found[0, 7] > 0  # the longer memory is surer
 
 
-def test_images_learn_how_sure_they_are():
+def test_images_learn_how_sure_they_are_and_what_is_near_counts_more():
     random = np.random.default_rng(0)
-    truth = jnp.asarray(random.normal(size=(4000, 2, mating.TOLD)), jnp.float32)
-    spread = np.array([0.1, 0.5])
-    told = truth + jnp.asarray(random.normal(size=truth.shape) * spread[:, None], jnp.float32)
-    slope = jax.grad(lambda sure: mating.unsure(told, jnp.broadcast_to(sure[:, None], (4000, 2, 3)), truth))
-    np.testing.assert_allclose(slope(jnp.asarray(2 * np.log(spread), jnp.float32)), 0, atol=0.01)
-    assert not jnp.any(jax.grad(lambda told: mating.unsure(told, jnp.zeros((4000, 2, 3)), truth))(told))
+    truth = jnp.asarray(random.normal(size=(4000, 2)), jnp.float32)
+    spread = np.array([0.05, 0.5])
+    told = truth + jnp.asarray(random.normal(size=truth.shape) * spread, jnp.float32)
+    sure = jnp.broadcast_to(jnp.asarray(2 * np.log(spread), jnp.float32), truth.shape)
+    pull, slope = jax.grad(unlikely, (0, 1))(told, sure, truth)
+    np.testing.assert_allclose(4000 * np.mean(slope, axis=0), 0, atol=0.01)
+    shifted = jax.grad(unlikely)(truth + 0.01, sure, truth)
+    np.testing.assert_allclose(shifted[:, 0] / shifted[:, 1], 10, rtol=1e-3)  # by one over the spread
+    assert np.all(np.isfinite(pull))
 
 
 def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path):
@@ -110,14 +114,16 @@ def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path):
     from tests.learning.toy_insertion import ToyInsertion
 
     observation = ToyInsertion(3).reset(jax.random.key(0)).observation
-    budget = Distill(network=(16,), estimates=1.0, filters=(0.5, 0.9), measured_hands=True, mating=True)
+    budget = Distill(
+        network=(16,), estimates=1.0, filters=(0.5, 0.9), measured_hands=True, confidence=True, mating=True
+    )
     settings = student_settings(
         CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.028, 0.068)
     )
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
     policy = load_policy(tmp_path)
     shapes = {item.name: item.shape for item in policy.memory}
-    assert shapes == {"estimates": (2, 25), "mismatch": (2, 6), "slack": (2, 13)}
+    assert shapes == {"estimates": (2, 48), "mismatch": (2, 6), "slack": (2, 13)}
     memory = start(policy.memory, 3)
     for _ in range(2):
         before = {memory_in(name): memory[name] for name in shapes}

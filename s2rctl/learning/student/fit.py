@@ -16,16 +16,13 @@ import optax
 
 from s2rctl.learning import devices
 from s2rctl.learning.optimiser import make_optimiser
-from s2rctl.learning.student import mating
+from s2rctl.learning.student import confidence
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.network import Params, Seen
 from s2rctl.learning.student.settings import StudentSettings
 from s2rctl.schema.distillation import Distill
 
 Errors = dict[str, jax.Array]
-
-UNSURE = 0.1
-"""Weight of learning how sure images are, beside that of what they tell."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +113,10 @@ def _loss(plan: Plan, trained: Params, batch: Mapping[str, Any]) -> tuple[jax.Ar
     squares = {"action_error": off / settings.action_size}
     if not settings.estimates:
         return off, squares
-    squares["pose_error"] = jnp.mean((seen.told - flat["told"]) ** 2)
-    loss = off + distill.estimates * squares["pose_error"]
-    if settings.ends:
-        told, truth = (each.reshape(-1, 2, mating.TOLD) for each in (seen.told, flat["told"]))
-        loss = loss + UNSURE * distill.estimates * mating.unsure(told, seen.log_variance.reshape(-1, 2, 3), truth)
-    return loss, squares
+    squares["pose_error"] = unlikely = jnp.mean((seen.told - flat["told"]) ** 2)
+    if settings.confidence:
+        unlikely = confidence.unlikely(seen.told, seen.log_variance, flat["told"])
+    return off + distill.estimates * unlikely, squares
 
 
 def acted(settings: StudentSettings, trained: Params, seen: Seen, batch: Mapping[str, Any]) -> jax.Array:

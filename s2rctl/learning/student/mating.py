@@ -4,8 +4,7 @@ Kinematics say it at any time: from where each hand holds its part, as its own c
 joint that reads 10 mrad wrong puts a hand 4 mm beside where it is, and a hole's play is not much more. While both parts
 are in sight the images say it, too, and the difference of the two is the joints' error as it matters here: nearly the
 same from one moment to the next. So the student remembers running means of that difference, in which each image counts
-by how sure it is (its own estimate of its variance: Nix and Weigend 1994), and corrects the kinematics by it once the
-one part has gone into the other and nothing can be seen.
+by how sure it is, and corrects the kinematics by it once the one part has gone into the other and nothing can be seen.
 
 What the hands' kinematics need is denoised likewise: commanded joints have no noise, and how far the hands are from
 where these put them changes slowly.
@@ -29,7 +28,6 @@ TOLD = HELD + 3
 
 _RANGE = 2.5  # units: what is told ends at 3, so beyond this nothing is said
 _PRIOR = 25.0  # 1/unit²: joints are trusted to 1 cm before any image has shown the parts
-_LOG_VARIANCE = (-7.0, 2.0)  # of what an image tells, unit²: 1.5 mm to 14 cm
 _FINE = 0.008  # m: the play of the hole
 _FAR = 3.0
 
@@ -44,14 +42,14 @@ def feature_size(filters: tuple[float, ...]) -> int:
     return 9 * len(filters)
 
 
-def mismatch(ends: tuple[float, float], told: jax.Array, log_variance: jax.Array, hands: Between) -> jax.Array:
+def mismatch(ends: tuple[float, float], told: jax.Array, precision: jax.Array, hands: Between) -> jax.Array:
     """Return what this moment adds to the sums (N, 6): precision times mismatch (3), precision (3); of both images.
 
-    ``told`` (N, 2, TOLD) and ``log_variance`` (N, 2, 3) of its last three numbers; ``hands`` as measured. In units of
+    ``told`` and its ``precision`` (N, 2, TOLD); ``hands`` as measured. In units of
     ``ENDS_UNIT_M``, in the first part's axes.
     """
     seen = told[..., HELD:]
-    precision = jnp.exp(-jnp.clip(log_variance, *_LOG_VARIANCE)) * (jnp.abs(seen) < _RANGE)
+    precision = precision[..., HELD:] * (jnp.abs(seen) < _RANGE)
     off = seen - way(ends, told[..., :HELD], hands)[:, None]
     return jnp.sum(jnp.concatenate([precision * off, precision], axis=-1), axis=1)
 
@@ -61,6 +59,7 @@ def features(
 ) -> jax.Array:
     """Return numbers of order one (N, feature_size): for each filter where the parts are, coarse, fine, and how sure.
 
+    All are 0 while the parts are 15 cm or more beside each other: before the hands face each other.
     ``told`` (N, filters, 2, TOLD) are its running means, ``sums`` (N, filters, 6) those of ``mismatch``, and ``hands``
     (N, filters, ...) denoised.
     """
@@ -68,7 +67,8 @@ def features(
     place = way(ends, told[..., :HELD], hands) + sums[..., :3] / (sums[..., 3:] + prior)
     coarse, fine = (jnp.clip(scale * place, -_FAR, _FAR) for scale in (1.0, ENDS_UNIT_M / _FINE))
     sure = 0.5 * jnp.log1p(sums[..., 3:] / prior)
-    return jnp.concatenate([coarse, fine, sure], axis=-1).reshape(-1, feature_size(filters))
+    near = jnp.all(jnp.abs(place[..., 1:]) < _FAR, axis=-1, keepdims=True)
+    return (near * jnp.concatenate([coarse, fine, sure], axis=-1)).reshape(-1, feature_size(filters))
 
 
 def way(ends: tuple[float, float], held: jax.Array, hands: Between) -> jax.Array:
@@ -84,17 +84,6 @@ def way(ends: tuple[float, float], held: jax.Array, hands: Between) -> jax.Array
     there = hands.grip + WAY_UNIT_M * second[..., :3] + ends[1] * _axes(second)[..., :, 0]
     offset = hands.way + (turn @ there[..., None])[..., 0] - here
     return (jnp.swapaxes(axes, -1, -2) @ offset[..., None])[..., 0] / ENDS_UNIT_M
-
-
-def unsure(told: jax.Array, log_variance: jax.Array, truth: jax.Array) -> jax.Array:
-    """Return the negative log likelihood () of what images tell of the ends, by which they learn how sure they are.
-
-    ``told`` and ``truth`` (N, 2, TOLD), ``log_variance`` (N, 2, 3). What is told learns nothing from it: images
-    that are hard to read would be given up (Seitzer et al. 2022).
-    """
-    square = (jax.lax.stop_gradient(told) - truth)[..., HELD:] ** 2
-    bounded = jnp.clip(log_variance, *_LOG_VARIANCE)
-    return jnp.mean(0.5 * (square * jnp.exp(-bounded) + bounded))
 
 
 def _axes(held: jax.Array) -> jax.Array:

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s2rctl.learning.student import mating
-from s2rctl.learning.student.settings import ERRORS, ESTIMATES, RECURRENT, StudentSettings
+from s2rctl.learning.student import confidence, mating
+from s2rctl.learning.student.settings import ERRORS, ESTIMATES, HANDS, RECURRENT, StudentSettings
 from s2rctl.learning.vision import encoder as nets
 from s2rctl.learning.vision import preprocess
 from s2rctl.learning.vision.encoder import Encoder, Head
@@ -27,8 +27,8 @@ State = Mapping[str, jax.Array]
 """Memory of N worlds by name."""
 Params = Any
 """Nested dictionary of arrays: ``encoder/...`` (flax parameters of Encoder), ``head/...`` (of Policy), ``estimate/...``
-(of vision.encoder.Head) for a student that tells poses, ``confidence/...`` (likewise) for one that mates parts by them,
-``recurrent/...`` (of Unit) for one that learns to remember."""
+(of vision.encoder.Head) for a student that tells poses, ``confidence/...`` (likewise) for one that tells how sure it
+is, ``recurrent/...`` (of Unit) for one that learns to remember."""
 
 
 class Seen(NamedTuple):
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
     latents: jax.Array  # (N, cameras * latent)
     told: jax.Array  # (N, cameras * estimates) poses, in the units of the task's image targets
-    log_variance: jax.Array  # (N, cameras * 3) of where the ends of parts are told to be; (N, 0) if that is not asked
+    log_variance: jax.Array  # (N, cameras * estimates) of each of them; (N, 0) for a student that does not know
 
 
 class Policy(nn.Module):
@@ -87,8 +87,8 @@ def init(key: jax.Array, settings: StudentSettings) -> Params:
     }
     if settings.estimates:
         params["estimate"] = nets.init(Head(settings.estimates), jax.random.fold_in(first, 1), shape.latent)
-    if settings.ends:
-        params["confidence"] = nets.init(Head(3), jax.random.fold_in(first, 2), shape.latent)
+    if settings.confidence:
+        params["confidence"] = nets.init(Head(settings.estimates), jax.random.fold_in(first, 2), shape.latent)
     if settings.recurrent:
         both = settings.recurrent + feature_size(settings)
         params["recurrent"] = nets.init(Unit(settings.recurrent), jax.random.fold_in(second, 1), both)
@@ -108,10 +108,10 @@ def tell(params: Params, settings: StudentSettings, latents: jax.Array) -> Seen:
         return Seen(latents, latents[:, :0], latents[:, :0])
     each = latents.reshape(-1, len(settings.cameras), settings.encoder.latent)
     told = nets.apply(Head(settings.estimates), params["estimate"], each).reshape(-1, settings.told)
-    if not settings.ends:
+    if not settings.confidence:
         return Seen(latents, told, latents[:, :0])
-    sure = nets.apply(Head(3), params["confidence"], each)
-    return Seen(latents, told, sure.reshape(-1, 3 * len(settings.cameras)))
+    sure = nets.apply(Head(settings.estimates), params["confidence"], each)
+    return Seen(latents, told, sure.reshape(-1, settings.told))
 
 
 def act(
@@ -141,12 +141,12 @@ def act_on(
     """Return the action from what is seen and joint features (N, n), and the memory after it."""
     features, after = [seen.latents, joints, seen.told], {}
     for name, size in settings.filtered.items():
-        sums = after[name] = _filtered(settings, memory[name], _now(settings, name, seen, joints))
-        features.append(_means(sums).reshape(-1, len(settings.filters) * size))
+        after[name] = _summed(settings, memory[name], _now(settings, name, seen, joints))
+        features.append(means(after[name], size).reshape(-1, len(settings.filters) * size))
     if settings.ends:
-        mated, sums_of_mating = _mated(settings, settings.ends, seen, joints, memory, after[ESTIMATES])
+        mated, sums = _mated(settings, settings.ends, seen, joints, memory, after[ESTIMATES])
         features.append(mated)
-        after |= sums_of_mating
+        after |= sums
     if settings.recurrent:
         both = jnp.concatenate([memory[RECURRENT], *features], axis=-1)
         after[RECURRENT] = nets.apply(Unit(settings.recurrent), params["recurrent"], both)
@@ -156,10 +156,13 @@ def act_on(
 
 
 def _now(settings: StudentSettings, name: str, seen: Seen, joints: jax.Array) -> jax.Array:
-    """Return what is filtered into a memory (N, n), as it is now."""
-    if name == ESTIMATES:
-        return seen.told
-    return settings.joints.errors(joints) if name == ERRORS else settings.joints.hands(joints)
+    """Return what is summed up in a memory now: weighted values, and the weight of each or of all (N, n + weights)."""
+    if name == ESTIMATES and settings.confidence:
+        weight = _certainty(seen)
+        return jnp.concatenate([weight * seen.told, weight], axis=-1)
+    known = settings.joints
+    value = {ESTIMATES: lambda: seen.told, ERRORS: lambda: known.errors(joints), HANDS: lambda: known.hands(joints)}
+    return _weighing_one(value[name]())
 
 
 def _mated(
@@ -170,22 +173,31 @@ def _mated(
     memory: State,
     estimates: jax.Array,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Return where the parts are to each other, as features (N, n), and the memories of that from then on."""
+    """Return where the parts are to each other, as features (N, n), and the memories of that from then on.
+
+    Images learn from the truth how the parts are, and not from actions through this geometry, which blows up errors of
+    angles.
+    """
     known, filters = settings.joints, len(settings.filters)
     sent, real = known.sent_hands(joints), known.hands(joints)
-    slack = _filtered(settings, memory[mating.SLACK], real - sent)
-    told, sure = seen.told.reshape(-1, 2, mating.TOLD), seen.log_variance.reshape(-1, 2, 3)
-    now = mating.mismatch(ends, told, sure, known.between(real))
+    slack = _summed(settings, memory[mating.SLACK], _weighing_one(real - sent))
+    told, certainty = (each.reshape(-1, 2, mating.TOLD) for each in (seen.told, _certainty(seen)))
+    now = mating.mismatch(ends, told, certainty, known.between(real))
     sums = _summed(settings, memory[mating.MISMATCH], now)
-    hands = known.between(sent[:, None] + _means(slack))
-    means = _means(estimates).reshape(-1, filters, 2, mating.TOLD)
-    features = mating.features(ends, settings.filters, means, sums, hands)
-    return features, {mating.MISMATCH: sums, mating.SLACK: slack}
+    hands = known.between(sent[:, None] + means(slack, settings.joints.hands_size))
+    held = means(estimates, settings.told).reshape(-1, filters, 2, mating.TOLD)
+    features = mating.features(ends, settings.filters, held, sums, hands)
+    return jax.lax.stop_gradient(features), {mating.MISMATCH: sums, mating.SLACK: slack}
 
 
-def _filtered(settings: StudentSettings, sums: jax.Array, value: jax.Array) -> jax.Array:
-    """Return the running sums (N, filters, n + 1) after another value (N, n), with their weights last."""
-    return _summed(settings, sums, jnp.concatenate([value, jnp.ones_like(value[:, :1])], axis=-1))
+def _certainty(seen: Seen) -> jax.Array:
+    """Return the weights (N, told) of what was told, which learn from the truth alone."""
+    return jax.lax.stop_gradient(confidence.precision(seen.log_variance))
+
+
+def _weighing_one(value: jax.Array) -> jax.Array:
+    """Return a value (N, n) and its weight of 1, as summands (N, n + 1)."""
+    return jnp.concatenate([value, jnp.ones_like(value[:, :1])], axis=-1)
 
 
 def _summed(settings: StudentSettings, sums: jax.Array, now: jax.Array) -> jax.Array:
@@ -194,9 +206,9 @@ def _summed(settings: StudentSettings, sums: jax.Array, now: jax.Array) -> jax.A
     return share * sums + (1.0 - share) * now[:, None]
 
 
-def _means(sums: jax.Array) -> jax.Array:
-    """Return the running means (N, filters, n) by sums (N, filters, n + 1)."""
-    return sums[..., :-1] / sums[..., -1:]
+def means(sums: jax.Array, size: int) -> jax.Array:
+    """Return the running means (..., size) by sums (..., size + weights), where one weight may be that of all."""
+    return sums[..., :size] / sums[..., size:]
 
 
 def emptied(settings: StudentSettings, memory: State, begun: jax.Array) -> dict[str, jax.Array]:

@@ -37,6 +37,7 @@ class StudentSettings(Model):
     filters: tuple[float, ...] = quantity((), "", "shares of the past in running means")
     filtered_errors: bool = quantity(False, "", "whether tracking errors are filtered too, not only what is told")
     filtered_hands: bool = quantity(False, "", "whether where the measured hands are to each other is filtered, too")
+    confidence: bool = quantity(False, "", "whether it tells how sure it is, and means of poses weigh by it")
     ends: tuple[float, float] | None = quantity(
         None, "m", "ends of the parts that it mates, each from its grip along x; null: it remembers no mismatch of them"
     )
@@ -51,10 +52,15 @@ class StudentSettings(Model):
     def memory(self) -> tuple[Memory, ...]:
         """What it remembers, all 0 at an episode's start.
 
-        Running sums of what was told, and the weight of each: (filters, told + 1); of tracking errors and of the hands,
-        likewise. The recurrent unit's state.
+        Running sums of what was told, of tracking errors and of the hands (filters, n + weights): after n weighted
+        values the weight of all, or of each where it tells how sure it is. Where parts are, by ``mating.py``. The
+        recurrent unit's state.
         """
-        sums = tuple(Memory(name=name, shape=(len(self.filters), size + 1)) for name, size in self.filtered.items())
+        weights = {ESTIMATES: self.told} if self.confidence else {}
+        sums = tuple(
+            Memory(name=name, shape=(len(self.filters), size + weights.get(name, 1)))
+            for name, size in self.filtered.items()
+        )
         mated = mating.memories(self.filters, self.joints.hands_size) if self.ends else ()
         return sums + mated + ((Memory(name=RECURRENT, shape=(self.recurrent,)),) if self.recurrent else ())
 
@@ -104,6 +110,7 @@ def student_settings(
         filters=distill.filters,
         filtered_errors=distill.filtered_errors,
         filtered_hands=distill.filtered_hands and ready is not None,
+        confidence=distill.confidence and estimates > 0,
         ends=ends if distill.mating else None,
         recurrent=distill.recurrent,
     )
