@@ -69,7 +69,7 @@ class Distill(Model):
     confidence: bool = quantity(
         False,
         "",
-        "each told number with how sure the image is of it: by that errors count in learning, and means over time weigh",
+        "each told number with how sure its image is, by which errors count in learning and means over time weigh",
     )
     filters: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = quantity(
         (),

@@ -6,8 +6,9 @@ are in sight the images say it, too, and the difference of the two is the joints
 same from one moment to the next. So the student remembers running means of that difference, in which each image counts
 by how sure it is, and corrects the kinematics by it once the one part has gone into the other and nothing can be seen.
 
-What the hands' kinematics need is denoised likewise: commanded joints have no noise, and how far the hands are from
-where these put them changes slowly.
+What the kinematics need is denoised by the shortest of the means, since hands lag behind their commands by centimetres
+while they move: how the parts lie in the hands, and how far these are from where the commanded joints, which have no
+noise, put them.
 """
 
 import jax
@@ -34,7 +35,7 @@ _FAR = 3.0
 
 def memories(filters: tuple[float, ...], hands: int) -> tuple[Memory, ...]:
     """Return the memories, whose hand poses have ``hands`` numbers: weighted sums and the weight of each."""
-    return (Memory(name=MISMATCH, shape=(len(filters), 6)), Memory(name=SLACK, shape=(len(filters), hands + 1)))
+    return (Memory(name=MISMATCH, shape=(len(filters), 6)), Memory(name=SLACK, shape=(1, hands + 1)))
 
 
 def feature_size(filters: tuple[float, ...]) -> int:
@@ -49,22 +50,21 @@ def mismatch(ends: tuple[float, float], told: jax.Array, precision: jax.Array, h
     ``ENDS_UNIT_M``, in the first part's axes.
     """
     seen = told[..., HELD:]
-    precision = precision[..., HELD:] * (jnp.abs(seen) < _RANGE)
+    precision = precision[..., HELD:] * jnp.all(jnp.abs(seen) < _RANGE, axis=-1, keepdims=True)
     off = seen - way(ends, told[..., :HELD], hands)[:, None]
     return jnp.sum(jnp.concatenate([precision * off, precision], axis=-1), axis=1)
 
 
 def features(
-    ends: tuple[float, float], filters: tuple[float, ...], told: jax.Array, sums: jax.Array, hands: Between
+    ends: tuple[float, float], filters: tuple[float, ...], held: jax.Array, hands: Between, sums: jax.Array
 ) -> jax.Array:
     """Return numbers of order one (N, feature_size): for each filter where the parts are, coarse, fine, and how sure.
 
-    All are 0 while the parts are 15 cm or more beside each other: before the hands face each other.
-    ``told`` (N, filters, 2, TOLD) are its running means, ``sums`` (N, filters, 6) those of ``mismatch``, and ``hands``
-    (N, filters, ...) denoised.
+    All are 0 while the parts are 15 cm or more beside each other: before the hands face each other. ``held``
+    (N, 2, HELD) is denoised and so are the ``hands``; ``sums`` (N, filters, 6) are those of ``mismatch``.
     """
     prior = _PRIOR * (1.0 - jnp.asarray(filters, jnp.float32))[:, None]
-    place = way(ends, told[..., :HELD], hands) + sums[..., :3] / (sums[..., 3:] + prior)
+    place = way(ends, held, hands)[:, None] + sums[..., :3] / (sums[..., 3:] + prior)
     coarse, fine = (jnp.clip(scale * place, -_FAR, _FAR) for scale in (1.0, ENDS_UNIT_M / _FINE))
     sure = 0.5 * jnp.log1p(sums[..., 3:] / prior)
     near = jnp.all(jnp.abs(place[..., 1:]) < _FAR, axis=-1, keepdims=True)

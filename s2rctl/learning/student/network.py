@@ -8,7 +8,7 @@ socket, so what was seen before it went in, and what the joints felt since, have
 how that is done by geometry.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -141,7 +141,7 @@ def act_on(
     """Return the action from what is seen and joint features (N, n), and the memory after it."""
     features, after = [seen.latents, joints, seen.told], {}
     for name, size in settings.filtered.items():
-        after[name] = _summed(settings, memory[name], _now(settings, name, seen, joints))
+        after[name] = _summed(settings.filters, memory[name], _now(settings, name, seen, joints))
         features.append(means(after[name], size).reshape(-1, len(settings.filters) * size))
     if settings.ends:
         mated, sums = _mated(settings, settings.ends, seen, joints, memory, after[ESTIMATES])
@@ -178,15 +178,15 @@ def _mated(
     Images learn from the truth how the parts are, and not from actions through this geometry, which blows up errors of
     angles.
     """
-    known, filters = settings.joints, len(settings.filters)
+    known, short = settings.joints, settings.filters.index(min(settings.filters))
     sent, real = known.sent_hands(joints), known.hands(joints)
-    slack = _summed(settings, memory[mating.SLACK], _weighing_one(real - sent))
+    slack = _summed(settings.filters[short : short + 1], memory[mating.SLACK], _weighing_one(real - sent))
     told, certainty = (each.reshape(-1, 2, mating.TOLD) for each in (seen.told, _certainty(seen)))
     now = mating.mismatch(ends, told, certainty, known.between(real))
-    sums = _summed(settings, memory[mating.MISMATCH], now)
-    hands = known.between(sent[:, None] + means(slack, settings.joints.hands_size))
-    held = means(estimates, settings.told).reshape(-1, filters, 2, mating.TOLD)
-    features = mating.features(ends, settings.filters, held, sums, hands)
+    sums = _summed(settings.filters, memory[mating.MISMATCH], now)
+    hands = known.between(sent + means(slack[:, 0], known.hands_size))
+    held = means(estimates[:, short], settings.told).reshape(-1, 2, mating.TOLD)[..., : mating.HELD]
+    features = mating.features(ends, settings.filters, held, hands, sums)
     return jax.lax.stop_gradient(features), {mating.MISMATCH: sums, mating.SLACK: slack}
 
 
@@ -200,9 +200,9 @@ def _weighing_one(value: jax.Array) -> jax.Array:
     return jnp.concatenate([value, jnp.ones_like(value[:, :1])], axis=-1)
 
 
-def _summed(settings: StudentSettings, sums: jax.Array, now: jax.Array) -> jax.Array:
+def _summed(filters: Sequence[float], sums: jax.Array, now: jax.Array) -> jax.Array:
     """Return the running sums (N, filters, n) after another summand (N, n)."""
-    share = jnp.asarray(settings.filters, jnp.float32)[:, None]
+    share = jnp.asarray(filters, jnp.float32)[:, None]
     return share * sums + (1.0 - share) * now[:, None]
 
 
