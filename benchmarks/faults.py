@@ -74,11 +74,14 @@ FAULTS = (
     Fault("collision, C31", device("collision"), ("xarm7",)),
     Fault("safety boundary, C35", device("boundary"), ("xarm7",)),
     Fault("motor overload", device("overload"), ("aloha",)),
+    Fault("the supply's voltage sags to 9.2 V", device("sag"), ("aloha",)),
     Fault("a motor does not answer", device("missing"), ("aloha",)),
-    Fault("answers with wrong checksums", device("corrupt"), ("aloha",)),
+    Fault("answers with wrong checksums", device("corrupt"), ("aloha",), bearable=True),
     Fault("answers come late", device("slow"), ("aloha",), bearable=True),
     Fault("camera repeats its last picture", inside("freeze")),
     Fault("camera delivers nothing", inside("hang")),
+    Fault("camera loses 3 pictures on end, now and then", inside("burst"), bearable=True),
+    Fault("camera loses 15 pictures on end, now and then", inside("outage")),
     Fault("camera unplugged", inside("unplug")),
     Fault("policy answers NaN", inside("nan")),
     Fault("policy hangs for a second", inside("stall")),
@@ -186,7 +189,7 @@ def try_fault(fault: Fault, robot: str) -> Row:
     if stopped is not None and stopped < begun:
         raise NotBegunError(report["reason"])
     noticed = None if stopped is None else (stopped - begun) * 1e3
-    had_error = fault.name.startswith(("collision", "safety", "motor overload"))
+    had_error = fault.name.startswith(("collision", "safety", "motor overload", "the supply"))
     cleared = had_error and not (figures.get("error") or figures.get("errors"))
     return Row(fault.name, _did(report, figures), noticed, (rest - begun) * 1e3, watcher.travel(begun), cleared)
 

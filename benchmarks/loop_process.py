@@ -30,7 +30,13 @@ from s2rctl.schema.load import load_profile
 
 PERIOD_S = 0.05
 BACK_AND_FORTH_S = 3.0
+BURSTS = {"burst": 3, "outage": 15}
+"""Pictures on end that a busy USB bus loses, once in ``BURST_EVERY``."""
+BURST_EVERY = 45
 LENS = Intrinsics(width=64, height=64, fx=64, fy=64, cx=31.5, cy=31.5)
+
+
+CAMERA_FAULTS = ("freeze", "hang", "unplug", *BURSTS)
 
 
 class Noise(Device):
@@ -38,6 +44,7 @@ class Noise(Device):
 
     def __init__(self) -> None:
         self.intrinsics, self.mode = LENS, ""
+        self._taken = 0
         self._rng = np.random.default_rng(0)
         self._last = np.zeros((64, 64, 3), np.uint8)
 
@@ -46,7 +53,8 @@ class Noise(Device):
         time.sleep(1 / 30)
         if self.mode == "unplug":
             raise OSError("the device is gone")
-        if self.mode == "hang":
+        self._taken += 1
+        if self.mode == "hang" or self._taken % BURST_EVERY < BURSTS.get(self.mode, 0):
             return None
         if self.mode != "freeze":
             self._last = self._rng.integers(0, 256, (64, 64, 3), np.uint8)
@@ -122,7 +130,7 @@ def main(arguments: list[str]) -> None:
     def listen() -> None:
         for line in sys.stdin:
             word = line.strip()
-            noise.mode, waves.mode = (word, "") if word in ("freeze", "hang", "unplug") else ("", word)
+            noise.mode, waves.mode = (word, "") if word in CAMERA_FAULTS else ("", word)
         os._exit(3)  # the parent has gone
 
     with interruptible() as interrupt:

@@ -207,6 +207,13 @@ def test_a_plug_that_damages_answers_again_and_again_is_an_error_at_once(emulato
     clock.until(lambda: "came damaged" in " ".join(aloha.read().codes), 1.0)
 
 
+def test_a_voltage_that_sags_is_an_error_of_every_motor_and_the_arm_holds(emulator, aloha, clock):
+    emulator.faults["sag"]()
+    clock.until(lambda: len([code for code in aloha.read().codes if "input voltage" in code]) == 9, 0.5)
+    assert all(motor.torque for motor in emulator.arms.buses["left"].motors.values())
+    assert not any(motor.alert() for motor in emulator.arms.buses["right"].motors.values())
+
+
 @pytest.mark.parametrize("rate_hz", [20, 40])
 def test_silence_makes_the_state_old_and_then_an_error(emulator, clock, rate_hz):
     """How long is too long follows the loop's rate, as the age does that stops it."""

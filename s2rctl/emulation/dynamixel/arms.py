@@ -13,6 +13,7 @@ import numpy as np
 
 from s2rctl.emulation.dynamixel.bus import Bus
 from s2rctl.emulation.dynamixel.motor import Motor
+from s2rctl.emulation.dynamixel.table import RATED_V
 from s2rctl.emulation.plant import Plant, PlantStart
 from s2rctl.robots.aloha.gripper import Gripper
 from s2rctl.robots.aloha.motors import (
@@ -61,6 +62,14 @@ def motors() -> list[Motor]:
     return made
 
 
+@dataclass
+class Supply:
+    """The power supply of one arm: its voltage sinks with the current. What cables resist, nobody publishes."""
+
+    volts: float = RATED_V
+    ohms: float = 0.0
+
+
 @dataclass(frozen=True)
 class _Drive:
     """One actuator and the motors behind it."""
@@ -82,6 +91,7 @@ class Arms:
         self.gripper = gripper
         self.lock = threading.RLock()
         self.buses = {arm.rstrip("/"): Bus(motors(), seed) for seed, arm in enumerate(SPECIFICATION.arms)}
+        self.supplies = {arm: Supply() for arm in self.buses}
         self._drives = [self._drive(number, name) for number, name in enumerate(SPECIFICATION.targets)]
         home = mujoco.MjData(model)
         mujoco.mj_resetDataKeyframe(model, home, model.key("home").id)
@@ -118,11 +128,20 @@ class Arms:
         with self.lock:
             data, now = self.plant.data, self.plant.time
             dt = float(self.plant.model.opt.timestep)
+            self._feed()
             ctrl = data.ctrl.copy()
             for drive in self._drives:
                 ctrl[drive.actuator] = self._move(drive, now, dt)
             self.plant.command(ctrl, now)
             self.plant.step()
+
+    def _feed(self) -> None:
+        """Give all motors the voltage that the last step's currents leave."""
+        for arm, bus in self.buses.items():
+            supply = self.supplies[arm]
+            amperes = sum(motor.current_ma for motor in bus.motors.values()) / 1000.0
+            for motor in bus.motors.values():
+                motor.supply(max(0.0, supply.volts - supply.ohms * amperes))
 
     def _move(self, drive: _Drive, now: float, dt: float) -> float:
         """Advance the motors of one actuator and return its control input."""
@@ -143,8 +162,10 @@ class Arms:
         if not leader.torque:
             return position
         target = self._position(drive, leader.setpoint)
-        reach = leader.current_limit / 1000.0 * per_ampere * len(drive.team) / lever / drive.gain
-        return min(max(target, position - reach), position + reach)
+        # The fingers' actuator in the scene knows no speed; the twin and training are as fast as this.
+        against = 0.0 if drive.finger else speed
+        least, most = (torque * len(drive.team) / lever / drive.gain for torque in leader.torques(against))
+        return min(max(target, position + least), position + most)
 
     def _drive(self, number: int, name: str) -> _Drive:
         """Return the drive behind a target of the specification."""

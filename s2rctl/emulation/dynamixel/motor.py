@@ -2,9 +2,11 @@
 
 from collections import deque
 
-from s2rctl.emulation.dynamixel.table import MODELS, RAM, SIZE, Entry, entries
+from s2rctl.emulation.dynamixel.profile import Profile
+from s2rctl.emulation.dynamixel.table import MODELS, RAM, RATED_V, SIZE, Entry, entries
 from s2rctl.emulation.dynamixel.wire import ALERT, Fault
 from s2rctl.robots.aloha.motors import (
+    ACCELERATION_UNIT,
     BUS_WATCHDOG,
     CURRENT_LIMIT,
     CURRENT_UNIT_MA,
@@ -15,17 +17,23 @@ from s2rctl.robots.aloha.motors import (
     HOMING_OFFSET,
     MAX_POSITION,
     MIN_POSITION,
+    MIN_VOLTAGE,
     NO_SECONDARY,
     OPERATING_MODE,
     PRESENT_CURRENT,
     PRESENT_POSITION,
     PRESENT_VELOCITY,
+    PROFILE_ACCELERATION,
     PROFILE_VELOCITY,
+    PWM_FULL,
+    PWM_LIMIT,
     REVERSED,
     SECONDARY_ID,
     SHUTDOWN,
     TORQUE_ENABLE,
     VELOCITY_UNIT,
+    VOLTAGE,
+    VOLTAGE_UNIT,
     WATCHDOG_TRIPPED,
     WATCHDOG_UNIT_S,
     Mode,
@@ -50,7 +58,7 @@ class Motor:
         for entry in self._entries.values():
             self._store(entry.address, entry.size, entry.initial)
         self.resting = True  # since power-up torque was never on: the arm lies on its rest
-        self.setpoint = 0.0  # rad, where the position controller is told to be now
+        self.profile = Profile()
         self._angle = 0.0
         self._goals: deque[tuple[float, float]] = deque()  # (s, rad) that take effect later
         self._goal = 0.0
@@ -87,6 +95,34 @@ class Motor:
         if self.get(OPERATING_MODE) == Mode.CURRENT_BASED_POSITION:
             return abs(self.get(GOAL_CURRENT)) * CURRENT_UNIT_MA
         return self.get(CURRENT_LIMIT) * CURRENT_UNIT_MA
+
+    @property
+    def setpoint(self) -> float:
+        """Where the position controller is told to be now, rad."""
+        return self.profile.position
+
+    @property
+    def current_ma(self) -> float:
+        """The current that is shown, without its sign."""
+        return abs(self.get(PRESENT_CURRENT)) * CURRENT_UNIT_MA
+
+    def torques(self, speed: float) -> tuple[float, float]:
+        """Return the least and the largest torque (N m) at a speed of the joint (rad/s), by current and by voltage.
+
+        The data sheet's straight line between stall and no load, at the voltage that there is and the largest PWM.
+        """
+        model = self.model
+        most = self.current_limit / 1000.0 * model.torque_per_ampere
+        full = self.get(VOLTAGE) * VOLTAGE_UNIT / RATED_V * self.get(PWM_LIMIT) / PWM_FULL
+        back = speed / model.no_load
+        low, high = -model.stall_torque * (full + back), model.stall_torque * (full - back)
+        return max(-most, min(low, 0.0)), min(most, max(high, 0.0))
+
+    def supply(self, volts: float) -> None:
+        """Take the voltage at the plug; one below its limit is a hardware error."""
+        self.set(VOLTAGE, round(volts / VOLTAGE_UNIT))
+        if self.get(VOLTAGE) < self.get(MIN_VOLTAGE) and not self.get(HARDWARE_ERROR) & 1:
+            self.fail(1)
 
     def obeys(self, number: int) -> bool:
         """Return whether an instruction to the ID ``number`` is carried out (and answered only if it is the own ID)."""
@@ -162,7 +198,8 @@ class Motor:
     def place(self, angle: float, goal: float, now: float) -> None:
         """Put the joint somewhere with a goal in force, as a hand does before an episode."""
         self._goals.clear()
-        self._angle, self._goal, self.setpoint, self._heard = angle, goal, goal, now
+        self._angle, self._goal, self._heard = angle, goal, now
+        self.profile.stand(goal)
         self.set(GOAL_POSITION, self._ticks(goal))
         self._show(angle, 0.0, 0.0)
 
@@ -175,12 +212,12 @@ class Motor:
             if now - self._heard > watchdog * WATCHDOG_UNIT_S:
                 self.set(BUS_WATCHDOG, WATCHDOG_TRIPPED)
                 self._goals.clear()
-                self._goal = self.setpoint = angle
+                self._goal = angle
+                self.profile.stand(angle)
         while self._goals and self._goals[0][0] <= now + 1e-9:
             self._goal = self._goals.popleft()[1]
-        step = self.get(PROFILE_VELOCITY) * VELOCITY_UNIT * dt
-        way = self._goal - self.setpoint
-        self.setpoint = self._goal if step == 0.0 or abs(way) <= step else self.setpoint + (step if way > 0 else -step)
+        fastest = self.get(PROFILE_VELOCITY) * VELOCITY_UNIT
+        self.profile.move(self._goal, fastest, self.get(PROFILE_ACCELERATION) * ACCELERATION_UNIT, dt)
 
     def _split(self, address: int, length: int) -> list[Entry] | None:
         """Return the registers that exactly fill the range, or None."""
@@ -219,7 +256,7 @@ class Motor:
             self._goals.append((effective, self._direction() * to_angle(value - self.get(HOMING_OFFSET))))
         elif entry.address == TORQUE_ENABLE.address and value:
             self.resting = False
-            self.setpoint = self._angle
+            self.profile.stand(self._angle)
             self._goals.clear()
             self._goal = self._direction() * to_angle(self.get(GOAL_POSITION) - self.get(HOMING_OFFSET))
         elif entry.address == BUS_WATCHDOG.address:

@@ -17,7 +17,7 @@ import mujoco
 
 from s2rctl.core.clock import WALL, Clock
 from s2rctl.emulation.device import LONGEST_LAG_S
-from s2rctl.emulation.dynamixel.arms import Arms
+from s2rctl.emulation.dynamixel.arms import Arms, Supply
 from s2rctl.emulation.dynamixel.bus import LineFaults
 from s2rctl.emulation.dynamixel.ports import PortNames
 from s2rctl.emulation.plant import PlantStart
@@ -25,6 +25,8 @@ from s2rctl.robots.aloha.gripper import GRIPPERS, Gripper
 
 SLOW_S, CORRUPT = (0.005, 0.02), 0.05
 """What the faults ``slow`` and ``corrupt`` mean: delay of each answer, share of damaged answers."""
+SAG_V = 9.2
+"""To what the fault ``sag`` lets the voltage sink: below the 9.5 V that the motors are set to."""
 _LOG = logging.getLogger("s2rctl.emulation")
 
 
@@ -57,6 +59,7 @@ class EmulatedAloha:
             "slow": lambda: setattr(line.faults, "slow_s", SLOW_S),
             "missing": lambda: line.faults.absent.add(4),
             "overload": lambda: self.arms.motor("left", "gripper").fail(1 << 5),
+            "sag": lambda: setattr(self.arms.supplies["left"], "volts", SAG_V),
             "unplug": lambda: self.lose_port("left"),
         }
         self.ports: dict[str, str] = {}
@@ -84,6 +87,7 @@ class EmulatedAloha:
                 bus.faults = LineFaults()
                 for motor in bus.motors.values():
                     motor.clear()
+            self.arms.supplies = {arm: Supply() for arm in self.arms.buses}
             self.arms.reset(start, self.now())
 
     def set_latency(self, latency: Callable[[], float]) -> None:

@@ -4,6 +4,7 @@ Source: ROBOTIS e-Manual, control tables of XM540-W270, XM430-W350 and XL430-W25
 is locked while torque is on.
 """
 
+import math
 from dataclasses import dataclass
 
 SIZE = 256
@@ -35,13 +36,27 @@ class Model:
     current_limit: int  # units of 2.69 mA; 0: it measures no current
     velocity_limit: int  # units of 0.229 rpm
     modes: tuple[int, ...]
-    torque_per_ampere: float  # N m/A at 12 V: stall torque over stall current of the data sheet
+    stall_torque: float  # N m at RATED_V, as the data sheet has it
+    stall_current: float  # A, likewise
+    no_load_rpm: float  # likewise
+
+    @property
+    def torque_per_ampere(self) -> float:
+        """N m/A."""
+        return self.stall_torque / self.stall_current
+
+    @property
+    def no_load(self) -> float:
+        """Speed (rad/s) at which the motor's own voltage leaves nothing to push with."""
+        return self.no_load_rpm * 2.0 * math.pi / 60.0
 
 
+RATED_V = 12.0
+"""Voltage of the data sheets' figures."""
 MODELS = {
-    1120: Model(1120, 2047, 128, (0, 1, 3, 4, 5, 16), 10.6 / 4.4),
-    1020: Model(1020, 1193, 200, (0, 1, 3, 4, 5, 16), 4.1 / 2.3),
-    1060: Model(1060, 0, 265, (1, 3, 4, 16), 1.5 / 1.4),
+    1120: Model(1120, 2047, 128, (0, 1, 3, 4, 5, 16), 10.6, 4.4, 30.0),
+    1020: Model(1020, 1193, 200, (0, 1, 3, 4, 5, 16), 4.1, 2.3, 46.0),
+    1060: Model(1060, 0, 265, (1, 3, 4, 16), 1.5, 1.4, 61.0),
 }
 """XM540-W270, XM430-W350, XL430-W250."""
 

@@ -13,6 +13,12 @@ ZERO_TICKS = 2048
 """Position at 0 rad."""
 VELOCITY_UNIT = 0.229 * 2.0 * math.pi / 60.0
 """rad/s per unit of the velocity registers (0.229 rpm)."""
+ACCELERATION_UNIT = 214.577 * 2.0 * math.pi / 3600.0
+"""rad/s² per unit of the acceleration registers (214.577 rev/min²)."""
+VOLTAGE_UNIT = 0.1
+"""V per unit of the voltage registers."""
+PWM_FULL = 885
+"""Units of the PWM registers at which the motor has the whole voltage."""
 CURRENT_UNIT_MA = 2.69
 """mA per unit of the current registers."""
 WATCHDOG_UNIT_S = 0.02
@@ -52,6 +58,8 @@ DRIVE_MODE = Register("drive mode", 10, 1)
 OPERATING_MODE = Register("operating mode", 11, 1)
 SECONDARY_ID = Register("secondary ID", 12, 1)
 HOMING_OFFSET = Register("homing offset", 20, 4, signed=True)
+MIN_VOLTAGE = Register("lowest voltage", 34, 2)
+PWM_LIMIT = Register("PWM limit", 36, 2)
 CURRENT_LIMIT = Register("current limit", 38, 2)
 VELOCITY_LIMIT = Register("velocity limit", 44, 4)
 MAX_POSITION = Register("largest position", 48, 4)
