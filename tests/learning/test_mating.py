@@ -76,7 +76,7 @@ def test_kinematics_say_where_the_parts_are_to_each_other(insertion, seed):
 
 
 def test_joints_that_read_wrong_are_made_up_for_by_what_was_seen_before_nothing_could_be_seen(insertion):
-    task, world, joints = facing(insertion, 1, near=0.08)
+    task, world, joints = facing(insertion, 1, near=0.11)
     truth = task.image_targets(world)
     wrong = np.array(joints)
     wrong[[0, 9]] += (0.02, -0.015)  # 8 mm beside, and 5 mm too low
@@ -84,19 +84,33 @@ def test_joints_that_read_wrong_are_made_up_for_by_what_was_seen_before_nothing_
     filters = (0.9, 0.99)
     share = jnp.array(filters)[:, None]
     sums, random = jnp.zeros((1, 2, 6)), np.random.default_rng(0)
-    for step in range(120):
-        blind = step >= 60
-        noise = random.normal(size=(2, 3)) * (4.0 if blind else 0.1)  # 5 mm, then anything
-        told = truth.at[:, mating.HELD :].add(noise)[None]
-        sure = jnp.full((1, 2, mating.TOLD), precision(jnp.float32(2.0 if blind else 2 * np.log(0.1))))
-        sums = share * sums + (1 - share) * mating.mismatch(task.ends, told, sure, hands)[:, None]
     held = truth[None, :, : mating.HELD]
-    found = mating.features(task.ends, filters, held, hands, sums).reshape(2, 9)
+    place = mating.way(task.ends, held, hands)
+    for step in range(120):
+        inside = step >= 60
+        noise = random.normal(size=(2, 3)) * (1.0 if inside else 0.1)  # 5 mm, then anything, and sure of it
+        told = truth.at[:, mating.HELD :].add(noise)[None]
+        sure = jnp.full((1, 2, mating.TOLD), precision(jnp.float32(2 * np.log(0.1))))
+        now = mating.mismatch(told, sure, place.at[:, 0].add(-1.0) if inside else place)
+        sums = share * sums + (1 - share) * now[:, None]
+    found = mating.features(filters, place, sums, mating.reached(jnp.zeros((1, 4)), place))[:, :18].reshape(2, 9)
     error = np.abs(found[:, 1:3] - truth[0, mating.HELD + 1 :]).max(axis=1) / MILLIMETRE  # aside
-    plain = (mating.way(task.ends, held, hands)[0] - truth[0, mating.HELD :])[1:]
+    plain = (place[0] - truth[0, mating.HELD :])[1:]
     assert np.abs(plain).max() / MILLIMETRE > 5
     assert error[1] < 1.5
     assert found[1, 7] > found[0, 7] > 0  # the longer memory is surer
+
+
+def test_how_far_a_part_was_moved_inside_narrows_down_where_it_is():
+    memory = jnp.zeros((1, 4))
+    for x, y, z in ((2.0, 0.4, 0.3), (1.9, 0.1, 0.0), (1.0, 0.02, -0.05), (0.5, -0.06, 0.04), (0.2, 0.0, 0.01)):
+        place = jnp.array([[x, y, z]])
+        memory = mating.reached(memory, place)
+    np.testing.assert_allclose(memory[0], [-0.06, -0.05, 0.1, 0.04], atol=1e-6)  # from the last place outside on
+    found = mating.features((0.9,), place, jnp.zeros((1, 1, 6)), memory)[0, 9:]
+    np.testing.assert_allclose(found, np.array([3.0, 3.0, -5.0, -1.5]) / 8, atol=1e-6)  # mm over the play
+    outside = mating.reached(memory, jnp.array([[2.0, 1.0, 0.5]]))
+    np.testing.assert_allclose(outside[0], [1.0, 0.5, 1.0, 0.5])
 
 
 def test_images_learn_how_sure_they_are_and_what_is_near_counts_more():
@@ -128,7 +142,7 @@ def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path):
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
     policy = load_policy(tmp_path)
     shapes = {item.name: item.shape for item in policy.memory}
-    assert shapes == {"estimates": (2, 48), "mismatch": (2, 6), "slack": (1, 13)}
+    assert shapes == {"estimates": (2, 48), "mismatch": (2, 6), "slack": (1, 13), "reach": (4,)}
     memory = start(policy.memory, 3)
     for _ in range(2):
         before = {memory_in(name): memory[name] for name in shapes}

@@ -4,7 +4,10 @@ Kinematics say it at any time: from where each hand holds its part, as its own c
 joint that reads 10 mrad wrong puts a hand 4 mm beside where it is, and a hole's play is not much more. While both parts
 are in sight the images say it, too, and the difference of the two is the joints' error as it matters here: nearly the
 same from one moment to the next. So the student remembers running means of that difference, in which each image counts
-by how sure it is, and corrects the kinematics by it once the one part has gone into the other and nothing can be seen.
+by how sure it is, and corrects the kinematics by it once the one part has gone into the other. From then on images do
+not count: they show nothing of it, and what they tell is where such a part is on average.
+
+Then it remembers how far the part has been moved to each side, which narrows down where it is between walls.
 
 What the kinematics need is denoised by the shortest of the means, since hands lag behind their commands by centimetres
 while they move: how the parts lie in the hands, and how far these are from where the commanded joints, which have no
@@ -20,7 +23,9 @@ from s2rctl.tasks.protocol import ENDS_UNIT_M, WAY_UNIT_M
 
 MISMATCH = "mismatch"
 SLACK = "slack"
-"""Names of the memories: of the difference between images and kinematics, and of that between joints and commands."""
+REACH = "reach"
+"""Names of the memories: of the difference between images and kinematics, and of that between joints and commands; and
+of the furthest places to each side inside."""
 
 HELD = 9
 """Numbers that an image tells of its own part in the hand: the way to its grip (3), its x and z axes (6)."""
@@ -28,6 +33,7 @@ TOLD = HELD + 3
 """All that it tells: also the way of the second part's end from the first one's, in the first one's axes (3)."""
 
 _RANGE = 2.5  # units: what is told ends at 3, so beyond this nothing is said
+_INSIDE = 1.8  # units: 9 cm from the one end to the other, 6 mm of the way in
 _PRIOR = 25.0  # 1/unit²: joints are trusted to 1 cm before any image has shown the parts
 _FINE = 0.008  # m: the play of the hole
 _FAR = 3.0
@@ -35,40 +41,57 @@ _FAR = 3.0
 
 def memories(filters: tuple[float, ...], hands: int) -> tuple[Memory, ...]:
     """Return the memories, whose hand poses have ``hands`` numbers: weighted sums and the weight of each."""
-    return (Memory(name=MISMATCH, shape=(len(filters), 6)), Memory(name=SLACK, shape=(1, hands + 1)))
+    return (
+        Memory(name=MISMATCH, shape=(len(filters), 6)),
+        Memory(name=SLACK, shape=(1, hands + 1)),
+        Memory(name=REACH, shape=(4,)),
+    )
 
 
 def feature_size(filters: tuple[float, ...]) -> int:
     """Return how many numbers ``features`` gives."""
-    return 9 * len(filters)
+    return 9 * len(filters) + 4
 
 
-def mismatch(ends: tuple[float, float], told: jax.Array, precision: jax.Array, hands: Between) -> jax.Array:
+def mismatch(told: jax.Array, precision: jax.Array, place: jax.Array) -> jax.Array:
     """Return what this moment adds to the sums (N, 6): precision times mismatch (3), precision (3); of both images.
 
-    ``told`` and its ``precision`` (N, 2, TOLD); ``hands`` as measured. In units of
+    ``told`` and its ``precision`` (N, 2, TOLD); ``place`` (N, 3) is what ``way`` says of the same moment. In units of
     ``ENDS_UNIT_M``, in the first part's axes.
     """
     seen = told[..., HELD:]
-    precision = precision[..., HELD:] * jnp.all(jnp.abs(seen) < _RANGE, axis=-1, keepdims=True)
-    off = seen - way(ends, told[..., :HELD], hands)[:, None]
-    return jnp.sum(jnp.concatenate([precision * off, precision], axis=-1), axis=1)
+    visible = jnp.all(jnp.abs(seen) < _RANGE, axis=-1) & ~inside(place)
+    precision = precision[..., HELD:] * visible[..., None]
+    return jnp.sum(jnp.concatenate([precision * (seen - place[:, None]), precision], axis=-1), axis=1)
 
 
-def features(
-    ends: tuple[float, float], filters: tuple[float, ...], held: jax.Array, hands: Between, sums: jax.Array
-) -> jax.Array:
+def inside(place: jax.Array) -> jax.Array:
+    """Return whether (N, 1) the one part is in the other, by kinematics (N, 3)."""
+    return place[:, :1] < _INSIDE
+
+
+def reached(memory: jax.Array, place: jax.Array) -> jax.Array:
+    """Return the least and the largest place aside (N, 4) inside, by the memory of that; outside, where it is now."""
+    aside = place[:, 1:]
+    furthest = jnp.concatenate([jnp.minimum(memory[:, :2], aside), jnp.maximum(memory[:, 2:], aside)], axis=-1)
+    return jnp.where(inside(place), furthest, jnp.concatenate([aside, aside], axis=-1))
+
+
+def features(filters: tuple[float, ...], place: jax.Array, sums: jax.Array, reach: jax.Array) -> jax.Array:
     """Return numbers of order one (N, feature_size): for each filter where the parts are, coarse, fine, and how sure.
 
-    All are 0 while the parts are 15 cm or more beside each other: before the hands face each other. ``held``
-    (N, 2, HELD) is denoised and so are the ``hands``; ``sums`` (N, filters, 6) are those of ``mismatch``.
+    All are 0 while the parts are 15 cm or more beside each other: before the hands face each other. ``place`` (N, 3) is
+    what ``way`` says of denoised hands; ``sums`` (N, filters, 6) are those of ``mismatch``. At the end how far the part
+    has been to each side of where it is (4).
     """
     prior = _PRIOR * (1.0 - jnp.asarray(filters, jnp.float32))[:, None]
-    place = way(ends, held, hands)[:, None] + sums[..., :3] / (sums[..., 3:] + prior)
-    coarse, fine = (jnp.clip(scale * place, -_FAR, _FAR) for scale in (1.0, ENDS_UNIT_M / _FINE))
+    corrected = place[:, None] + sums[..., :3] / (sums[..., 3:] + prior)
+    coarse, fine = (jnp.clip(scale * corrected, -_FAR, _FAR) for scale in (1.0, ENDS_UNIT_M / _FINE))
     sure = 0.5 * jnp.log1p(sums[..., 3:] / prior)
-    near = jnp.all(jnp.abs(place[..., 1:]) < _FAR, axis=-1, keepdims=True)
-    return (near * jnp.concatenate([coarse, fine, sure], axis=-1)).reshape(-1, feature_size(filters))
+    each = jnp.concatenate([coarse, fine, sure], axis=-1).reshape(-1, 9 * len(filters))
+    beside = jnp.tile(place[:, 1:], (1, 2)) - reach
+    near = jnp.all(jnp.abs(place[:, 1:]) < _FAR, axis=-1, keepdims=True)
+    return near * jnp.concatenate([each, jnp.clip(ENDS_UNIT_M / _FINE * beside, -_FAR, _FAR)], axis=-1)
 
 
 def way(ends: tuple[float, float], held: jax.Array, hands: Between) -> jax.Array:

@@ -182,12 +182,15 @@ def _mated(
     sent, real = known.sent_hands(joints), known.hands(joints)
     slack = _summed(settings.filters[short : short + 1], memory[mating.SLACK], _weighing_one(real - sent))
     told, certainty = (each.reshape(-1, 2, mating.TOLD) for each in (seen.told, _certainty(seen)))
-    now = mating.mismatch(ends, told, certainty, known.between(real))
-    sums = _summed(settings.filters, memory[mating.MISMATCH], now)
-    hands = known.between(sent + means(slack[:, 0], known.hands_size))
+    moment = mating.way(ends, told[..., : mating.HELD], known.between(real))
+    before = memory[mating.MISMATCH]
+    sums = _summed(settings.filters, before, mating.mismatch(told, certainty, moment))
+    sums = jnp.where(mating.inside(moment)[..., None], before, sums)  # where nothing is learned nothing is forgotten
     held = means(estimates[:, short], settings.told).reshape(-1, 2, mating.TOLD)[..., : mating.HELD]
-    features = mating.features(ends, settings.filters, held, hands, sums)
-    return jax.lax.stop_gradient(features), {mating.MISMATCH: sums, mating.SLACK: slack}
+    place = mating.way(ends, held, known.between(sent + means(slack[:, 0], known.hands_size)))
+    reach = mating.reached(memory[mating.REACH], place)
+    features = mating.features(settings.filters, place, sums, reach)
+    return jax.lax.stop_gradient(features), {mating.MISMATCH: sums, mating.SLACK: slack, mating.REACH: reach}
 
 
 def _certainty(seen: Seen) -> jax.Array:
