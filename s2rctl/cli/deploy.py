@@ -68,7 +68,7 @@ def deploy(
     if serve is not None:
         return _serve(session, artifact, chosen, host, port, seconds)
     inputs = {"onnx": artifact}
-    evaluation = latest_with_input(artifact, "evaluation")
+    evaluation = latest_evaluation(artifact, chosen)
     if evaluation is not None:
         inputs["evaluation"] = evaluation
     job = session.job(chosen, force or mode != "rehearse", fresh)
@@ -126,23 +126,36 @@ def require_whole(artifact: "Artifact") -> None:
     require_sealed(artifact)
 
 
-def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) -> "Artifact | None":
-    """Return the newest artifact of a kind that is about this very one (and that holds ``file``, if given).
+def latest_evaluation(artifact: "Artifact", profile: "Profile") -> "Artifact | None":
+    """Return the newest evaluation of this very policy in the worlds that the profile describes, else the newest."""
+    from s2rctl.stages.certificate import in_worlds_of
 
-    Evaluations under perturbations or in other worlds, and those of another policy against this one, say nothing of its
-    gate.
+    made = _made_with(artifact, "evaluation")
+    fitting = [other for other in made if in_worlds_of(other, profile)]
+    found = fitting or made
+    return found[-1] if found else None
+
+
+def latest_with_input(artifact: "Artifact", kind: str, file: str | None = None) -> "Artifact | None":
+    """Return the newest artifact of a kind that is about this very one (and that holds ``file``, if given)."""
+    made = [other for other in _made_with(artifact, kind) if not file or file in other.files]
+    return made[-1] if made else None
+
+
+def _made_with(artifact: "Artifact", kind: str) -> "list[Artifact]":
+    """Return the artifacts of a kind that are about this very one, oldest first.
+
+    Evaluations under perturbations or in tiers, and those of another policy against this one, say nothing of its gate.
     """
     from s2rctl.stages.tier_table import in_other_worlds
 
-    made = [
+    return [
         other
         for other in artifact.store.list(kind)
         if any(item.id == artifact.id and item.role == "onnx" for item in other.manifest.content.inputs)
-        and (not file or file in other.files)
         and not other.manifest.origin.metrics.get("perturb")
         and not in_other_worlds(other)
     ]
-    return made[-1] if made else None
 
 
 def latest_in_tiers(artifact: "Artifact", names: "Collection[str]") -> "Artifact | None":

@@ -6,9 +6,13 @@ from typing import Any
 from s2rctl import __version__
 from s2rctl.control.policy import Policy
 from s2rctl.core.errors import GateError
+from s2rctl.schema.load import load_resolved
 from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context
+from s2rctl.store.artifact import Artifact
 from s2rctl.store.canonical import digest
+from s2rctl.systems import system_named
+from s2rctl.systems.protocol import APART
 
 CERTIFICATE_FILE = "certificate.json"
 
@@ -50,6 +54,27 @@ def tiers_digest(profile: Profile, task: str) -> str:
             "rate_hz": profile.simulation.rate_hz,
         }
     )
+
+
+def in_worlds_of(evaluation: Artifact, profile: Profile) -> bool:
+    """Return whether a plain evaluation was made in the worlds that a profile describes.
+
+    With ``--set``, an evaluation can be made easier: such a one must not open the gate.
+    """
+    task = system_named(profile.system).deployed.task
+    made = load_resolved(evaluation.manifest.content.profile).profile
+    return made.system == profile.system and _worlds(made, task) == _worlds(profile, task)
+
+
+def _worlds(profile: Profile, task: str) -> dict[str, Any]:
+    """Return what decides the worlds of a plain evaluation; how far training draws physics is no part of them."""
+    section = profile.task(task).model_dump(mode="json")
+    return {
+        "task": {name: value for name, value in section.items() if name not in APART},
+        "vision": profile.vision.model_dump(mode="json"),
+        "motion": profile.robot.model_dump(mode="json")["motion"],
+        "rate_hz": profile.simulation.rate_hz,
+    }
 
 
 def tier_gate(bounds: Mapping[str, float], found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -103,6 +128,11 @@ def preflight(context: Context) -> None:
         )
     if not evaluation.manifest.origin.metrics.get("wilson_low", 0.0) >= gate:
         raise GateError(f"{onnx.ref} ({onnx.id[:12]}) did not pass its evaluation gate", "train longer, then evaluate")
+    if not in_worlds_of(evaluation, context.profile):
+        raise GateError(
+            f"{onnx.ref} ({onnx.id[:12]}) was evaluated in other worlds than today's profile describes",
+            f"s2rctl evaluate {onnx.id[:12]}   (with the profile that is to be deployed)",
+        )
     require_tiers(context)
     rehearse = f"s2rctl deploy {onnx.id[:12]} --mode rehearse"
     rehearsal = context.inputs.get("rehearsal")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from s2rctl.cli.deploy import latest_in_tiers, latest_with_input
+from s2rctl.cli.deploy import latest_evaluation, latest_in_tiers, latest_with_input
 from s2rctl.core.errors import GateError
 from s2rctl.schema.contract import Contract, TierResult
 from s2rctl.schema.load import load_profile
@@ -75,6 +75,26 @@ def test_what_passed_is_let_through_and_other_tiers_do_not_matter(tmp_path, prof
     job = ready(tmp_path, profile)
     preflight(joined(asking(job, T3=0.8), profile, tmp_path, T3=result(0.8), T5=result(0.1)))
     preflight(job)  # a profile that names none asks for none
+
+
+def easier(profile):
+    looks = profile.vision.appearance
+    calmer = looks.model_copy(update={"pixel_noise": looks.pixel_noise / 2 + 0.001})
+    return profile.model_copy(update={"vision": profile.vision.model_copy(update={"appearance": calmer})})
+
+
+def test_an_evaluation_that_was_made_easier_does_not_open_the_gate_and_hides_none_that_does(tmp_path, profile):
+    job = ready(tmp_path, profile)
+    onnx, own = job.inputs["onnx"], job.inputs["evaluation"]
+    made_from = [InputRef(role="onnx", id=onnx.id)]
+    files = {"evaluation.json": tmp_path / "evaluation.json"}
+    figures = {"gate_passed": True, "wilson_low": 0.99}
+    other = publish(job.store, easier(profile), "evaluation", "e", files, made_from, figures)
+    with pytest.raises(GateError, match="in other worlds than today's profile describes"):
+        preflight(replace(job, inputs={**job.inputs, "evaluation": other}))
+    assert latest_with_input(onnx, "evaluation").id == other.id
+    assert latest_evaluation(onnx, job.profile).id == own.id
+    assert latest_evaluation(onnx, easier(easier(profile))).id == other.id  # the newest, where none fits
 
 
 def test_ranges_that_changed_since_are_other_worlds(profile):
