@@ -151,7 +151,8 @@ def require(report: Report) -> None:
 def difference(graph: Graph, session: onnxruntime.InferenceSession, inputs: Inputs, batch: int = BATCH) -> float:
     """Return max |JAX - ONNX| over all outputs and observations; infinite if any number is not finite.
 
-    ONNX is asked about ``batch`` observations at a time.
+    Where an output has numbers beyond 1, as sums in a memory may be, it is relative to the largest of them. ONNX is
+    asked about ``batch`` observations at a time.
     """
     worst = 0.0
     for part in _parts(inputs):
@@ -162,7 +163,8 @@ def difference(graph: Graph, session: onnxruntime.InferenceSession, inputs: Inpu
         answers = [run(session, few) for few in _parts(part, batch)]
         found = {name: np.concatenate([answer[name] for answer in answers])[:size] for name in expected}
         for name, value in expected.items():
-            gap = np.abs(value - found[name])
+            largest = np.max(np.abs(value), axis=tuple(range(1, value.ndim)), keepdims=True)
+            gap = np.abs(value - found[name]) / np.maximum(1.0, largest)
             worst = max(worst, float(np.max(gap)) if np.all(np.isfinite(gap)) else np.inf)
     return worst
 
@@ -198,21 +200,32 @@ def extreme_inputs(graph: Graph, recorded: Inputs) -> dict[str, np.ndarray]:
     """Return all pairs of extreme images and extreme numbers.
 
     Images: all counts 0, all at their largest, and a chequerboard of both. Numbers: all 0, at their recorded ends, and
-    as far beyond them again.
+    as far beyond them again. Memory: all 0, and the emptiest and the fullest recorded.
     """
     found = {}
+    memories = {memory_in(item.name) for item in graph.memory}
+    filled = sum((_sizes(recorded[name]) for name in memories), start=np.zeros(len(next(iter(recorded.values())))))
+    emptiest, fullest = int(np.argmin(filled)), int(np.argmax(filled))
     for name, (shape, dtype) in graph.all_inputs.items():
         if np.issubdtype(dtype, np.integer):
             top = np.full(shape, np.iinfo(dtype).max, dtype)
             board = np.indices(shape[:2]).sum(axis=0).reshape(*shape[:2], *(1,) * (len(shape) - 2)) % 2
             images = np.stack([np.zeros_like(top), top, top * board.astype(dtype)])
             found[name] = np.repeat(images, _NUMBERS, axis=0)
+        elif name in memories:
+            kept = recorded[name][[emptiest, fullest]]
+            found[name] = np.tile(np.concatenate([np.zeros_like(kept[:1]), kept, kept]), (_IMAGES, *(1,) * len(shape)))
         else:
             low, high = np.min(recorded[name], axis=0), np.max(recorded[name], axis=0)
             spread = high - low
             ends = np.stack([np.zeros_like(low), low, high, low - spread, high + spread])
             found[name] = np.tile(ends, (_IMAGES, *(1,) * len(shape))).astype(dtype)
     return found
+
+
+def _sizes(values: np.ndarray) -> np.ndarray:
+    """Return the mean magnitude of each entry (N,)."""
+    return np.asarray(np.abs(values.reshape(len(values), -1)).mean(axis=1), float)
 
 
 def changes(graph: Graph) -> Iterator[tuple[str, Callable[[Inputs], dict[str, np.ndarray]]]]:

@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from s2rctl.export import parity
 from s2rctl.export.graph import student_graph as student_graph_of
 from s2rctl.export.graph import to_onnx
 from s2rctl.export.session import open_session, run
-from tests.export.conftest import OPSET, observations
+from s2rctl.learning.student import network as student
+from s2rctl.schema.contract import start
+from s2rctl.schema.tensors import memory_in, memory_out
+from tests.export.conftest import OPSET, livelier, observations
 
 LIMIT = 1e-5
 
@@ -45,6 +49,38 @@ def test_a_policy_that_normalises_its_images_passes_too(student_parts):
     grey = inputs | {n: np.full_like(v, 128) for n, v in inputs.items() if n.startswith("rgb")}
     assert np.isfinite(run(session, grey)["action"]).all()
     assert np.abs(run(session, grey)["action"] - bright).max() > 1e-3
+
+
+def remembering(graph, steps=12, worlds=8):
+    """Observations with the memory that the policy itself has of them, one step after the other."""
+    rows = []
+    memory = {memory_in(item.name): start((item,), worlds)[item.name] for item in graph.memory}
+    for step in range(steps):
+        seen = {name: value[:worlds] for name, value in observations(graph, worlds, seed=step).items()} | memory
+        rows.append(seen)
+        found = graph(seen)
+        memory = {memory_in(item.name): found[memory_out(item.name)] for item in graph.memory}
+    return {name: np.concatenate([np.asarray(row[name]) for row in rows]) for name in graph.all_inputs}
+
+
+def test_a_memory_of_large_sums_is_compared_as_closely_as_actions(student_parts):
+    """Weights of sure images are in the thousands, and negative ones, which nobody writes, mean nothing."""
+    settings, _ = student_parts
+    told = {"estimates": 12, "confidence": True, "ends": (-0.028, 0.068), "filters": (0.5, 0.9), "measured": True}
+    settings = settings.model_copy(update=told)
+    params = livelier(student.init(jax.random.key(0), settings), jax.random.key(1))
+    params["confidence"]["regression"]["bias"] = jnp.full((12,), -8.5)
+    graph = student_graph_of(settings, params)
+    session = open_session(to_onnx(graph, OPSET).SerializeToString())
+    recorded = remembering(graph)
+    assert np.abs(recorded[memory_in("estimates")]).max() > 1000
+    parity.require(parity.check(graph, session, recorded, 1e-4, np.random.default_rng(0)))
+    other = dataclasses.replace(graph, call=lambda inputs: graph.call(inputs | heavier(inputs)))
+    assert parity.difference(other, session, recorded) > 1e-3
+
+
+def heavier(inputs):
+    return {memory_in("estimates"): 1.01 * inputs[memory_in("estimates")]}
 
 
 CHANGES = {

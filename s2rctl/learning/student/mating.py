@@ -16,6 +16,7 @@ noise, put them.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from s2rctl.learning.student.hand_poses import Between
 from s2rctl.schema.contract import Memory
@@ -84,7 +85,7 @@ def features(filters: tuple[float, ...], place: jax.Array, sums: jax.Array, reac
     what ``way`` says of denoised hands; ``sums`` (N, filters, 6) are those of ``mismatch``. At the end how far the part
     has been to each side of where it is (4).
     """
-    prior = _PRIOR * (1.0 - jnp.asarray(filters, jnp.float32))[:, None]
+    prior = _PRIOR * (1.0 - np.asarray(filters, np.float32))[:, None]
     corrected = place[:, None] + sums[..., :3] / (sums[..., 3:] + prior)
     coarse, fine = (jnp.clip(scale * corrected, -_FAR, _FAR) for scale in (1.0, ENDS_UNIT_M / _FINE))
     sure = 0.5 * jnp.log1p(sums[..., 3:] / prior)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from s2rctl.learning.student import confidence, mating
@@ -205,8 +206,8 @@ def _weighing_one(value: jax.Array) -> jax.Array:
 
 def _summed(filters: Sequence[float], sums: jax.Array, now: jax.Array) -> jax.Array:
     """Return the running sums (N, filters, n) after another summand (N, n)."""
-    share = jnp.asarray(filters, jnp.float32)[:, None]
-    return share * sums + (1.0 - share) * now[:, None]
+    share = np.asarray(filters, np.float32)[:, None]
+    return sums * share + now[:, None] * (1.0 - share)
 
 
 def means(sums: jax.Array, size: int) -> jax.Array:
