@@ -15,6 +15,7 @@ PRETRAINED = {
     "aloha-teachers": "aloha",
     "aloha-teachers-robust": "aloha",
     "aloha-student": "aloha",
+    "aloha-student-robust": "aloha",
     "xarm7-reach": "xarm7-reach",
     "xarm7-reach-robust": "xarm7-reach",
 }
