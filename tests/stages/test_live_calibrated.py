@@ -2,6 +2,7 @@
 # ruff: noqa: F811
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from s2rctl.operations.calibration.consume import resolved
 from s2rctl.operations.calibration.result import pose_of
 from s2rctl.render.film import Film
 from s2rctl.robots.cameras.stream import Shot
+from s2rctl.schema.manifest import InputRef
 from s2rctl.stages import live
 from tests.calibration.helpers import bench
 from tests.calibration.test_guard import LENS
@@ -48,8 +50,15 @@ def calibrated(tmp_path, side, profile, **changes):
     vision = profile.vision.model_copy(update={"calibration": artifact.id})
     named = profile.model_copy(update={"vision": vision})
     assert resolved(named, job.store).vision.cameras[0].mount.calibration == artifact.id
-    object.__setattr__(job, "profile", named)
-    return job
+    return evaluated(job, named, tmp_path)
+
+
+def evaluated(job, profile, folder):
+    """The job with another profile, in whose worlds its policy passed."""
+    onnx, figures = job.inputs["onnx"], {"gate_passed": True, "wilson_low": 0.9}
+    files = {"evaluation.json": folder / "evaluation.json"}
+    made = publish(job.store, profile, "evaluation", "e", files, [InputRef(role="onnx", id=onnx.id)], figures)
+    return replace(job, profile=profile, inputs={**job.inputs, "evaluation": made})
 
 
 def looking(monkeypatch, picture):
@@ -107,7 +116,6 @@ def test_nothing_moves_after_a_bump_or_with_another_device(
 def test_a_calibration_that_is_gone_is_told(tmp_path, rig, side, monkeypatch) -> None:
     job = calibrated(tmp_path, side, profile_with("evaluate.gate.success_low=0.5", "deploy.live.episodes=1"))
     vision = job.profile.vision.model_copy(update={"calibration": "f" * 16})
-    object.__setattr__(job, "profile", job.profile.model_copy(update={"vision": vision}))
     with pytest.raises(ArtifactError):
-        live.run_live(job)
+        live.run_live(evaluated(job, job.profile.model_copy(update={"vision": vision}), tmp_path))
     assert MADE[0].sent == []

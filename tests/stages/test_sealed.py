@@ -126,4 +126,4 @@ def test_the_pretrained_exports_are_accepted(tmp_path, capsys):
         assert main(["artifacts", "import", name, "--store", str(store.root), "-q"]) == 0
     for artifact in store.list("onnx"):
         found += bool(require_sealed(artifact))
-    assert found == 3  # of the student, and of reaching from colour and from depth
+    assert found == 4  # of both students, and of reaching from colour and from depth
