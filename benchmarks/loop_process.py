@@ -44,7 +44,7 @@ class Noise(Device):
 
     def __init__(self) -> None:
         self.intrinsics, self.mode = LENS, ""
-        self._taken = 0
+        self.taken = 0
         self._rng = np.random.default_rng(0)
         self._last = np.zeros((64, 64, 3), np.uint8)
 
@@ -53,8 +53,8 @@ class Noise(Device):
         time.sleep(1 / 30)
         if self.mode == "unplug":
             raise OSError("the device is gone")
-        self._taken += 1
-        if self.mode == "hang" or self._taken % BURST_EVERY < BURSTS.get(self.mode, 0):
+        self.taken += 1
+        if self.mode == "hang" or self.taken % BURST_EVERY < BURSTS.get(self.mode, 0):
             return None
         if self.mode != "freeze":
             self._last = self._rng.integers(0, 256, (64, 64, 3), np.uint8)
@@ -130,6 +130,7 @@ def main(arguments: list[str]) -> None:
     def listen() -> None:
         for line in sys.stdin:
             word = line.strip()
+            noise.taken = -1  # a burst begins at once
             noise.mode, waves.mode = (word, "") if word in CAMERA_FAULTS else ("", word)
         os._exit(3)  # the parent has gone
 
