@@ -33,10 +33,8 @@ BACK_AND_FORTH_S = 3.0
 BURSTS = {"burst": 3, "outage": 15}
 """Pictures on end that a busy USB bus loses, once in ``BURST_EVERY``."""
 BURST_EVERY = 45
-LENS = Intrinsics(width=64, height=64, fx=64, fy=64, cx=31.5, cy=31.5)
-
-
 CAMERA_FAULTS = ("freeze", "hang", "unplug", *BURSTS)
+LENS = Intrinsics(width=64, height=64, fx=64, fy=64, cx=31.5, cy=31.5)
 
 
 class Noise(Device):

@@ -92,5 +92,9 @@ def test_a_voltage_below_the_limit_is_an_error_that_stays():
     assert not sagging.alert()
     sagging.supply(9.4)
     assert sagging.get(HARDWARE_ERROR) == 1 and sagging.alert()
+    sagging.reboot(0.0)
+    assert sagging.alert()  # the voltage is still low
     sagging.supply(12.0)
     assert sagging.alert()
+    sagging.reboot(0.0)
+    assert not sagging.alert()

@@ -91,8 +91,8 @@ def test_joints_that_read_wrong_are_made_up_for_by_what_was_seen_before_nothing_
         noise = random.normal(size=(2, 3)) * (1.0 if inside else 0.1)  # 5 mm, then anything, and sure of it
         told = truth.at[:, mating.HELD :].add(noise)[None]
         sure = jnp.full((1, 2, mating.TOLD), precision(jnp.float32(2 * np.log(0.1))))
-        now = mating.mismatch(told, sure, place.at[:, 0].add(-1.0) if inside else place)
-        sums = share * sums + (1 - share) * now[:, None]
+        now = share * sums + (1 - share) * mating.mismatch(told, sure, place)[:, None]
+        sums = jnp.where(mating.inside(place.at[:, 0].add(-1.0 if inside else 0.0))[..., None], sums, now)
     found = mating.features(filters, place, sums, mating.reached(jnp.zeros((1, 4)), place))[:, :18].reshape(2, 9)
     error = np.abs(found[:, 1:3] - truth[0, mating.HELD + 1 :]).max(axis=1) / MILLIMETRE  # aside
     plain = (place[0] - truth[0, mating.HELD :])[1:]

@@ -62,14 +62,6 @@ def motors() -> list[Motor]:
     return made
 
 
-@dataclass
-class Supply:
-    """The power supply of one arm: its voltage sinks with the current. What cables resist, nobody publishes."""
-
-    volts: float = RATED_V
-    ohms: float = 0.0
-
-
 @dataclass(frozen=True)
 class _Drive:
     """One actuator and the motors behind it."""
@@ -91,7 +83,6 @@ class Arms:
         self.gripper = gripper
         self.lock = threading.RLock()
         self.buses = {arm.rstrip("/"): Bus(motors(), seed) for seed, arm in enumerate(SPECIFICATION.arms)}
-        self.supplies = {arm: Supply() for arm in self.buses}
         self._drives = [self._drive(number, name) for number, name in enumerate(SPECIFICATION.targets)]
         home = mujoco.MjData(model)
         mujoco.mj_resetDataKeyframe(model, home, model.key("home").id)
@@ -101,6 +92,12 @@ class Arms:
         """Return a motor by the names of arm and motor."""
         number = next(motor.number for motor in VX300S if motor.name == name)
         return self.buses[arm].motors[number]
+
+    def supply(self, arm: str, volts: float = RATED_V) -> None:
+        """Give all motors of an arm this voltage: that it sinks with the current is not emulated."""
+        with self.lock:
+            for motor in self.buses[arm].motors.values():
+                motor.supply(volts)
 
     def set_latency(self, latency: Callable[[], float]) -> None:
         """Draw the time between a goal on the wire and its effect, s, from a function."""
@@ -128,20 +125,11 @@ class Arms:
         with self.lock:
             data, now = self.plant.data, self.plant.time
             dt = float(self.plant.model.opt.timestep)
-            self._feed()
             ctrl = data.ctrl.copy()
             for drive in self._drives:
                 ctrl[drive.actuator] = self._move(drive, now, dt)
             self.plant.command(ctrl, now)
             self.plant.step()
-
-    def _feed(self) -> None:
-        """Give all motors the voltage that the last step's currents leave."""
-        for arm, bus in self.buses.items():
-            supply = self.supplies[arm]
-            amperes = sum(motor.current_ma for motor in bus.motors.values()) / 1000.0
-            for motor in bus.motors.values():
-                motor.supply(max(0.0, supply.volts - supply.ohms * amperes))
 
     def _move(self, drive: _Drive, now: float, dt: float) -> float:
         """Advance the motors of one actuator and return its control input."""

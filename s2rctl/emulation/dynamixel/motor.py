@@ -59,6 +59,7 @@ class Motor:
             self._store(entry.address, entry.size, entry.initial)
         self.resting = True  # since power-up torque was never on: the arm lies on its rest
         self.profile = Profile()
+        self._volts = RATED_V
         self._angle = 0.0
         self._goals: deque[tuple[float, float]] = deque()  # (s, rad) that take effect later
         self._goal = 0.0
@@ -101,11 +102,6 @@ class Motor:
         """Where the position controller is told to be now, rad."""
         return self.profile.position
 
-    @property
-    def current_ma(self) -> float:
-        """The current that is shown, without its sign."""
-        return abs(self.get(PRESENT_CURRENT)) * CURRENT_UNIT_MA
-
     def torques(self, speed: float) -> tuple[float, float]:
         """Return the least and the largest torque (N m) at a speed of the joint (rad/s), by current and by voltage.
 
@@ -119,9 +115,10 @@ class Motor:
         return max(-most, min(low, 0.0)), min(most, max(high, 0.0))
 
     def supply(self, volts: float) -> None:
-        """Take the voltage at the plug; one below its limit is a hardware error."""
+        """Take the voltage at the plug from now on; one below its limit is a hardware error, also after a restart."""
+        self._volts = volts
         self.set(VOLTAGE, round(volts / VOLTAGE_UNIT))
-        if self.get(VOLTAGE) < self.get(MIN_VOLTAGE) and not self.get(HARDWARE_ERROR) & 1:
+        if self.get(VOLTAGE) < self.get(MIN_VOLTAGE):
             self.fail(1)
 
     def obeys(self, number: int) -> bool:
@@ -268,6 +265,7 @@ class Motor:
             if entry.address >= RAM:
                 self._store(entry.address, entry.size, entry.initial)
         self._goals.clear()
+        self.supply(self._volts)
 
     def _direction(self) -> int:
         """Return -1 where the drive mode does not fit the mounting: the motor then turns the wrong way."""

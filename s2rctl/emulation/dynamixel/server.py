@@ -17,7 +17,7 @@ import mujoco
 
 from s2rctl.core.clock import WALL, Clock
 from s2rctl.emulation.device import LONGEST_LAG_S
-from s2rctl.emulation.dynamixel.arms import Arms, Supply
+from s2rctl.emulation.dynamixel.arms import Arms
 from s2rctl.emulation.dynamixel.bus import LineFaults
 from s2rctl.emulation.dynamixel.ports import PortNames
 from s2rctl.emulation.plant import PlantStart
@@ -59,7 +59,7 @@ class EmulatedAloha:
             "slow": lambda: setattr(line.faults, "slow_s", SLOW_S),
             "missing": lambda: line.faults.absent.add(4),
             "overload": lambda: self.arms.motor("left", "gripper").fail(1 << 5),
-            "sag": lambda: setattr(self.arms.supplies["left"], "volts", SAG_V),
+            "sag": lambda: self.arms.supply("left", SAG_V),
             "unplug": lambda: self.lose_port("left"),
         }
         self.ports: dict[str, str] = {}
@@ -83,11 +83,11 @@ class EmulatedAloha:
     def reset(self, start: PlantStart) -> None:
         """Put everything where an episode begins, now; the motors' errors and the lines' faults are gone."""
         with self.lock:
-            for bus in self.arms.buses.values():
+            for arm, bus in self.arms.buses.items():
                 bus.faults = LineFaults()
+                self.arms.supply(arm)
                 for motor in bus.motors.values():
                     motor.clear()
-            self.arms.supplies = {arm: Supply() for arm in self.arms.buses}
             self.arms.reset(start, self.now())
 
     def set_latency(self, latency: Callable[[], float]) -> None:

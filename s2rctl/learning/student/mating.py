@@ -61,8 +61,7 @@ def mismatch(told: jax.Array, precision: jax.Array, place: jax.Array) -> jax.Arr
     ``ENDS_UNIT_M``, in the first part's axes.
     """
     seen = told[..., HELD:]
-    visible = jnp.all(jnp.abs(seen) < _RANGE, axis=-1) & ~inside(place)
-    precision = precision[..., HELD:] * visible[..., None]
+    precision = precision[..., HELD:] * jnp.all(jnp.abs(seen) < _RANGE, axis=-1, keepdims=True)
     return jnp.sum(jnp.concatenate([precision * (seen - place[:, None]), precision], axis=-1), axis=1)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from flax import linen as nn
 
 from s2rctl.learning.student import confidence, mating
-from s2rctl.learning.student.settings import ERRORS, ESTIMATES, HANDS, RECURRENT, StudentSettings
+from s2rctl.learning.student.settings import ERRORS, ESTIMATES, RECURRENT, StudentSettings
 from s2rctl.learning.vision import encoder as nets
 from s2rctl.learning.vision import preprocess
 from s2rctl.learning.vision.encoder import Encoder, Head
@@ -161,9 +161,9 @@ def _now(settings: StudentSettings, name: str, seen: Seen, joints: jax.Array) ->
     if name == ESTIMATES and settings.confidence:
         weight = _certainty(seen)
         return jnp.concatenate([weight * seen.told, weight], axis=-1)
-    known = settings.joints
-    value = {ESTIMATES: lambda: seen.told, ERRORS: lambda: known.errors(joints), HANDS: lambda: known.hands(joints)}
-    return _weighing_one(value[name]())
+    if name == ESTIMATES:
+        return _weighing_one(seen.told)
+    return _weighing_one(settings.joints.errors(joints) if name == ERRORS else settings.joints.hands(joints))
 
 
 def _mated(
