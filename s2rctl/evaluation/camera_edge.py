@@ -9,26 +9,29 @@ import mujoco
 import numpy as np
 
 from s2rctl.env.images import Imaging
-from s2rctl.env.rows import tiled
+from s2rctl.env.rows import tiled, where
 from s2rctl.render.protocol import Appearance
 from s2rctl.schema.laboratory import LookRanges
 from s2rctl.schema.profile import Profile
 from s2rctl.schema.simulation import CameraSettings
 
-_EDGE = 4
-"""Number folded into the key of an episode's look, so that the rest of the look is drawn as without us."""
+_EDGE, _WHICH = 4, 5
+"""Numbers folded into the key of an episode's look, so that the rest of the look is drawn as without us."""
 
 
 class Edge:
-    """How far off every camera is, for each episode in another direction."""
+    """How far off every camera is, for each episode in another direction.
 
-    def __init__(self, profile: Profile) -> None:
-        look, beyond, calibration = profile.vision.appearance, profile.evaluate.tiers.camera, profile.calibration
-        position = calibration.max_position_error_m if beyond.position_m is None else beyond.position_m
-        rotation = calibration.max_rotation_error_deg if beyond.rotation_deg is None else beyond.rotation_deg
-        self.position_m = tuple(value + position for value in look.camera_position_m)
-        self.rotation_deg = look.camera_rotation_deg + rotation
-        self.fovy_deg = max(look.camera_fovy_deg, beyond.fovy_deg)
+    As far as training's cameras go, and ``beyond`` that by what calibration leaves.
+    """
+
+    def __init__(self, profile: Profile, *, beyond: bool = True) -> None:
+        look, tiers, calibration = profile.vision.appearance, profile.evaluate.tiers.camera, profile.calibration
+        position = calibration.max_position_error_m if tiers.position_m is None else tiers.position_m
+        rotation = calibration.max_rotation_error_deg if tiers.rotation_deg is None else tiers.rotation_deg
+        self.position_m = tuple(value + beyond * position for value in look.camera_position_m)
+        self.rotation_deg = look.camera_rotation_deg + beyond * rotation
+        self.fovy_deg = max(look.camera_fovy_deg, beyond * tiers.fovy_deg)
 
     def of(self, look: LookRanges) -> LookRanges:
         """Return the ranges of a laboratory whose cameras are as far off, in any direction."""
@@ -54,10 +57,10 @@ class Edge:
 
 
 class EdgeCameras:
-    """The profile's own pictures, taken by cameras at the edge."""
+    """The profile's own pictures, in a ``share`` of the episodes taken by cameras at the edge."""
 
-    def __init__(self, images: Imaging, model: mujoco.MjModel, edge: Edge) -> None:
-        self._images, self._fovy, self._edge = images, np.array(model.cam_fovy), edge
+    def __init__(self, images: Imaging, model: mujoco.MjModel, edge: Edge, share: float = 1.0) -> None:
+        self._images, self._fovy, self._edge, self._share = images, np.array(model.cam_fovy), edge, share
 
     @property
     def cameras(self) -> tuple[CameraSettings, ...]:
@@ -67,14 +70,18 @@ class EdgeCameras:
     def with_geom_size(self, geom_size: np.ndarray) -> "EdgeCameras":
         """Return the same cameras looking at worlds whose geoms have the half sizes (B, ngeom, 3) m."""
         other = object.__new__(EdgeCameras)
-        other._images, other._fovy, other._edge = self._images.with_geom_size(geom_size), self._fovy, self._edge
+        other._images, other._share = self._images.with_geom_size(geom_size), self._share
+        other._fovy, other._edge = self._fovy, self._edge
         return other
 
     def draw(self, key: jax.Array, worlds: int, repeat: int = 1) -> tuple[Appearance, Any]:
-        """Return the look of one episode in each world: the one of the same key, but for the cameras."""
+        """Return the look of one episode in each world: the one of the same key, but for cameras at the edge."""
         look, settings = self._images.draw(key, worlds, repeat)
         first = jax.tree.map(lambda leaf: leaf[: worlds // repeat], look)
         moved = self._edge.moved(jax.random.fold_in(key, _EDGE), first, self._fovy)
+        if self._share < 1.0:
+            there = jax.random.uniform(jax.random.fold_in(key, _WHICH), (worlds // repeat,)) < self._share
+            moved = where(there, moved, first)
         cameras = ("camera_pos_offset", "camera_rot_offset", "camera_fovy")
         return look._replace(**{name: tiled(getattr(moved, name), repeat) for name in cameras}), settings
 

@@ -20,10 +20,23 @@ EXPERTS = Table(
     fits=callable,
 )
 
+# Rows as in EXPERTS, for tasks that hide something from their cameras (``Task.blind``): what to do there so that who
+# cannot see it finds out by touch, (World, whether it has felt () bool) -> action.
+BY_TOUCH = Table(
+    "expert by touch",
+    {"insertion": "s2rctl.experts.insertion:make_by_touch"},
+    group="s2rctl.experts_by_touch",
+    fits=callable,
+)
 
-def make_expert(profile: "Profile", task: str) -> Callable[[Any], Any]:
-    """Return the expert of a task as the profile describes it: World of one world -> action (n,) in [-1, 1]."""
+
+def make_expert(profile: "Profile", task: str, *, by_touch: bool = False) -> Callable[..., Any]:
+    """Return the expert of a task as the profile describes it: World of one world -> action (n,) in [-1, 1].
+
+    ``by_touch``: the one of BY_TOUCH, (World, whether it has felt) -> action.
+    """
     from s2rctl.env.build import make_model, task_settings
 
-    expert: Callable[[Any], Any] = EXPERTS.load(task)(task_settings(profile, task, make_model(profile, task)))
+    rows = BY_TOUCH if by_touch else EXPERTS
+    expert: Callable[..., Any] = rows.load(task)(task_settings(profile, task, make_model(profile, task)))
     return expert

@@ -27,34 +27,72 @@ DEEP = 0.006  # m from the socket's end that the peg is sent: 2 mm behind the ba
 # 75 episodes that failed by the end 42 had been there. Further in, the peg slides in the hand: the grip holds 6 N at
 # most, 3 N at friction 0.5, and in drawn dynamics 234 of 256 bear 4 mm behind the wall (all 256 bear 2 mm).
 OPENING = 0.012  # m of sideways error at which the peg is certainly not inside
+FELT_AT = HALF + 0.016  # m from the socket's middle: the peg's middle while its end, 16 mm from the back wall, feels
+FEELING = 0.008  # m below where it is that it is sent for that
 TURN_WEIGHT = 0.05  # m per rad: how much misalignment counts as sideways error
 
 
 def make(settings: TaskSettings) -> Callable[[World], jax.Array]:
     """Return the expert for the insertion scene's model and the profile's action scale."""
-    left, right = arms.read_arm(settings.model, "left"), arms.read_arm(settings.model, "right")
-    left_servo, right_servo = Servo(settings, "left"), Servo(settings, "right")
+    return _Expert(settings).act
 
-    def act(world: World) -> jax.Array:
-        socket = arms.view(left, world.signals, "socket", world.ctrl[:7])
-        peg = arms.view(right, world.signals, "peg", world.ctrl[7:])
+
+def make_by_touch(settings: TaskSettings) -> Callable[[World, jax.Array], jax.Array]:
+    """Return the expert that feels for the wall where no camera sees (``Task.blind``), and then goes on as usual.
+
+    It needs no such thing, but who learns from it cannot know where the peg is inside: kinematics are 5 mm off. The
+    wall says it. So the peg goes down until the learner has ``felt`` () the wall, and from there up by the play.
+    """
+    return _Expert(settings).feel
+
+
+class _Expert:
+    """Both arms' servos and the motion that they share."""
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self._left, self._right = arms.read_arm(settings.model, "left"), arms.read_arm(settings.model, "right")
+        self._servos = Servo(settings, "left"), Servo(settings, "right")
+
+    def act(self, world: World) -> jax.Array:
+        """Return the action of a world whose objects are seen."""
+        socket, peg = self._views(world)
+        (left, right), (left_servo, right_servo) = (self._left, self._right), self._servos
         lift = jnp.concatenate(
             [
                 pick(left_servo, socket, arms.in_base(left, jnp.array(TARGETS["socket"])), REST_HEIGHT["socket"]),
                 pick(right_servo, peg, arms.in_base(right, jnp.array(TARGETS["peg"])), REST_HEIGHT["peg"]),
             ]
         )
-        socket_pose, peg_pose = meet(left, right, socket, peg, world.signals.peg_end_in_socket)
-        closed = jnp.asarray(-1.0)
-        insert = jnp.concatenate(
-            [
-                left_servo.action(socket, held_at(socket, socket_pose), closed),
-                right_servo.action(peg, held_at(peg, peg_pose), closed),
-            ]
-        )
+        insert = self._to(socket, peg, meet(left, right, socket, peg, world.signals.peg_end_in_socket))
         return jnp.where(world.state.switched, insert, lift)
 
-    return act
+    def feel(self, world: World, felt: jax.Array) -> jax.Array:
+        """Return the action of a world whose peg is inside: down, until the wall was ``felt`` ()."""
+        socket, peg = self._views(world)
+        socket_pose, peg_pose = meet(self._left, self._right, socket, peg, world.signals.peg_end_in_socket)
+        socket_turn = self._left.base_rotation @ socket.rotation
+        here = arms.in_world(self._left, socket.position)
+        # Down from wherever it is: it must not show in what it is told that the wall is near.
+        height = world.signals.peg_end_in_socket[2]
+        lower = here + socket_turn @ jnp.stack([FELT_AT, 0.0, height - FEELING])
+        place = jnp.where(felt, peg_pose.position, arms.in_base(self._right, lower))
+        return self._to(socket, peg, (socket_pose, peg_pose._replace(position=place)))
+
+    def _views(self, world: World) -> tuple[arms.ArmView, arms.ArmView]:
+        return (
+            arms.view(self._left, world.signals, "socket", world.ctrl[:7]),
+            arms.view(self._right, world.signals, "peg", world.ctrl[7:]),
+        )
+
+    def _to(self, socket: arms.ArmView, peg: arms.ArmView, wanted: tuple[Pose, Pose]) -> jax.Array:
+        """Return the action that brings the held objects to poses in their arms' base frames."""
+        closed, (left_servo, right_servo) = jnp.asarray(-1.0), self._servos
+        return jnp.concatenate(
+            [
+                left_servo.action(socket, held_at(socket, wanted[0]), closed),
+                right_servo.action(peg, held_at(peg, wanted[1]), closed),
+            ]
+        )
 
 
 def held_at(view: arms.ArmView, wanted: Pose) -> Pose:

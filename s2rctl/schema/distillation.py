@@ -89,6 +89,11 @@ class Distill(Model):
     mating: bool = quantity(
         False, "", "and of how far the hands' kinematics are from what images told of parts that are put together"
     )
+    touch: bool = quantity(
+        False,
+        "",
+        "where no camera sees how two parts are, the student is taught to feel for a wall, and remembers that it did",
+    )
     recurrent: int = quantity(
         0, "", "size of a recurrent unit with which the student learns what to remember; 0: none", ge=0, le=8192
     )
@@ -114,6 +119,14 @@ class Distill(Model):
         "",
         "with that look the cameras are drawn again: their places, optics and errors of depth; false for a student "
         "with memory, which would learn that means over time have no such errors",
+    )
+    camera_edge: float = quantity(
+        0.0,
+        "",
+        "share of the episodes whose cameras stand as far off, in place, direction and lens, as vision.appearance "
+        "lets them; the others' are drawn within",
+        ge=0,
+        le=1,
     )
     dynamics: float = dynamics_share()
     mildest: float = quantity(
@@ -152,5 +165,7 @@ class Distill(Model):
             problems.append("confidence: in what? give estimates a weight")
         if self.mating and not (self.confidence and self.filters and self.measured_hands):
             problems.append("mating: needs confidence: true, filters, and measured_hands: true")
+        if self.touch and not self.mating:
+            problems.append("touch: without mating: true the student has no memory of what it felt")
         require(problems)
         return self

@@ -1,13 +1,16 @@
 """What a distillation is made of: the worlds, the teacher and its pilot, the student, from a stage's inputs."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 
 from s2rctl.core.errors import ProfileError
-from s2rctl.env.build import make_env, training_dynamics
+from s2rctl.env.build import make_env, make_images, make_model, training_dynamics
 from s2rctl.env.dynamics import Draws
 from s2rctl.env.keys import make_key
 from s2rctl.env.vec_env import VecEnv
+from s2rctl.evaluation.camera_edge import Edge, EdgeCameras
 from s2rctl.experts import make_expert
 from s2rctl.learning.policy_files import load_policy
 from s2rctl.learning.student.distill import Distiller, make_replay
@@ -20,7 +23,7 @@ from s2rctl.schema.profile import Profile
 from s2rctl.stages.protocol import Context
 from s2rctl.systems import system_named
 from s2rctl.systems.protocol import Policy
-from s2rctl.tasks.protocol import Start
+from s2rctl.tasks.protocol import Start, World
 
 BANK_WORLDS = 256
 """Episodes of the pick teacher from which the starts at the switch are taken."""
@@ -98,6 +101,7 @@ def make_distiller(context: Context, *, acts: bool = True, learns: bool = True) 
         bank=_bank(context, task, pilot) if acts and from_switch.any() and pilot is not None else None,
         bank_probability=from_switch.astype(float),
         dynamics=_physics(profile, task, distill, context.seed) if acts else None,
+        imaging=_cameras(profile, task, distill.camera_edge) if acts and distill.camera_edge else None,
     )
     settings = _settings(context, distill, taught, env)
     return Distiller(
@@ -107,9 +111,23 @@ def make_distiller(context: Context, *, acts: bool = True, learns: bool = True) 
         teacher=load_policy(context.inputs[taught.name].folder()).reflex(),
         pilot=pilot,
         seed=context.seed,
+        touch=_touch(profile, env) if distill.touch else None,
         from_home=~from_switch,
         replay=make_replay(distill, settings, context.run_folder / "aggregate") if learns else None,
     )
+
+
+def _touch(profile: Profile, env: VecEnv) -> Callable[[World, jax.Array], jax.Array]:
+    """Return who labels where no camera sees; ProfileError if the task always shows everything."""
+    if env.task.blind is None:
+        raise ProfileError(f"the task {env.task.name} hides nothing from its cameras", "set distill.touch to false")
+    return make_expert(profile, env.task.name, by_touch=True)
+
+
+def _cameras(profile: Profile, task: str, share: float) -> EdgeCameras:
+    """Return the profile's cameras, of which a share stands as far off as they may."""
+    model = make_model(profile, task)
+    return EdgeCameras(make_images(profile, task, model), model, Edge(profile, beyond=False), share)
 
 
 def _physics(profile: Profile, task: str, distill: Distill, seed: int) -> Draws | None:

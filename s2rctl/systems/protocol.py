@@ -130,6 +130,8 @@ LATER: Mapping[str, Any] = {
     "distill.filtered_hands": False,
     "distill.confidence": False,
     "distill.mating": False,
+    "distill.touch": False,
+    "distill.camera_edge": 0.0,
     "distill.resample_cameras": True,
     "distill.mildest": 1.0,
     "distill.recurrent": 0,

@@ -5,7 +5,6 @@ for good. Figures: the reference Aloha set-up.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -14,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2rctl.scene import sizes
-from s2rctl.scene.signals import real, sim_only
 from s2rctl.tasks import arm as arms
 from s2rctl.tasks import insertion_views, pick, rotation, tracking
+from s2rctl.tasks.insertion_signals import DEPTH, Signals, caught, inserted, length
 from s2rctl.tasks.protocol import Aside, Observation, Outcome, Params, Start, Task, TaskSettings, Term, World, combine
 from s2rctl.tasks.rewards import closeness, finite, reciprocal, within
 from s2rctl.tasks.weights import replace_weights
@@ -27,9 +26,7 @@ _X, _Y, _Z = pick.TARGET
 TARGETS = {"socket": (_X, _Y, _Z), "peg": (-_X, _Y, _Z)}  # m, world: where the pilot brings the objects
 REST_HEIGHT = {"socket": sizes.SOCKET_HALF[2], "peg": sizes.PEG_HALF[2]}  # m, centre above the table
 ACTING_S = 3.0  # s after the switch
-DEPTH = sizes.SOCKET_HALF[0]  # m, from the socket's middle to its end
 ON_AXIS = 0.01  # m
-SUCCESS = 0.01  # m, peg end to socket end; the back wall stops it at 0.008
 DROPPED = 0.07  # m, world z
 TILT = float(np.radians(80.0))
 BOUNDS = 1.0  # m, |world coordinate|
@@ -44,36 +41,6 @@ FAILURES = ("none", "timeout", "not_lifted", "dropped", "misaligned", "tilted", 
 
 # Figures of the reference set-up: beside the arm that would pick the object up.
 ASIDES = (Aside("socket", (-0.4, 0.33), (0, 7)), Aside("peg", (0.4, 0.33), (7, 14)))
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Signals:
-    """What the insertion scene measures; each arm and its object in that arm's base frame."""
-
-    left_joint_pos: jax.Array = real(8, unit="rad, fingers m", meaning="joint positions")
-    left_joint_vel: jax.Array = real(8, unit="rad/s, fingers m/s", meaning="joint velocities")
-    left_fingertip_pos: jax.Array = real(6, unit="m", meaning="fingertips, by kinematics")
-    left_gripper_quat: jax.Array = real(4, unit="", meaning="gripper orientation, by kinematics")
-    right_joint_pos: jax.Array = real(8, unit="rad, fingers m", meaning="joint positions")
-    right_joint_vel: jax.Array = real(8, unit="rad/s, fingers m/s", meaning="joint velocities")
-    right_fingertip_pos: jax.Array = real(6, unit="m", meaning="fingertips, by kinematics")
-    right_gripper_quat: jax.Array = real(4, unit="", meaning="gripper orientation, by kinematics")
-    socket_pos: jax.Array = sim_only(3, unit="m", meaning="socket centre")
-    socket_quat: jax.Array = sim_only(4, unit="", meaning="socket orientation")
-    socket_linvel: jax.Array = sim_only(3, unit="m/s", meaning="socket velocity")
-    socket_angvel: jax.Array = sim_only(3, unit="rad/s", meaning="socket angular velocity")
-    socket_grip_pos: jax.Array = sim_only(3, unit="m", meaning="where to grip the socket")
-    peg_pos: jax.Array = sim_only(3, unit="m", meaning="peg centre")
-    peg_quat: jax.Array = sim_only(4, unit="", meaning="peg orientation")
-    peg_linvel: jax.Array = sim_only(3, unit="m/s", meaning="peg velocity")
-    peg_angvel: jax.Array = sim_only(3, unit="rad/s", meaning="peg angular velocity")
-    peg_grip_pos: jax.Array = sim_only(3, unit="m", meaning="where to grip the peg")
-    peg_end_in_socket: jax.Array = sim_only(3, unit="m", meaning="peg end from the socket's end, socket's axes")
-    left_socket_contact: jax.Array = sim_only(28, unit="", meaning="finger contacts: found, force, normal")
-    right_peg_contact: jax.Array = sim_only(28, unit="", meaning="finger contacts: found, force, normal")
-    left_table_contact: jax.Array = sim_only(5, unit="", meaning="gripper on table")
-    right_table_contact: jax.Array = sim_only(5, unit="", meaning="gripper on table")
 
 
 class State(NamedTuple):
@@ -105,6 +72,7 @@ def make(settings: TaskSettings) -> Task:
         acting=lambda state: state.switched,
         remember=insertion.remember if settings.section.tracking else None,
         ends=insertion.ends,
+        blind=lambda world: world.state.switched & caught(world.signals),
         ready=(*READY["left"], *READY["right"]),
         asides=ASIDES,
         image_targets=insertion_views.targets,
@@ -139,7 +107,7 @@ class _Insertion:
     def _terms(self) -> Mapping[str, Term]:
         """Return the reward table; every term counts only after the switch."""
         return {
-            "insert": _after(lambda w: within(_norm(w.signals.peg_end_in_socket), 0.001, 0.2) * _on_axis(w), 8.0),
+            "insert": _after(lambda w: within(length(w.signals.peg_end_in_socket), 0.001, 0.2) * _on_axis(w), 8.0),
             # Not the reference's (its weight there is 0): a policy that stops 2 cm short, where nothing can slip, would
             # earn 95 % of the reward of one that inserts.
             "inserted": _after(lambda w: inserted(w.signals).astype(float), 4.0),
@@ -147,8 +115,8 @@ class _Insertion:
             "peg_upright": _after(lambda w: closeness(_turned(self.hands(w).right), 5.0), 0.5),
             "left_grip": _after(lambda w: closeness(self.hands(w).left.grip_error, 5.0), 0.25),
             "right_grip": _after(lambda w: closeness(self.hands(w).right.grip_error, 5.0), 0.25),
-            "left_slow": _after(lambda w: reciprocal(_norm(w.signals.left_joint_vel[:6]), 0.5, 2.0), 0.5),
-            "right_slow": _after(lambda w: reciprocal(_norm(w.signals.right_joint_vel[:6]), 0.5, 2.0), 0.5),
+            "left_slow": _after(lambda w: reciprocal(length(w.signals.left_joint_vel[:6]), 0.5, 2.0), 0.5),
+            "right_slow": _after(lambda w: reciprocal(length(w.signals.right_joint_vel[:6]), 0.5, 2.0), 0.5),
             "home": _after(self._home, 1.0),
             "held_to_the_end": _after(self._held_to_the_end, 10.0),
             "dropped": _after(lambda w: self.dropped(w).astype(float), -10.0),
@@ -265,7 +233,7 @@ class _Insertion:
     def _home(self, world: World) -> jax.Array:
         left = world.signals.left_joint_pos[:6] - jnp.array(READY["left"])
         right = world.signals.right_joint_pos[:6] - jnp.array(READY["right"])
-        return closeness(_norm(jnp.concatenate([left, right])), 1.0)
+        return closeness(length(jnp.concatenate([left, right])), 1.0)
 
     def _held_to_the_end(self, world: World) -> jax.Array:
         hands = self.hands(world)
@@ -278,13 +246,8 @@ def _after(fn: Callable[[World], jax.Array], weight: float) -> Term:
     return Term(lambda world: jnp.where(world.state.switched, fn(world), 0.0), weight)
 
 
-def inserted(signals: Signals) -> jax.Array:
-    """Return whether the peg's end is at the socket's end."""
-    return _norm(signals.peg_end_in_socket) < SUCCESS
-
-
 def _on_axis(world: World) -> jax.Array:
-    return (_norm(world.signals.peg_end_in_socket[1:]) < ON_AXIS).astype(float)
+    return (length(world.signals.peg_end_in_socket[1:]) < ON_AXIS).astype(float)
 
 
 def _turned(view: arms.ArmView) -> jax.Array:
@@ -294,7 +257,3 @@ def _turned(view: arms.ArmView) -> jax.Array:
 def _tilt(view: arms.ArmView) -> jax.Array:
     """Return the angle (rad) between the object's z and the vertical."""
     return jnp.arccos(jnp.clip(view.rotation[2, 2], -1.0, 1.0))
-
-
-def _norm(vector: jax.Array) -> jax.Array:
-    return jnp.sqrt(jnp.sum(vector**2) + 1e-12)

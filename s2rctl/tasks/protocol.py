@@ -136,6 +136,9 @@ class Task:
     them, m, along each part's x axis. Image targets are then, after the way: the part's x and z axes (6) in the hand's;
     and the way of the second part's end from the first one's (3), in the first one's axes and ``ENDS_UNIT_M``. None:
     there are no such parts."""
+    blind: Callable[[World], jax.Array] | None = None
+    """Of a world: whether no camera sees what matters now, so that it can only be felt; the task's
+    row of experts.BY_TOUCH shows how. None: never."""
     ready: tuple[float, ...] | None = None  # rad, joints of all arms from which hand poses are told; None: none needed
     asides: tuple[Aside, ...] = ()  # objects that training may hide
     acting_steps: int | None = None  # control steps that the learner acts at most; None: up to the whole episode

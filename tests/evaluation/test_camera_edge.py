@@ -51,6 +51,18 @@ def test_every_camera_is_at_the_edge_in_another_direction(looks):
     assert np.allclose(np.abs(wider), 3.0, atol=1e-4) and {-1.0, 1.0} <= set(np.sign(wider).ravel())
 
 
+def test_a_share_of_the_episodes_is_at_the_edge_of_what_training_has_and_the_others_within(profile, looks):
+    model, (own, _), *_ = looks
+    some = EdgeCameras(make_images(profile, "reach", model), model, Edge(profile, beyond=False), 0.5)
+    look, _ = some.draw(make_key(3), WORLDS)
+    at_the_edge = np.isclose(np.abs(look.camera_pos_offset), 0.02).all(axis=(1, 2))
+    assert 4 < at_the_edge.sum() < WORLDS - 4
+    turn = np.linalg.norm(np.asarray(look.camera_rot_offset), axis=-1)
+    assert np.allclose(turn[at_the_edge], np.radians(3.0), atol=1e-6)
+    for name in MOVED:
+        np.testing.assert_array_equal(getattr(look, name)[~at_the_edge], getattr(own, name)[~at_the_edge])
+
+
 def test_the_rest_of_the_look_is_that_of_the_same_key(looks):
     _, (own, settings), (look, same), _ = looks
     assert np.array_equal(settings.brightness, same.brightness)

@@ -62,6 +62,35 @@ def test_expert_succeeds_where_every_axis_of_dynamics_is_drawn(name: str) -> Non
     assert success.sum() >= 14
 
 
+def test_by_touch_the_peg_goes_down_to_the_wall_and_then_all_the_way() -> None:
+    profile, worlds = profile_of("insertion", 160), 8
+    env = make_env(profile, "insertion", worlds, seed=0, images=False)
+    task = env.task
+    assert task.blind is not None
+    blind = jax.vmap(task.blind)
+    seeing, feeling = (jax.vmap(make_expert(profile, "insertion", by_touch=touch)) for touch in (False, True))
+
+    @jax.jit
+    def roll(key: jax.Array) -> tuple[jax.Array, ...]:
+        def step(carry, _):  # type: ignore[no-untyped-def]
+            state, felt = carry
+            world = env.world(state)
+            end, held = world.signals.peg_end_in_socket, blind(world)
+            felt = held & (felt | (end[:, 2] < -0.0075))
+            action = jnp.where(held[:, None], feeling(world, felt), seeing(world))
+            state, result = env.step(state, action)
+            return (state, felt & ~result.done), (result.done, result.success, jnp.where(held, end[:, 2], 0.0), felt)
+
+        return jax.lax.scan(step, (env.reset(key), jnp.zeros(worlds, bool)), None, length=160)[1]
+
+    done, success, height, felt = (np.asarray(a) for a in roll(jax.random.key(1)))
+    ends = done.argmax(0)
+    for world, end in enumerate(ends):
+        assert success[end, world]
+        assert height[: end + 1, world].min() < -0.0075
+        assert felt[end, world] and abs(height[end, world]) < 0.002
+
+
 def test_every_expert_labels_any_state_with_a_finite_action() -> None:
     for name in EXPERTS.rows:
         profile = profile_of(name, 10)

@@ -7,6 +7,7 @@ import pytest
 
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.learning.checkpoint import Checkpoints
+from s2rctl.learning.student import mating
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Distiller, make_replay
 from s2rctl.learning.student.fit import Plan, acted, fit, length
@@ -20,6 +21,14 @@ from tests.learning.toy_insertion import ToyInsertion, pilot, teacher
 BUDGET = Distill(worlds=32, iterations=40, steps=4, epochs=2, batch=32, learning_rate=3e-3, network=(32,))
 
 ENV = ToyInsertion(BUDGET.worlds)
+
+
+class ToldMore(ToyInsertion.task):
+    """Images tell as much as those of an insertion do."""
+
+    @staticmethod
+    def image_targets(hidden):
+        return jnp.tile(hidden.reshape(2, 2), (1, 6))
 
 
 READY = (*FACING["left"], *FACING["right"])
@@ -47,6 +56,28 @@ def test_labels_come_from_the_true_state_and_from_the_pilot_before_the_switch(di
     np.testing.assert_array_equal(label[::2], teacher(clean)[::2])
     np.testing.assert_array_equal(label[1::2], 0)
     assert not jnp.allclose(teacher(clean), teacher(state.observation))
+
+
+def test_where_no_camera_sees_who_feels_says_what_to_do():
+    budget = BUDGET.model_copy(
+        update={"measured_hands": True, "estimates": 1.0, "filters": (0.5,), "confidence": True, "mating": True}
+    )
+    budget = budget.model_copy(update={"touch": True})
+    settings = student_settings(
+        CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.03, 0.07)
+    )
+    env = ToyInsertion(BUDGET.worlds)
+    env.task = ToldMore
+    plain = Distiller(env, settings, budget.model_copy(update={"steps": 1}), teacher, pilot, seed=5)
+    feeling = dataclasses.replace(plain, touch=lambda hidden, felt: jnp.full(14, hidden[1]) + felt)
+    state = fresh(plain)
+    hidden = np.asarray(state.env.hidden)
+    blind = hidden[:, 0] > 0.5
+    assert 4 < blind.sum() < 28
+    felt, shown = feeling.collect(state), plain.collect(state)
+    np.testing.assert_array_equal(felt.rows["label"][0][~blind], shown.rows["label"][0][~blind])
+    remembered = np.asarray(mating.has_felt(felt.memory))
+    np.testing.assert_allclose(felt.rows["label"][0][blind, 0], (hidden[:, 1] + remembered)[blind], atol=1e-6)
 
 
 def test_the_student_learns_what_only_images_tell(distiller):

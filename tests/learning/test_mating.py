@@ -93,7 +93,7 @@ def test_joints_that_read_wrong_are_made_up_for_by_what_was_seen_before_nothing_
         sure = jnp.full((1, 2, mating.TOLD), precision(jnp.float32(2 * np.log(0.1))))
         now = share * sums + (1 - share) * mating.mismatch(told, sure, place)[:, None]
         sums = jnp.where(mating.inside(place.at[:, 0].add(-1.0 if inside else 0.0))[..., None], sums, now)
-    found = mating.features(filters, place, sums, mating.reached(jnp.zeros((1, 4)), place))[:, :18].reshape(2, 9)
+    found = mating.features(filters, place, sums).reshape(2, 9)
     error = np.abs(found[:, 1:3] - truth[0, mating.HELD + 1 :]).max(axis=1) / MILLIMETRE  # aside
     plain = (place[0] - truth[0, mating.HELD :])[1:]
     assert np.abs(plain).max() / MILLIMETRE > 5
@@ -107,10 +107,30 @@ def test_how_far_a_part_was_moved_inside_narrows_down_where_it_is():
         place = jnp.array([[x, y, z]])
         memory = mating.reached(memory, place)
     np.testing.assert_allclose(memory[0], [-0.06, -0.05, 0.1, 0.04], atol=1e-6)  # from the last place outside on
-    found = mating.features((0.9,), place, jnp.zeros((1, 1, 6)), memory)[0, 9:]
+    found = mating.felt(place, memory, None, None)[0]
     np.testing.assert_allclose(found, np.array([3.0, 3.0, -5.0, -1.5]) / 8, atol=1e-6)  # mm over the play
     outside = mating.reached(memory, jnp.array([[2.0, 1.0, 0.5]]))
     np.testing.assert_allclose(outside[0], [1.0, 0.5, 1.0, 0.5])
+
+
+def test_a_wall_is_felt_where_a_part_stays_above_its_command_and_remembered_until_it_is_out():
+    memory, told = jnp.zeros((1, 2)), []
+    sag, lag = 0.03, 0.04  # units: 1.5 mm that the arms sag, 2 mm that they lag behind
+    path = ((2.0, 0.1, lag), (1.5, 0.0, 0.0), (1.2, -0.08, lag), (1.0, -0.16, 0.12), (0.6, -0.08, 0.0), (2.0, 0.0, 0.0))
+    for x, height, above in path:
+        place = jnp.array([[x, 0.0, height]])
+        sent = place.at[:, 2].add(sag - above)
+        memory = mating.touched(memory, place, sent)
+        told.append(bool(mating.has_felt({mating.TOUCH: memory})[0]))
+    assert told == [False, False, False, True, True, False]
+
+
+def test_a_student_is_told_what_it_felt_only_near_the_other_part():
+    place, sent = jnp.array([[0.5, 0.0, -0.1]]), jnp.array([[0.5, 0.0, -0.14]])
+    reach, touch = jnp.array([[0.0, -0.16, 0.0, 0.02]]), jnp.array([[0.01, 1.0]])
+    found = mating.felt(place, reach, sent, touch)[0]
+    np.testing.assert_allclose(found, [0, 0.06 * 6.25, 0, -0.12 * 6.25, 0.03 * 6.25, 1], atol=1e-6)  # 8 mm: the play
+    np.testing.assert_array_equal(mating.felt(place.at[:, 1].set(3.5), reach, sent, touch), 0)
 
 
 def test_images_learn_how_sure_they_are_and_what_is_near_counts_more():
@@ -126,7 +146,8 @@ def test_images_learn_how_sure_they_are_and_what_is_near_counts_more():
     assert np.all(np.isfinite(pull))
 
 
-def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path):
+@pytest.mark.parametrize("touch", [False, True])
+def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path, touch):
     from s2rctl.export.graph import of_policy
     from s2rctl.learning.policy_files import load_policy, save_policy
     from s2rctl.schema.tensors import memory_in, memory_out
@@ -134,7 +155,7 @@ def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path):
 
     observation = ToyInsertion(3).reset(jax.random.key(0)).observation
     budget = Distill(
-        network=(16,), estimates=1.0, filters=(0.5, 0.9), measured_hands=True, confidence=True, mating=True
+        network=(16,), estimates=1.0, filters=(0.5, 0.9), measured_hands=True, confidence=True, mating=True, touch=touch
     )
     settings = student_settings(
         CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.028, 0.068)
@@ -142,7 +163,9 @@ def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path):
     save_policy(tmp_path, "student", settings.model_dump(mode="json"), student.init(jax.random.key(0), settings))
     policy = load_policy(tmp_path)
     shapes = {item.name: item.shape for item in policy.memory}
-    assert shapes == {"estimates": (2, 48), "mismatch": (2, 6), "slack": (1, 13), "reach": (4,)}
+    assert shapes == {"estimates": (2, 48), "mismatch": (2, 6), "slack": (1, 13), "reach": (4,)} | (
+        {"touch": (2,)} if touch else {}
+    )
     memory = start(policy.memory, 3)
     for _ in range(2):
         before = {memory_in(name): memory[name] for name in shapes}

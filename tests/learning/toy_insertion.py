@@ -35,6 +35,11 @@ class ToyTask:
         return state.switched
 
     @staticmethod
+    def blind(hidden: jax.Array) -> jax.Array:
+        """What no camera sees: worlds whose first number is large."""
+        return hidden[0] > 0.5
+
+    @staticmethod
     def image_targets(hidden: jax.Array) -> jax.Array:
         """What each of the two images shows: a colour and a depth."""
         return hidden.reshape(2, 2)

@@ -87,6 +87,13 @@ def test_objects_lie_before_their_arms(resting: World) -> None:
     assert (1 - 2 * (quat[:, 2] ** 2 + quat[:, 3] ** 2) < -0.9).all()
 
 
+def test_nothing_is_seen_of_a_peg_that_the_socket_holds(ready: World) -> None:
+    blind = [bool(TASK.blind(with_signals(ready, peg_end_in_socket=jnp.array([x, 0, 0])))) for x in (0.01, 0.07, 0.08)]
+    assert blind == [True, True, False]
+    held = with_signals(ready, peg_end_in_socket=jnp.array([0.01, 0, 0]))
+    assert not bool(TASK.blind(held._replace(state=peg_insertion.State(jnp.bool_(False), jnp.int32(0)))))
+
+
 def test_the_switch_needs_both_hands_high_and_stays(resting: World, ready: World) -> None:
     assert not bool(TASK.acting(START.state))
     waiting = peg_insertion.State(jnp.bool_(False), jnp.int32(0))

@@ -39,6 +39,7 @@ from s2rctl.env import appearances, stepping
 from s2rctl.env.keys import make_key
 from s2rctl.learning import devices
 from s2rctl.learning.replay import Field, Replay
+from s2rctl.learning.student import mating
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.fit import Plan, fit, length, minibatches, runs_at_once
 from s2rctl.learning.student.network import Params
@@ -47,7 +48,7 @@ from s2rctl.learning.student.snapshot import Samples, Snapshot, averaged
 from s2rctl.learning.vision import preprocess
 from s2rctl.schema.contract import start
 from s2rctl.schema.distillation import Distill
-from s2rctl.tasks.protocol import Observation
+from s2rctl.tasks.protocol import Observation, World
 
 Teacher = Callable[[Observation], jax.Array]
 """A batched policy: observation -> action (B, n) in [-1, 1]."""
@@ -85,6 +86,7 @@ class Distiller:
     seed: int
     replay: Replay | None = None  # the aggregate buffer, from make_replay
     from_home: np.ndarray | None = None  # (B,) bool: worlds whose episodes count as whole ones; None: all
+    touch: Callable[[World, jax.Array], jax.Array] | None = None  # expert by touch: labels where the task is blind
     collector: Collector | None = None  # None: this one acts in ``env``, whose worlds are then part of the snapshots
 
     def start(self, params: Params) -> Snapshot:
@@ -268,6 +270,10 @@ def _consider(
     seen = student.tell(params, settings, student.latents(params["encoder"], settings, observation.inputs))
     joints = settings.joints.features(observation.inputs)
     action, after = student.act_on(params, settings, seen, joints, memory)
+    if distiller.touch is not None and env.task.blind is not None:
+        world = env.world(state)
+        felt = jax.vmap(distiller.touch)(world, mating.has_felt(after))
+        label = jnp.where(jax.vmap(env.task.blind)(world)[:, None], felt, label)
     sample: dict[str, Any] = {"label": label, "joints": joints}
     if settings.estimates:
         sample["told"] = jax.vmap(env.task.image_targets)(env.world(state)).reshape(env.worlds, settings.told)

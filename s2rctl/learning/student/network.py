@@ -73,7 +73,7 @@ def feature_size(settings: StudentSettings) -> int:
     """
     latents = len(settings.cameras) * settings.encoder.latent
     means = len(settings.filters) * sum(settings.filtered.values())
-    mated = mating.feature_size(settings.filters) if settings.ends else 0
+    mated = mating.feature_size(settings.filters, touch=settings.touch) if settings.ends else 0
     return latents + settings.joints.size + settings.told + means + mated
 
 
@@ -187,11 +187,22 @@ def _mated(
     before = memory[mating.MISMATCH]
     sums = _summed(settings.filters, before, mating.mismatch(told, certainty, moment))
     sums = jnp.where(mating.inside(moment)[..., None], before, sums)  # where nothing is learned nothing is forgotten
-    held = means(estimates[:, short], settings.told).reshape(-1, 2, mating.TOLD)[..., : mating.HELD]
-    place = mating.way(ends, held, known.between(sent + means(slack[:, 0], known.hands_size)))
-    reach = mating.reached(memory[mating.REACH], place)
-    features = mating.features(settings.filters, place, sums, reach)
-    return jax.lax.stop_gradient(features), {mating.MISMATCH: sums, mating.SLACK: slack, mating.REACH: reach}
+    hands = known.between(sent + means(slack[:, 0], known.hands_size))
+    place = mating.way(ends, _held(settings, estimates[:, short]), hands)
+    after, moved, commanded = {mating.MISMATCH: sums, mating.SLACK: slack}, place, None
+    if settings.touch:  # what moves with the joints alone, however what images tell of the hands may flicker
+        steady = _held(settings, estimates[:, settings.filters.index(max(settings.filters))])
+        moved, commanded = (mating.way(ends, steady, each) for each in (hands, known.between(sent)))
+        after[mating.TOUCH] = mating.touched(memory[mating.TOUCH], moved, commanded)
+    after[mating.REACH] = mating.reached(memory[mating.REACH], moved)
+    felt = mating.felt(moved, after[mating.REACH], commanded, after.get(mating.TOUCH))
+    features = jnp.concatenate([mating.features(settings.filters, place, sums), felt], axis=-1)
+    return jax.lax.stop_gradient(features), after
+
+
+def _held(settings: StudentSettings, estimates: jax.Array) -> jax.Array:
+    """Return where each hand holds its part (N, 2, HELD), by one of the sums of what images told."""
+    return means(estimates, settings.told).reshape(-1, 2, mating.TOLD)[..., : mating.HELD]
 
 
 def _certainty(seen: Seen) -> jax.Array:

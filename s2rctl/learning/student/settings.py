@@ -41,6 +41,7 @@ class StudentSettings(Model):
     ends: tuple[float, float] | None = quantity(
         None, "m", "ends of the parts that it mates, each from its grip along x; null: it remembers no mismatch of them"
     )
+    touch: bool = quantity(False, "", "whether it also remembers to have felt a wall of such parts")
     recurrent: int = quantity(0, "", "size of the recurrent unit; 0: none", ge=0)
 
     @property
@@ -61,7 +62,7 @@ class StudentSettings(Model):
             Memory(name=name, shape=(len(self.filters), size + weights.get(name, 1)))
             for name, size in self.filtered.items()
         )
-        mated = mating.memories(self.filters, self.joints.hands_size) if self.ends else ()
+        mated = mating.memories(self.filters, self.joints.hands_size, touch=self.touch) if self.ends else ()
         return sums + mated + ((Memory(name=RECURRENT, shape=(self.recurrent,)),) if self.recurrent else ())
 
     @property
@@ -112,6 +113,7 @@ def student_settings(
         filtered_hands=distill.filtered_hands and ready is not None,
         confidence=distill.confidence and estimates > 0,
         ends=ends if distill.mating else None,
+        touch=distill.touch,
         recurrent=distill.recurrent,
     )
 
