@@ -41,7 +41,7 @@ _RANGE = 2.5  # units: what is told ends at 3, so beyond this nothing is said
 _INSIDE = 1.8  # units: 9 cm from the one end to the other, 6 mm of the way in
 _PRIOR = 25.0  # 1/unit²: joints are trusted to 1 cm before any image has shown the parts
 _FINE = 0.008  # m: the play of the hole
-_PRESSED = 0.005 / ENDS_UNIT_M  # units above its command by which a part was never before, and so lies on a wall
+_PRESSED = 0.0045 / ENDS_UNIT_M  # units above its command by which a part was never before, and so lies on a wall
 _FAR = 3.0
 
 
