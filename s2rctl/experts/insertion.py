@@ -28,7 +28,7 @@ DEEP = 0.006  # m from the socket's end that the peg is sent: 2 mm behind the ba
 # most, 3 N at friction 0.5, and in drawn dynamics 234 of 256 bear 4 mm behind the wall (all 256 bear 2 mm).
 OPENING = 0.012  # m of sideways error at which the peg is certainly not inside
 FELT_AT = 0.03  # m from the socket's end that the peg's end is sent while it feels for the wall; nearer to the entrance
-# the rim is felt instead: one in ten took it for the wall at 6 cm, none of 96 does at 3
+# the rim is felt instead: of 96, one in ten took it for the wall at 6 cm, and 97.5 % are within 1 mm of the wall at 3
 FEELING = 0.012  # m below where it is that it is sent for that: it goes on as it sinks, and arrives in 38 steps, not 47
 TURN_WEIGHT = 0.05  # m per rad: how much misalignment counts as sideways error
 
