@@ -58,25 +58,25 @@ def test_labels_come_from_the_true_state_and_from_the_pilot_before_the_switch(di
     assert not jnp.allclose(teacher(clean), teacher(state.observation))
 
 
-def test_where_no_camera_sees_who_feels_says_what_to_do():
-    budget = BUDGET.model_copy(
-        update={"measured_hands": True, "estimates": 1.0, "filters": (0.5,), "confidence": True, "mating": True}
-    )
-    budget = budget.model_copy(update={"touch": True})
+def test_where_no_camera_sees_who_feels_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(mating, "inside", lambda place: jnp.ones_like(place[:, :1], bool))  # what was felt stays so
+    wanted = dict.fromkeys(("measured_hands", "confidence", "mating", "touch"), True)
+    budget = BUDGET.model_copy(update={**wanted, "estimates": 1.0, "filters": (0.5,), "steps": 1})
     settings = student_settings(
         CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.03, 0.07)
     )
     env = ToyInsertion(BUDGET.worlds)
     env.task = ToldMore
-    plain = Distiller(env, settings, budget.model_copy(update={"steps": 1}), teacher, pilot, seed=5)
+    plain = Distiller(env, settings, budget, teacher, pilot, seed=5)
     feeling = dataclasses.replace(plain, touch=lambda hidden, felt: jnp.full(14, hidden[1]) + felt)
+    remembered = np.arange(BUDGET.worlds) % 2
     state = fresh(plain)
+    state = state._replace(memory={**state.memory, "touch": jnp.stack([jnp.zeros(BUDGET.worlds), remembered], axis=1)})
     hidden = np.asarray(state.env.hidden)
     blind = hidden[:, 0] > 0.5
-    assert 4 < blind.sum() < 28
+    assert 4 < blind.sum() < 28 and 0 < remembered[blind].sum() < blind.sum()
     felt, shown = feeling.collect(state), plain.collect(state)
     np.testing.assert_array_equal(felt.rows["label"][0][~blind], shown.rows["label"][0][~blind])
-    remembered = np.asarray(mating.has_felt(felt.memory))
     np.testing.assert_allclose(felt.rows["label"][0][blind, 0], (hidden[:, 1] + remembered)[blind], atol=1e-6)
 
 
