@@ -210,12 +210,20 @@ def _find(graph: Sequence[Stage], wanted: Input, job: Job, user: str) -> Artifac
             return job.store.resolve(f"{wanted.kind}/{wanted.name}:{alias}")
         except ArtifactError:
             continue
-    archive = archive_of(wanted.kind, wanted.name)
-    ready = f", or s2rctl artifacts import {archive}   (pretrained)" if archive in pretrained() else ""
+    ready = _ready(job.profile.name, wanted)
     raise ArtifactError(
         f"{user} needs {wanted.kind}/{wanted.name}, which is not in the store {job.store.root}",
         f"s2rctl pipeline run -p {job.profile.name}   (makes everything that is missing){ready}",
     )
+
+
+def _ready(profile: str, wanted: Input) -> str:
+    """Return the words of a hint at a pretrained artifact; of profiles with archives of their own, at theirs."""
+    archive = archive_of(wanted.kind, wanted.name)
+    own = f"{archive}-{profile.rpartition('-')[2]}"
+    if own in pretrained():
+        return f", or s2rctl artifacts import {own} --alias {profile}   (pretrained)"
+    return f", or s2rctl artifacts import {archive}   (pretrained)" if archive in pretrained() else ""
 
 
 def run_pipeline(

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from s2rctl.cli.main import main
 from s2rctl.core.errors import ArtifactError, GateError, StoreLockedError, UsageError
 from s2rctl.core.progress import NullReporter
 from s2rctl.pipeline.graph import graph_of, stage_named
@@ -257,4 +259,15 @@ def test_who_lacks_teachers_is_told_of_the_pretrained_ones(tmp_path):
     with pytest.raises(ArtifactError, match="distill needs teacher/") as caught:
         make_inputs(graph, stage_named(graph, "distill"), job)
     assert "s2rctl pipeline run -p aloha-smoke" in caught.value.hint
-    assert "s2rctl artifacts import aloha-teachers" in caught.value.hint
+    assert "s2rctl artifacts import aloha-teachers " in caught.value.hint
+
+
+def test_a_profile_with_pretrained_teachers_of_its_own_names_those_and_finds_them(tmp_path):
+    profile = load_profile("aloha-robust", (), None).profile
+    job = Job(profile, Store(tmp_path / "store"), NullReporter(), "s2rctl distill")
+    teacher = stage_named(graph := graph_of("aloha"), "train-teacher-insert")
+    with pytest.raises(ArtifactError, match="needs teacher/pick") as caught:
+        make_inputs(graph, teacher, job)
+    command = re.search(r"s2rctl (artifacts import \S+ --alias \S+)", caught.value.hint)
+    assert main([*command[1].split(), "--store", str(tmp_path / "store")]) == 0
+    assert make_inputs(graph, teacher, job).keys() == {"pick"}
