@@ -14,6 +14,7 @@ from s2rctl.core.clock import RealClock
 from s2rctl.core.errors import UsageError
 from s2rctl.core.interrupt import Interrupt
 from s2rctl.core.seeds import derived_seed
+from s2rctl.operations.calibration.placed import require_measured
 from s2rctl.robots import ROBOTS, make_driver
 from s2rctl.robots.cameras.opening import close_cameras, open_cameras
 from s2rctl.robots.cameras.stream import Camera
@@ -44,6 +45,7 @@ def _run(context: Context, *, send: bool) -> Result:
     profile = context.profile
     mode = "live" if send else "shadow"
     policy = load_policy(context)
+    require_measured(policy.contract, profile)
     if profile.deploy.safety.workspace_low is None and ROBOTS.load(profile.robot.name).space.tools:
         raise UsageError(
             "a robot with tool commands needs a workspace box", "set deploy.safety.workspace_low and _high"

@@ -31,7 +31,15 @@ def reach_card(**changes):
         return Tensor(name=name, dtype=dtype, shape=("batch", *shape), meaning=name, **more)
 
     side = CameraContract(
-        name="side", width=84, height=84, fovy_deg=45, parent="base", position_m=(0, 0, 0), quaternion=(1, 0, 0, 0)
+        name="side",
+        width=84,
+        height=84,
+        fovy_deg=45,
+        parent="base",
+        position_m=(0, 0, 0),
+        quaternion=(1, 0, 0, 0),
+        position_range_m=(0.02, 0.02, 0.02),
+        rotation_range_deg=3.0,
     )
     fields = {
         "policy": "xarm7-reach",

@@ -9,16 +9,18 @@ import pytest
 
 from s2rctl.calibration.rehearse import jitter, with_camera
 from s2rctl.core.errors import ArtifactError, MissingEnvironmentError, SafetyStop
-from s2rctl.operations.calibration.consume import resolved
+from s2rctl.operations.calibration.consume import mount, resolved
 from s2rctl.operations.calibration.result import pose_of
 from s2rctl.render.film import Film
 from s2rctl.robots.cameras.stream import Shot
+from s2rctl.schema.calibration import randomisation
 from s2rctl.schema.manifest import InputRef
+from s2rctl.schema.simulation import Appearance
 from s2rctl.stages import live
 from tests.calibration.helpers import bench
 from tests.calibration.test_guard import LENS
 from tests.calibration.test_stage import _result
-from tests.stages.test_deploy import publish, ready
+from tests.stages.test_deploy import publish, reach_card, ready
 from tests.stages.test_live import MADE, Eye, profile_with, rig  # noqa: F401
 
 
@@ -51,6 +53,13 @@ def calibrated(tmp_path, side, profile, **changes):
     named = profile.model_copy(update={"vision": vision})
     assert resolved(named, job.store).vision.cameras[0].mount.calibration == artifact.id
     return evaluated(job, named, tmp_path)
+
+
+def mount_of(identity, side):
+    """The mount that a calibration of this bench's camera gives."""
+    pose = pose_of(side.stand.parent, side.truth.camera)
+    found = _result(intrinsics=LENS.model_dump(), pose=pose.model_dump())
+    return mount(identity, found, randomisation(found, Appearance()))
 
 
 def evaluated(job, profile, folder):
@@ -119,3 +128,20 @@ def test_a_calibration_that_is_gone_is_told(tmp_path, rig, side, monkeypatch) ->
     with pytest.raises(ArtifactError):
         live.run_live(evaluated(job, job.profile.model_copy(update={"vision": vision}), tmp_path))
     assert MADE[0].sent == []
+
+
+@pytest.mark.parametrize("ranges", [((0.003, 0.003, 0.003), 3.0), ((0.02, 0.02, 0.02), 0.5), ((0.0, 0.0, 0.0), 0.0)])
+@pytest.mark.parametrize("run", [live.run_live, live.run_shadow])
+def test_a_policy_that_needs_a_measured_camera_refuses_one_that_was_only_placed(tmp_path, rig, side, run, ranges):
+    card = reach_card()
+    narrow = card.cameras[0].model_copy(update=dict(zip(("position_range_m", "rotation_range_deg"), ranges)))
+    profile = profile_with("evaluate.gate.success_low=0.5", "deploy.live.episodes=1", "deploy.live.ramp=[1.0]")
+    job = ready(tmp_path, profile, card=card.model_copy(update={"cameras": (narrow,)}))
+    with pytest.raises(SafetyStop, match="nobody has measured where it is") as caught:
+        run(job)
+    assert "calibrate-camera" in caught.value.hint
+    assert MADE == [] or not MADE[-1].sent
+    mount = mount_of("0" * 64, side)
+    camera = profile.vision.cameras[0].model_copy(update={"mount": mount})
+    measured = profile.model_copy(update={"vision": profile.vision.model_copy(update={"cameras": (camera,)})})
+    assert run(evaluated(job, measured, tmp_path)).metrics["episodes"] == 1
