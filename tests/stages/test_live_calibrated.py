@@ -134,7 +134,7 @@ def test_a_calibration_that_is_gone_is_told(tmp_path, rig, side, monkeypatch) ->
 @pytest.mark.parametrize("run", [live.run_live, live.run_shadow])
 def test_a_policy_that_needs_a_measured_camera_refuses_one_that_was_only_placed(tmp_path, rig, side, run, ranges):
     card = reach_card()
-    narrow = card.cameras[0].model_copy(update=dict(zip(("position_range_m", "rotation_range_deg"), ranges)))
+    narrow = card.cameras[0].model_copy(update={"position_range_m": ranges[0], "rotation_range_deg": ranges[1]})
     profile = profile_with("evaluate.gate.success_low=0.5", "deploy.live.episodes=1", "deploy.live.ramp=[1.0]")
     job = ready(tmp_path, profile, card=card.model_copy(update={"cameras": (narrow,)}))
     with pytest.raises(SafetyStop, match="nobody has measured where it is") as caught:
