@@ -94,8 +94,28 @@ class Distill(Model):
         "",
         "where no camera sees how two parts are, the student is taught to feel for a wall, and remembers that it did",
     )
+    together: bool = quantity(
+        False,
+        "",
+        "how such parts are to each other is told from all images at once: each alone shows one direction badly",
+    )
     recurrent: int = quantity(
         0, "", "size of a recurrent unit with which the student learns what to remember; 0: none", ge=0, le=8192
+    )
+    pushed: float = quantity(
+        0.0,
+        "",
+        "share of the worlds in which the arms are pushed aside while parts are put together, so that images of parts "
+        "that do not meet are seen, and what to do about it is learned",
+        ge=0,
+        le=1,
+    )
+    push: float = quantity(
+        0.4,
+        "",
+        "standard deviation of the pushes, of an action's range; each lasts for an iteration's steps",
+        ge=0,
+        le=2,
     )
     behaviour_cloning: bool = quantity(False, "", "the teacher drives throughout, instead of the student (DAgger)")
     teacher_prefix: float = quantity(
@@ -167,5 +187,7 @@ class Distill(Model):
             problems.append("mating: needs confidence: true, filters, and measured_hands: true")
         if self.touch and not self.mating:
             problems.append("touch: without mating: true the student has no memory of what it felt")
+        if self.together and not self.mating:
+            problems.append("together: which parts? set mating: true")
         require(problems)
         return self

@@ -14,6 +14,7 @@ from s2rctl.evaluation.camera_edge import Edge, EdgeCameras
 from s2rctl.experts import make_expert
 from s2rctl.learning.policy_files import load_policy
 from s2rctl.learning.student.distill import Distiller, make_replay
+from s2rctl.learning.student.pushes import Pushes
 from s2rctl.learning.student.settings import StudentSettings, student_settings
 from s2rctl.learning.teacher.handover import Pilot, kept_bank
 from s2rctl.robots import ROBOTS
@@ -113,6 +114,7 @@ def make_distiller(context: Context, *, acts: bool = True, learns: bool = True) 
         seed=context.seed,
         touch=_touch(profile, env) if distill.touch else None,
         from_home=~from_switch,
+        pushes=_pushes(profile, distill, context.seed) if distill.pushed else None,
         replay=make_replay(distill, settings, context.run_folder / "aggregate") if learns else None,
     )
 
@@ -122,6 +124,12 @@ def _touch(profile: Profile, env: VecEnv) -> Callable[[World, jax.Array], jax.Ar
     if env.task.blind is None:
         raise ProfileError(f"the task {env.task.name} hides nothing from its cameras", "set distill.touch to false")
     return make_expert(profile, env.task.name, by_touch=True)
+
+
+def _pushes(profile: Profile, distill: Distill, seed: int) -> Pushes:
+    """Return the pushes that the profile describes; grippers are spared, which would drop what they hold."""
+    entries = np.array([entry.kind != "gripper" for entry in ROBOTS.load(profile.robot.name).command])
+    return Pushes(distill.worlds, distill.pushed, distill.push, entries, seed)
 
 
 def _cameras(profile: Profile, task: str, share: float) -> EdgeCameras:

@@ -11,12 +11,13 @@ from s2rctl.learning.student import mating
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.distill import Distiller, make_replay
 from s2rctl.learning.student.fit import Plan, acted, fit, length
+from s2rctl.learning.student.pushes import Pushes
 from s2rctl.learning.student.settings import student_settings
 from s2rctl.schema.distillation import Distill
 from s2rctl.schema.learning import Encoder
 from s2rctl.tasks.peg_insertion import READY as FACING
 from tests.learning.test_student import CAMERAS
-from tests.learning.toy_insertion import ToyInsertion, pilot, teacher
+from tests.learning.toy_insertion import TaskState, ToyInsertion, pilot, teacher
 
 BUDGET = Distill(worlds=32, iterations=40, steps=4, epochs=2, batch=32, learning_rate=3e-3, network=(32,))
 
@@ -78,6 +79,36 @@ def test_where_no_camera_sees_who_feels_says_what_to_do(monkeypatch):
     felt, shown = feeling.collect(state), plain.collect(state)
     np.testing.assert_array_equal(felt.rows["label"][0][~blind], shown.rows["label"][0][~blind])
     np.testing.assert_allclose(felt.rows["label"][0][blind, 0], (hidden[:, 1] + remembered)[blind], atol=1e-6)
+
+
+def test_pushes_lead_arms_aside_where_images_can_show_it_and_nowhere_else():
+    entries = np.arange(14) % 7 != 6
+    pushes = Pushes(BUDGET.worlds, 0.5, 0.4, entries, seed=5)
+    first, second = pushes.draw(jax.random.key(0)), pushes.draw(jax.random.key(1))
+    pushed = np.any(np.asarray(first) != 0, axis=1)
+    assert 4 < pushed.sum() < 28 and not np.any(np.asarray(first)[:, ~entries])
+    np.testing.assert_array_equal(pushed, np.any(np.asarray(second) != 0, axis=1))
+    assert not np.allclose(first, second)
+    plain = make(BUDGET.model_copy(update={"steps": 1}))
+    state = fresh(plain)
+    later = state.env._replace(step=jnp.arange(BUDGET.worlds) % 10, task=TaskState(jnp.arange(BUDGET.worlds) % 10 >= 5))
+    state = state._replace(env=later)
+    shown = plain.collect(state)
+    aside = dataclasses.replace(plain, pushes=pushes).collect(state)
+    np.testing.assert_array_equal(aside.rows["label"], shown.rows["label"])
+    moved = np.any(np.asarray(aside.env.hidden) != np.asarray(shown.env.hidden), axis=1)
+    seen = np.asarray(later.hidden)[:, 0] <= 0.5
+    expected = pushed & np.asarray(later.task.switched) & seen
+    assert expected.any()
+    assert np.all(expected[moved]) and moved.sum() >= 0.8 * expected.sum()  # the toy's numbers end at 0 and 1
+
+
+def test_episodes_of_who_is_pushed_do_not_say_how_well_it_does():
+    plain = make(BUDGET.model_copy(update={"steps": 12}))
+    entries = np.ones(14, bool)
+    everyone = dataclasses.replace(plain, pushes=Pushes(BUDGET.worlds, 1.0, 0.4, entries, seed=5))
+    late = fresh(plain)._replace(iteration=np.array(30))
+    assert plain.collect(late).counts["episodes"] > 0 and everyone.collect(late).counts["episodes"] == 0
 
 
 def test_the_student_learns_what_only_images_tell(distiller):

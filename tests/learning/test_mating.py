@@ -146,16 +146,70 @@ def test_images_learn_how_sure_they_are_and_what_is_near_counts_more():
     assert np.all(np.isfinite(pull))
 
 
-@pytest.mark.parametrize("touch", [False, True])
-def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path, touch):
-    from s2rctl.export.graph import of_policy
+def test_two_images_that_are_read_together_tell_one_way_and_count_as_one():
+    told = jnp.arange(2.0 * 2 * mating.TOLD).reshape(2, -1)
+    between = jnp.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    after = mating.with_between(told, between).reshape(2, 2, mating.TOLD)
+    np.testing.assert_array_equal(after[..., : mating.HELD], told.reshape(2, 2, -1)[..., : mating.HELD])
+    for camera in (0, 1):
+        np.testing.assert_array_equal(after[:, camera, mating.HELD :], between)
+
+
+def test_a_way_that_only_both_images_show_is_learned_from_both():
+    """Each camera of the toy shows two of four numbers; the way between parts is made of all of them."""
+    from s2rctl.learning.student.fit import Plan, fit
+    from tests.learning.toy_insertion import ToyInsertion
+
+    fields = {"estimates": 1.0, "filters": (0.5,), "measured_hands": True, "confidence": True, "mating": True}
+    left = {}
+    for together in (False, True):
+        budget = Distill(
+            network=(16,), epochs=60, batch=64, optimiser="adam", learning_rate=3e-3, together=together, **fields
+        )
+        settings = student_settings(
+            CAMERAS, Encoder(latent=16), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.03, 0.07)
+        )
+        state = ToyInsertion(512).reset(jax.random.key(3))
+        hidden = state.hidden
+        way = jnp.stack([hidden[:, 0] + hidden[:, 2], hidden[:, 1] + hidden[:, 3], hidden[:, 0] - hidden[:, 3]], -1)
+        told = mating.with_between(jnp.zeros((512, 2 * mating.TOLD)), way)
+        memory = {f"memory_{name}": value for name, value in start(settings.memory, 512).items()}
+        rows = {
+            **{name: value for name, value in state.observation.inputs.items() if "cam" in name},
+            **memory,
+            "label": jnp.zeros((512, 14)),
+            "joints": settings.joints.features(state.observation.inputs),
+            "told": told,
+        }
+        rows = {name: np.asarray(value)[:, None] for name, value in rows.items()}
+        plan = Plan(settings, budget, 512, 60 * 8)
+        params = student.init(jax.random.key(0), settings)
+        params, _, _ = fit(plan, params, plan.optimiser().init(plan.trained(params)), rows, jax.random.key(1))
+        latents = student.latents(params["encoder"], settings, {name: rows[name][:, 0] for name in rows})
+        found = student.tell(params, settings, latents).told.reshape(512, 2, mating.TOLD)[..., mating.HELD :]
+        left[together] = float(jnp.sqrt(jnp.mean((found - way[:, None]) ** 2)))
+    assert left[True] < 0.5 * left[False]
+
+
+@pytest.mark.parametrize(("touch", "together"), [(False, False), (True, False), (True, True)])
+def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path, touch, together):
+    from onnxruntime import InferenceSession
+
+    from s2rctl.export.graph import of_policy, to_onnx
     from s2rctl.learning.policy_files import load_policy, save_policy
     from s2rctl.schema.tensors import memory_in, memory_out
     from tests.learning.toy_insertion import ToyInsertion
 
     observation = ToyInsertion(3).reset(jax.random.key(0)).observation
     budget = Distill(
-        network=(16,), estimates=1.0, filters=(0.5, 0.9), measured_hands=True, confidence=True, mating=True, touch=touch
+        network=(16,),
+        estimates=1.0,
+        filters=(0.5, 0.9),
+        measured_hands=True,
+        confidence=True,
+        mating=True,
+        touch=touch,
+        together=together,
     )
     settings = student_settings(
         CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.028, 0.068)
@@ -174,3 +228,8 @@ def test_a_student_that_mates_parts_exports_as_it_acts(tmp_path, touch):
         np.testing.assert_allclose(found["action"], action, atol=1e-5)
         for name in shapes:
             np.testing.assert_allclose(found[memory_out(name)], memory[name], atol=1e-4)
+    session = InferenceSession(to_onnx(of_policy(policy), 21).SerializeToString())
+    inputs = {name: np.asarray(value) for name, value in ({**observation.inputs, **before}).items()}
+    wanted = {item.name for item in session.get_inputs()}
+    assert wanted <= inputs.keys()
+    np.testing.assert_allclose(session.run(["action"], {name: inputs[name] for name in wanted})[0], action, atol=1e-5)

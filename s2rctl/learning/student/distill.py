@@ -43,6 +43,7 @@ from s2rctl.learning.student import mating
 from s2rctl.learning.student import network as student
 from s2rctl.learning.student.fit import Plan, fit, length, minibatches, runs_at_once
 from s2rctl.learning.student.network import Params
+from s2rctl.learning.student.pushes import Pushes
 from s2rctl.learning.student.settings import StudentSettings
 from s2rctl.learning.student.snapshot import Samples, Snapshot, averaged
 from s2rctl.learning.vision import preprocess
@@ -87,6 +88,7 @@ class Distiller:
     replay: Replay | None = None  # the aggregate buffer, from make_replay
     from_home: np.ndarray | None = None  # (B,) bool: worlds whose episodes count as whole ones; None: all
     touch: Callable[[World, jax.Array], jax.Array] | None = None  # expert by touch: labels where the task is blind
+    pushes: Pushes | None = None  # while parts are put together and seen; None: nobody pushes
     collector: Collector | None = None  # None: this one acts in ``env``, whose worlds are then part of the snapshots
 
     def start(self, params: Params) -> Snapshot:
@@ -236,6 +238,8 @@ def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: 
     """Take ``steps`` steps and count the student's own episodes that end, those with a hidden object apart."""
     rows, counts = [], {"episodes": 0.0, "successes": 0.0, "switched": 0.0}
     env_state, memory = snapshot.env, snapshot.memory
+    # One for all steps: what changes in every step would hardly move an arm.
+    push = distiller.pushes and distiller.pushes.draw(jax.random.fold_in(key, distiller.distill.steps))
     for index in range(distiller.distill.steps):
         if distiller.distill.resample_appearance > 0:
             env_state = appearances.refresh(
@@ -245,7 +249,7 @@ def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: 
                 distiller.distill.resample_appearance,
                 cameras=distiller.distill.resample_cameras,
             )
-        action, memory, sample, switched, own = _consider(distiller, snapshot.acting, env_state, memory, taught)
+        action, memory, sample, switched, own = _consider(distiller, snapshot.acting, env_state, memory, taught, push)
         env_state, result = stepping.step(distiller.env, env_state, action)
         memory = student.emptied(distiller.settings, memory, result.done)
         ended = np.asarray(result.done & ~result.diverged & own)
@@ -260,7 +264,12 @@ def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: 
 
 @partial(jax.jit, static_argnums=0)
 def _consider(
-    distiller: Distiller, params: Params, state: Any, memory: dict[str, Any], taught: jax.Array
+    distiller: Distiller,
+    params: Params,
+    state: Any,
+    memory: dict[str, Any],
+    taught: jax.Array,
+    push: jax.Array | None = None,
 ) -> tuple[jax.Array, dict[str, Any], dict[str, Any], jax.Array, jax.Array]:
     """Return action (B, n), memory, labelled samples (B, ...), the share past the switch, and which episodes count."""
     env, settings, observation = distiller.env, distiller.settings, state.observation
@@ -270,10 +279,10 @@ def _consider(
     seen = student.tell(params, settings, student.latents(params["encoder"], settings, observation.inputs))
     joints = settings.joints.features(observation.inputs)
     action, after = student.act_on(params, settings, seen, joints, memory)
-    if distiller.touch is not None and env.task.blind is not None:
-        world = env.world(state)
-        felt = jax.vmap(distiller.touch)(world, mating.has_felt(after))
-        label = jnp.where(jax.vmap(env.task.blind)(world)[:, None], felt, label)
+    blind = jnp.zeros_like(acting) if env.task.blind is None else jax.vmap(env.task.blind)(env.world(state))
+    if distiller.touch is not None:
+        felt = jax.vmap(distiller.touch)(env.world(state), mating.has_felt(after))
+        label = jnp.where(blind[:, None], felt, label)
     sample: dict[str, Any] = {"label": label, "joints": joints}
     if settings.estimates:
         sample["told"] = jax.vmap(env.task.image_targets)(env.world(state)).reshape(env.worlds, settings.told)
@@ -287,4 +296,7 @@ def _consider(
     else:
         sample["inputs"] = {name: observation.inputs[name] for name in preprocess.raw_shapes(settings.cameras)}
     action = jnp.where((state.step < taught)[:, None], label, action)
+    if push is not None:
+        action = jnp.where((acting & ~blind)[:, None], jnp.clip(action + push, -1.0, 1.0), action)
+        counts &= jnp.all(push == 0.0, axis=-1)
     return action, after, sample, jnp.mean(acting.astype(jnp.float32)), counts

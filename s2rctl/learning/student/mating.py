@@ -34,7 +34,8 @@ the furthest places to each side inside; and of what was felt there."""
 
 HELD = 9
 """Numbers that an image tells of its own part in the hand: the way to its grip (3), its x and z axes (6)."""
-TOLD = HELD + 3
+BETWEEN = 3
+TOLD = HELD + BETWEEN
 """All that it tells: also the way of the second part's end from the first one's, in the first one's axes (3)."""
 
 _RANGE = 2.5  # units: what is told ends at 3, so beyond this nothing is said
@@ -69,6 +70,13 @@ def mismatch(told: jax.Array, precision: jax.Array, place: jax.Array) -> jax.Arr
     seen = told[..., HELD:]
     precision = precision[..., HELD:] * jnp.all(jnp.abs(seen) < _RANGE, axis=-1, keepdims=True)
     return jnp.sum(jnp.concatenate([precision * (seen - place[:, None]), precision], axis=-1), axis=1)
+
+
+def with_between(told: jax.Array, between: jax.Array) -> jax.Array:
+    """Return what two images tell (N, 2 * TOLD) with one way (N, BETWEEN) from the first part's end in both."""
+    held = told.reshape(-1, 2, TOLD)[..., :HELD]
+    both = jnp.broadcast_to(between[:, None], (*held.shape[:2], BETWEEN))
+    return jnp.concatenate([held, both], axis=-1).reshape(told.shape)
 
 
 def inside(place: jax.Array) -> jax.Array:

@@ -29,7 +29,8 @@ State = Mapping[str, jax.Array]
 Params = Any
 """Nested dictionary of arrays: ``encoder/...`` (flax parameters of Encoder), ``head/...`` (of Policy), ``estimate/...``
 (of vision.encoder.Head) for a student that tells poses, ``confidence/...`` (likewise) for one that tells how sure it
-is, ``recurrent/...`` (of Unit) for one that learns to remember."""
+is, ``together/...`` and ``together_confidence/...`` (likewise) for one that tells ways between parts from all images,
+``recurrent/...`` (of Unit) for one that learns to remember."""
 
 
 class Seen(NamedTuple):
@@ -90,6 +91,10 @@ def init(key: jax.Array, settings: StudentSettings) -> Params:
         params["estimate"] = nets.init(Head(settings.estimates), jax.random.fold_in(first, 1), shape.latent)
     if settings.confidence:
         params["confidence"] = nets.init(Head(settings.estimates), jax.random.fold_in(first, 2), shape.latent)
+    if settings.together:
+        every = len(settings.cameras) * shape.latent
+        for number, name in enumerate(("together", "together_confidence"), 3):
+            params[name] = nets.init(Head(mating.BETWEEN), jax.random.fold_in(first, number), every)
     if settings.recurrent:
         both = settings.recurrent + feature_size(settings)
         params["recurrent"] = nets.init(Unit(settings.recurrent), jax.random.fold_in(second, 1), both)
@@ -111,8 +116,13 @@ def tell(params: Params, settings: StudentSettings, latents: jax.Array) -> Seen:
     told = nets.apply(Head(settings.estimates), params["estimate"], each).reshape(-1, settings.told)
     if not settings.confidence:
         return Seen(latents, told, latents[:, :0])
-    sure = nets.apply(Head(settings.estimates), params["confidence"], each)
-    return Seen(latents, told, sure.reshape(-1, settings.told))
+    sure = nets.apply(Head(settings.estimates), params["confidence"], each).reshape(-1, settings.told)
+    if settings.together:
+        told, sure = (
+            mating.with_between(old, nets.apply(Head(mating.BETWEEN), params[name], latents))
+            for old, name in ((told, "together"), (sure, "together_confidence"))
+        )
+    return Seen(latents, told, sure)
 
 
 def act(
@@ -185,7 +195,10 @@ def _mated(
     told, certainty = (each.reshape(-1, 2, mating.TOLD) for each in (seen.told, _certainty(seen)))
     moment = mating.way(ends, told[..., : mating.HELD], known.between(real))
     before = memory[mating.MISMATCH]
-    sums = _summed(settings.filters, before, mating.mismatch(told, certainty, moment))
+    seen_now = mating.mismatch(told, certainty, moment)
+    if settings.together:  # told once, and here for either camera
+        seen_now = seen_now * np.array([0.5], np.float32)
+    sums = _summed(settings.filters, before, seen_now)
     sums = jnp.where(mating.inside(moment)[..., None], before, sums)  # where nothing is learned nothing is forgotten
     hands = known.between(sent + means(slack[:, 0], known.hands_size))
     place = mating.way(ends, _held(settings, estimates[:, short]), hands)

@@ -42,6 +42,7 @@ class StudentSettings(Model):
         None, "m", "ends of the parts that it mates, each from its grip along x; null: it remembers no mismatch of them"
     )
     touch: bool = quantity(False, "", "whether it also remembers to have felt a wall of such parts")
+    together: bool = quantity(False, "", "whether the ways of such parts are told from all images at once")
     recurrent: int = quantity(0, "", "size of the recurrent unit; 0: none", ge=0)
 
     @property
@@ -114,6 +115,7 @@ def student_settings(
         confidence=distill.confidence and estimates > 0,
         ends=ends if distill.mating else None,
         touch=distill.touch,
+        together=distill.together,
         recurrent=distill.recurrent,
     )
 
