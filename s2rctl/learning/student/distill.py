@@ -9,10 +9,8 @@ The teacher is asked on its noise-free, undelayed observation: its noise and del
 input the labels of one image would scatter, and the student could learn no more than their mean, from more samples.
 
 With a teacher prefix the teacher drives the beginning of every episode of some worlds and shows the student what it
-cannot reach yet. How long differs from world to world, so that all parts of the task are visited from the start.
-
-Worlds can begin each episode where the pick teacher hands over, to see more of the insertion (docs/benchmarks.md says
-what that was worth).
+cannot reach yet. How long differs from world to world, so that all parts of the task are visited from the start. Worlds
+can begin where the pick teacher hands over, to see more of the insertion (docs/benchmarks.md: what that was worth).
 
 The student overfits per-episode appearances, which are few: from the same number of images, resampling the appearance
 in every step left two thirds of the error on appearances never seen. But a fixed appearance causes a consistent bias,
@@ -235,7 +233,7 @@ def _runs(rows: dict[str, Any], each: int) -> dict[str, Any]:
 
 
 def _collect(distiller: Distiller, snapshot: Snapshot, taught: np.ndarray, key: jax.Array) -> Samples:
-    """Take ``steps`` steps and count the student's own episodes that end, those with a hidden object apart."""
+    """Take ``steps`` steps and count the student's own episodes that end."""
     rows, counts = [], {"episodes": 0.0, "successes": 0.0, "switched": 0.0}
     env_state, memory = snapshot.env, snapshot.memory
     # One for all steps: what changes in every step would hardly move an arm.
