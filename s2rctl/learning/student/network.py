@@ -197,7 +197,7 @@ def _mated(
     before = memory[mating.MISMATCH]
     seen_now = mating.mismatch(told, certainty, moment)
     if settings.together:  # told once, and here for either camera
-        seen_now = seen_now * np.array([0.5], np.float32)
+        seen_now *= 0.5
     sums = _summed(settings.filters, before, seen_now)
     sums = jnp.where(mating.inside(moment)[..., None], before, sums)  # where nothing is learned nothing is forgotten
     hands = known.between(sent + means(slack[:, 0], known.hands_size))
