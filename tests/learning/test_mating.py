@@ -146,13 +146,26 @@ def test_images_learn_how_sure_they_are_and_what_is_near_counts_more():
     assert np.all(np.isfinite(pull))
 
 
-def test_two_images_that_are_read_together_tell_one_way_and_count_as_one():
+def test_two_images_that_are_read_together_tell_one_way_and_count_as_one(insertion):
     told = jnp.arange(2.0 * 2 * mating.TOLD).reshape(2, -1)
     between = jnp.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
     after = mating.with_between(told, between).reshape(2, 2, mating.TOLD)
     np.testing.assert_array_equal(after[..., : mating.HELD], told.reshape(2, 2, -1)[..., : mating.HELD])
     for camera in (0, 1):
         np.testing.assert_array_equal(after[:, camera, mating.HELD :], between)
+    budget = Distill(
+        network=(16,), estimates=1.0, filters=(0.5,), measured_hands=True, confidence=True, mating=True, together=True
+    )
+    settings = student_settings(
+        CAMERAS, Encoder(latent=8), budget, "aloha", ready=READY, switched=True, estimates=12, ends=(-0.03, 0.07)
+    )
+    task, world, joints = facing(insertion, 1, near=0.12)
+    told = mating.with_between(task.image_targets(world).reshape(1, -1), between[:1])
+    log_variance = mating.with_between(jnp.zeros_like(told), jnp.full((1, mating.BETWEEN), -2.0))
+    seen, params = student.Seen(jnp.zeros((1, 16)), told, log_variance), student.init(jax.random.key(0), settings)
+    memory = student.act_on(params, settings, seen, numbers_of(joints), start(settings.memory, 1))
+    remembered = memory[1][mating.MISMATCH][0, 0, mating.BETWEEN :]
+    np.testing.assert_allclose(remembered, 0.5 * np.exp(2.0), rtol=1e-5)  # half of it is of this moment
 
 
 def test_a_way_that_only_both_images_show_is_learned_from_both():

@@ -11,7 +11,7 @@ import pytest
 from s2rctl.cli.main import main
 from s2rctl.core.errors import ArtifactError, GateError, StoreLockedError, UsageError
 from s2rctl.core.progress import NullReporter
-from s2rctl.pipeline.graph import graph_of, stage_named
+from s2rctl.pipeline.graph import graph_of, producer_of, stage_named
 from s2rctl.pipeline.key import cache_key, read_fields
 from s2rctl.pipeline.plan import make_plan
 from s2rctl.pipeline.run import Job, check_gates, make_inputs, run_alone, run_pipeline
@@ -262,12 +262,27 @@ def test_who_lacks_teachers_is_told_of_the_pretrained_ones(tmp_path):
     assert "s2rctl artifacts import aloha-teachers " in caught.value.hint
 
 
-def test_a_profile_with_pretrained_teachers_of_its_own_names_those_and_finds_them(tmp_path):
-    profile = load_profile("aloha-robust", (), None).profile
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("aloha-robust", "teacher/pick"),
+        ("aloha-robust", "teacher/insert"),
+        ("aloha-robust", "encoder/aloha"),
+        ("aloha-robust", "student/aloha"),
+        ("xarm7-robust", "encoder/xarm7"),
+        ("xarm7-robust", "reach/xarm7"),
+    ],
+)
+def test_a_profile_with_pretrained_artifacts_of_its_own_names_those_and_finds_them(tmp_path, name, wanted):
+    profile = load_profile(name, (), None).profile
     job = Job(profile, Store(tmp_path / "store"), NullReporter(), "s2rctl distill")
-    teacher = stage_named(graph := graph_of("aloha"), "train-teacher-insert")
-    with pytest.raises(ArtifactError, match="needs teacher/pick") as caught:
-        make_inputs(graph, teacher, job)
-    command = re.search(r"s2rctl (artifacts import \S+ --alias \S+)", caught.value.hint)
+    graph = graph_of(profile.system)
+    kind, output = wanted.split("/")
+    maker = next(stage for stage in graph if (stage.kind, stage.output) == (kind, output))
+    user = next(s for s in graph if any(producer_of(graph, item) is maker for item in s.inputs))
+    one = replace(user, inputs=tuple(item for item in user.inputs if producer_of(graph, item) is maker))
+    with pytest.raises(ArtifactError, match=f"needs {wanted}") as caught:
+        make_inputs(graph, one, job)
+    command = re.search(r"s2rctl (artifacts import \S+-robust --alias \S+)", caught.value.hint)
     assert main([*command[1].split(), "--store", str(tmp_path / "store")]) == 0
-    assert make_inputs(graph, teacher, job).keys() == {"pick"}
+    assert len(make_inputs(graph, one, job)) == 1

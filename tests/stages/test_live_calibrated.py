@@ -140,8 +140,7 @@ def test_a_policy_that_needs_a_measured_camera_refuses_one_that_was_only_placed(
     with pytest.raises(SafetyStop, match="nobody has measured where it is") as caught:
         run(job)
     assert "calibrate-camera" in caught.value.hint
-    assert MADE == [] or not MADE[-1].sent
-    mount = mount_of("0" * 64, side)
-    camera = profile.vision.cameras[0].model_copy(update={"mount": mount})
+    assert not MADE  # nobody has even been connected
+    camera = profile.vision.cameras[0].model_copy(update={"mount": mount_of("0" * 64, side)})
     measured = profile.model_copy(update={"vision": profile.vision.model_copy(update={"cameras": (camera,)})})
     assert run(evaluated(job, measured, tmp_path)).metrics["episodes"] == 1
